@@ -1,0 +1,39 @@
+"""What a release tells a function about itself: environment variables and the model layer.
+
+The *base* (set by ``cdk deploy``) carries ``MODEL`` and ``STAGE``. A release adds the others on the
+version it publishes, and nothing else. A function without ``VERSION`` is the one that ``cdk deploy``
+made before the first release; it answers 503.
+
+The model travels as a Lambda layer that holds an importable folder, ``python/switchyard_model``:
+``manifest.json`` and the artifact's files under ``files/``. A function finds it through Python's own
+import path, so no code spells out where Lambda unpacks layers.
+"""
+
+from __future__ import annotations
+
+MODEL = "SWITCHYARD_MODEL"
+STAGE = "SWITCHYARD_STAGE"
+VERSION = "SWITCHYARD_VERSION"
+DIGEST = "SWITCHYARD_DIGEST"
+BASE = "SWITCHYARD_BASE"
+
+RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
+
+MODEL_PACKAGE = "switchyard_model"
+MANIFEST_FILE = "manifest.json"
+FILES_FOLDER = "files"
+
+MODEL_HEADER = "x-switchyard-model"
+"""Answer header: the exact version, ``digits:7``."""
+
+DIGEST_HEADER = "x-switchyard-digest"
+"""Answer header: the artifact's digest, ``sha256:…``."""
+
+MAX_PAYLOAD_BYTES = 6_291_456
+"""Largest request or answer of a synchronous Lambda invocation, envelope included.
+
+Source: AWS Lambda quotas, "Invocation payload (request and response)", 6 MB synchronous.
+"""
+
+UNZIPPED_LIMIT_BYTES = 262_144_000
+"""Largest function code with all layers, unzipped. Source: AWS Lambda quotas, 250 MB."""

@@ -1,0 +1,71 @@
+"""Everything that can go wrong, in one tree.
+
+SwitchyardError
+├── ModelStoreError
+│   ├── InvalidNameError        the caller wrote something that cannot be parsed
+│   ├── InvalidArtifactError    the bytes are not a model this project serves
+│   ├── NotFoundError           the name is fine, nothing is there
+│   ├── AlreadyExistsError      the key holds other bytes; nothing was overwritten
+│   ├── IntegrityError          bytes do not match the digest that names them
+│   ├── AccessDeniedError       the store refused these credentials
+│   └── StoreUnavailableError   the backend failed; the same call may work later
+├── CatalogError                models.toml says something that cannot be (``catalog``)
+└── ReleaseError                an alias could not be moved (``releases.errors``)
+
+No HTTP and no AWS in here: each outer skin (command line, API) keeps its own table from these types
+to exit codes and status codes.
+"""
+
+from __future__ import annotations
+
+
+class SwitchyardError(Exception):
+    """Base of every error this project raises on purpose.
+
+    ``hint`` is one imperative sentence a person can act on. It is kept apart from the message so
+    that the command line can print it on its own line and the API can leave it out.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ModelStoreError(SwitchyardError):
+    """Something about a stored model, its name or its bytes."""
+
+
+class InvalidNameError(ModelStoreError, ValueError):
+    """A model, alias or version was written in a form that cannot be parsed."""
+
+
+class InvalidArtifactError(ModelStoreError, ValueError):
+    """The offered bytes are not a model that can be served safely."""
+
+
+class NotFoundError(ModelStoreError, LookupError):
+    """A well-formed name points at nothing."""
+
+
+class AlreadyExistsError(ModelStoreError):
+    """A write-once key already holds other bytes, and still does."""
+
+
+class IntegrityError(ModelStoreError):
+    """Bytes were read whose digest is not the one that names them."""
+
+
+class AccessDeniedError(ModelStoreError):
+    """The backend knows the caller and refuses the call."""
+
+
+class StoreUnavailableError(ModelStoreError):
+    """The backend could not answer. Retrying the same call is safe."""
+
+
+class CatalogError(SwitchyardError, ValueError):
+    """The catalog (``models.toml``) is missing, misspelled or asks for something impossible."""
+
+
+class ReleaseError(SwitchyardError):
+    """A release, rollback or deploy was refused; what is live did not change because of it."""

@@ -1,0 +1,66 @@
+"""Where things stand in the store. Every key is written once and means one thing forever.
+
+::
+
+    blobs/sha256/ab/ab12…                                bytes, named by their digest
+    models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
+    models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
+    models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
+    models/<m>/bases/000000003.json                      the third configuration a deploy recorded
+    models/<m>/lease/000000044.json                      who prepares a version now, and until when
+"""
+
+from __future__ import annotations
+
+from model_store.contract.digest import Digest
+
+DIGITS = 9
+
+
+def blob_key(digest: Digest) -> str:
+    return f"blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+
+
+def versions_prefix(model: str) -> str:
+    return f"models/{model}/versions/"
+
+
+def manifest_key(model: str, version: int) -> str:
+    return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
+
+
+def ledger_prefix(model: str, alias: str) -> str:
+    return f"models/{model}/releases/{alias}/"
+
+
+def ledger_key(model: str, alias: str, line: int) -> str:
+    return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
+
+
+def prepared_prefix(model: str, version: int) -> str:
+    return f"models/{model}/prepared/{version:0{DIGITS}d}/"
+
+
+def prepared_key(model: str, version: int, base: str, lambda_version: int) -> str:
+    return f"{prepared_prefix(model, version)}{base}-{lambda_version:0{DIGITS}d}.json"
+
+
+def bases_prefix(model: str) -> str:
+    return f"models/{model}/bases/"
+
+
+def base_key(model: str, number: int) -> str:
+    return f"{bases_prefix(model)}{number:0{DIGITS}d}.json"
+
+
+def lease_prefix(model: str) -> str:
+    return f"models/{model}/lease/"
+
+
+def lease_key(model: str, number: int) -> str:
+    return f"{lease_prefix(model)}{number:0{DIGITS}d}.json"
+
+
+def number_in(key: str) -> int:
+    """The number a key ends in: ``…/000000007.json`` is 7."""
+    return int(key.rsplit("/", 1)[1].split(".", 1)[0])

@@ -1,0 +1,175 @@
+"""The manifest: what a version *is*. Its write is the commit point of a publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from model_store.contract.digest import Digest
+from model_store.contract.errors import IntegrityError, InvalidArtifactError
+from model_store.contract.names import ByVersion
+from model_store.contract.tensors import TensorData, TensorSpec
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """One file of an artifact: its path inside the artifact, its digest and its size in bytes."""
+
+    path: str
+    digest: Digest
+    size: int
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or str(path) != self.path or not path.parts:
+            raise InvalidArtifactError(
+                f"`{self.path}` is not a path inside an artifact",
+                hint="Paths are relative, normalised and stay in the artifact's own folder.",
+            )
+        if "\n" in self.path or "\\" in self.path:
+            raise InvalidArtifactError(f"`{self.path!r}` has a character that a path may not have")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": self.path, "sha256": self.digest.hex, "size": self.size}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ArtifactFile:
+        return cls(str(data["path"]), Digest(data["sha256"]), int(data["size"]))
+
+
+def artifact_digest(files: tuple[ArtifactFile, ...]) -> Digest:
+    """The digest of an artifact of one or many files.
+
+    It is the sha256 of what ``sha256sum`` prints for the files in path order, so anybody can check
+    it with public tools: ``find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum |
+    sha256sum``.
+    """
+    lines = sorted(files, key=lambda file: file.path.encode())
+    listing = "".join(f"{file.digest.hex}  {file.path}\n" for file in lines)
+    return Digest(hashlib.sha256(listing.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """The golden sample: inputs, and the outputs that this version gave for them at publish.
+
+    A prepared version must reproduce ``outputs`` for ``inputs``: every number within
+    ``atol + rtol * |expected|`` (numpy's ``allclose``), everything else exactly.
+    """
+
+    inputs: tuple[TensorData, ...]
+    outputs: tuple[TensorData, ...]
+    rtol: float = 1e-4
+    atol: float = 1e-5
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "inputs": [tensor.as_json() for tensor in self.inputs],
+            "outputs": [tensor.as_json() for tensor in self.outputs],
+            "rtol": self.rtol,
+            "atol": self.atol,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Golden:
+        return cls(
+            tuple(TensorData.from_json(item) for item in data["inputs"]),
+            tuple(TensorData.from_json(item) for item in data["outputs"]),
+            float(data["rtol"]),
+            float(data["atol"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One immutable version of a model.
+
+    ``entry`` is the path of the ONNX graph among ``files``; ``created_at`` is UTC, ISO 8601 with
+    seconds; ``created_by`` is the caller as the store's backend knows it.
+    """
+
+    model: str
+    version: int
+    files: tuple[ArtifactFile, ...]
+    entry: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    golden: Golden
+    created_at: str
+    created_by: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    lineage: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def ref(self) -> ByVersion:
+        return ByVersion(self.model, self.version)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the whole artifact; it names the bytes that answer requests."""
+        return artifact_digest(self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes: equal manifests are equal files."""
+        body = {
+            "schema": self.schema,
+            "model": self.model,
+            "version": self.version,
+            "sha256": self.digest.hex,
+            "size": self.size,
+            "entry": self.entry,
+            "files": [file.as_json() for file in self.files],
+            "inputs": [tensor.as_json() for tensor in self.inputs],
+            "outputs": [tensor.as_json() for tensor in self.outputs],
+            "golden": self.golden.as_json(),
+            "metrics": self.metrics,
+            "lineage": self.lineage,
+            "note": self.note,
+            "created_at": self.created_at,
+            "created_by": self.created_by,
+        }
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read a manifest back; a manifest that contradicts itself is refused."""
+        try:
+            body = json.loads(data)
+            schema = int(body["schema"])
+            if schema > SCHEMA:
+                raise IntegrityError(
+                    f"the manifest has schema {schema}, this Switchyard reads up to {SCHEMA}",
+                    hint="Update Switchyard to the version that published this model.",
+                )
+            manifest = cls(
+                model=str(body["model"]),
+                version=int(body["version"]),
+                files=tuple(ArtifactFile.from_json(item) for item in body["files"]),
+                entry=str(body["entry"]),
+                inputs=tuple(TensorSpec.from_json(item) for item in body["inputs"]),
+                outputs=tuple(TensorSpec.from_json(item) for item in body["outputs"]),
+                golden=Golden.from_json(body["golden"]),
+                created_at=str(body["created_at"]),
+                created_by=str(body["created_by"]),
+                metrics={str(k): float(v) for k, v in body["metrics"].items()},
+                lineage={str(k): str(v) for k, v in body["lineage"].items()},
+                note=str(body["note"]),
+                schema=schema,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"the manifest cannot be read: {error}") from error
+        if body["sha256"] != manifest.digest.hex:
+            raise IntegrityError(f"the manifest of {manifest.ref} names files that are not its digest's")
+        return manifest
