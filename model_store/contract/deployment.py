@@ -1,0 +1,65 @@
+"""How a deployment is found: the names that ``cdk deploy`` gives and everybody else looks up.
+
+Every name follows from the stage and the model, so no ARN is ever copied by hand. Functions of the
+platform itself begin with a capital letter after the stage; model names are lower case, so the two
+cannot collide.
+"""
+
+from __future__ import annotations
+
+import re
+
+from model_store.contract.errors import InvalidNameError
+from model_store.contract.names import check_name
+
+DEFAULT_ALIAS = "live"
+
+_STAGE = re.compile(r"[a-z][a-z0-9]{0,11}")
+
+
+def check_stage(stage: str) -> str:
+    """Return ``stage`` if it can name a stage (it goes into every resource name)."""
+    if _STAGE.fullmatch(stage):
+        return stage
+    raise InvalidNameError(
+        f"`{stage}` is not a stage name",
+        hint="Use 1 to 12 lower-case letters and digits, starting with a letter, for example `prod`.",
+    )
+
+
+def function_name(stage: str, model: str) -> str:
+    """The Lambda function that serves ``model`` (at most 64 characters, Lambda's limit)."""
+    return f"switchyard-{check_stage(stage)}-{check_name(model)}"
+
+
+def operations_function_name(stage: str) -> str:
+    return f"switchyard-{check_stage(stage)}-Operations"
+
+
+def front_function_name(stage: str) -> str:
+    return f"switchyard-{check_stage(stage)}-Front"
+
+
+def model_layer_name(stage: str, model: str) -> str:
+    """The Lambda layer whose versions carry the model's versions."""
+    return f"{function_name(stage, model)}-model"
+
+
+def parameters_path(stage: str) -> str:
+    """SSM parameters of a deployed stage stand under this path."""
+    return f"/switchyard/{check_stage(stage)}/"
+
+
+def bucket_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the model store's bucket."""
+    return f"{parameters_path(stage)}bucket"
+
+
+def api_url_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the API's address, without a slash at the end."""
+    return f"{parameters_path(stage)}api-url"
+
+
+def api_auth_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says how the API authorises: ``iam`` or ``none``."""
+    return f"{parameters_path(stage)}api-auth"
