@@ -1,0 +1,194 @@
+"""What ``models.toml`` may say. Limits are AWS's own, so that a deploy does not find them out.
+
+Sources: Lambda quotas (memory 128 to 10240 MB), HTTP API quotas (integration timeout at most 30 s,
+not adjustable), CloudWatch Logs ``PutRetentionPolicy`` (allowed retention days).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
+from model_store.contract.errors import CatalogError, InvalidNameError
+from model_store.contract.names import check_alias, check_name
+
+TARGETS = ("lambda",)
+LATER_TARGETS = ("sagemaker", "ec2")
+RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+
+
+def mistake(fact: str, hint: str) -> PydanticCustomError:
+    """Make an error whose message completes the sentence "`key` …" and whose hint is the remedy."""
+    return PydanticCustomError("mistake", "{fact}", {"fact": fact, "hint": hint})
+
+
+def _between(low: int, high: int, unit: str, why: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if low <= value <= high:
+            return value
+        what = f"`{value}`, outside {low} to {high} {unit}".rstrip()
+        raise mistake(f"is {what}: {why}", f"Write a whole number from {low} to {high}.")
+
+    return AfterValidator(check)
+
+
+def _name(check: Callable[[str], str]) -> AfterValidator:
+    """Hold a text to one of the contract's names and keep the contract's words about it."""
+
+    def checked(value: str) -> str:
+        try:
+            return check(value)
+        except InvalidNameError as error:
+            raise mistake(
+                f"is not a name that works: {error}", error.hint or "Choose another name."
+            ) from error
+
+    return AfterValidator(checked)
+
+
+def _account(value: Any) -> Any:
+    if isinstance(value, str) and _ACCOUNT.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not an AWS account",
+        "Write its 12 digits as text, in quotes: a number would lose leading zeros.",
+    )
+
+
+def _region(value: str) -> str:
+    if _REGION.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not an AWS region", "Write it as AWS does, for example `eu-central-1`.")
+
+
+def _retention(value: int) -> int:
+    if value in RETENTION_DAYS:
+        return value
+    raise mistake(
+        f"is `{value}`, which CloudWatch Logs does not offer",
+        f"Write one of {', '.join(str(days) for days in RETENTION_DAYS)}.",
+    )
+
+
+def _folder(value: str) -> str:
+    if value and not value.startswith("/") and ".." not in value.split("/"):
+        return value
+    raise mistake(
+        f"is `{value}`, not a folder of this repository",
+        "Write a path relative to the repository's root, for example `build/layers/x86_64`.",
+    )
+
+
+def _aliases(value: tuple[str, ...]) -> tuple[str, ...]:
+    if DEFAULT_ALIAS not in value:
+        raise mistake(
+            f"is {_listed(value)}, without `{DEFAULT_ALIAS}`",
+            f"Add `{DEFAULT_ALIAS}`: it is the alias that an address without a prefix means.",
+        )
+    if len(set(value)) != len(value):
+        raise mistake(f"is {_listed(value)}: one alias stands there twice", "Name each alias once.")
+    return value
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+Alias = Annotated[str, _name(check_alias)]
+Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
+Memory = Annotated[int, _between(128, 10_240, "MB", "Lambda gives a function no other amount")]
+Timeout = Annotated[
+    int,
+    _between(1, 29, "s", "an HTTP API waits 30 s for an answer at most, and the function must give up first"),
+]
+RollbackDepth = Annotated[
+    int, _between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
+]
+Architecture = Literal["x86_64", "arm64"]
+
+
+class _Table(BaseModel):
+    """A table of the file: unknown keys are mistakes, and TOML's types are taken at their word."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Stage(_Table):
+    """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account."""
+
+    name: Annotated[str, _name(check_stage)]
+    account: Annotated[str, BeforeValidator(_account)] | None = None
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    auth: Literal["iam", "none"] = "iam"
+    runtime_layer: Annotated[str, AfterValidator(_folder)]
+    throttle_rate: Annotated[
+        int, _between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
+    ] = 500
+    throttle_burst: Annotated[int, _between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
+    keep_data: bool = True
+    log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+
+
+class Overrides(_Table):
+    """What a stage may say differently about a model. ``None`` means: as everywhere."""
+
+    memory_mb: Memory | None = None
+    timeout_s: Timeout | None = None
+    snapstart: bool | None = None
+    architecture: Architecture | None = None
+    rollback_depth: RollbackDepth | None = None
+    aliases: Aliases | None = None
+
+
+class Model(_Table):
+    """One model as one stage serves it."""
+
+    name: Annotated[str, _name(check_name)]
+    target: Literal["lambda"]
+    memory_mb: Memory = 1_024
+    timeout_s: Timeout = 10
+    snapstart: bool = True
+    architecture: Architecture = "x86_64"
+    rollback_depth: RollbackDepth = 2
+    aliases: Aliases = (DEFAULT_ALIAS,)
+    stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
+
+    def on(self, stage: str) -> Model:
+        """This model with the overrides of ``stage`` applied."""
+        overrides = self.stages.get(stage)
+        return self.model_copy(
+            update={**(overrides.model_dump(exclude_none=True) if overrides else {}), "stages": {}}
+        )
+
+
+class Catalog(_Table):
+    """The whole file, checked."""
+
+    stages: dict[str, Stage]
+    models: dict[str, Model] = Field(default_factory=dict)
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called ``name``, or say which stages there are."""
+        try:
+            return self.stages[name]
+        except KeyError:
+            raise CatalogError(
+                f"the catalog has no stage `{name}`", hint=f"Choose {self.stage_choice()}."
+            ) from None
+
+    def stage_choice(self) -> str:
+        """The stages as a person reads them: ``local`` or ``prod``."""
+        return " or ".join(f"`{name}`" for name in self.stages)
+
+    def models_for(self, stage_name: str) -> dict[str, Model]:
+        """Every model as ``stage_name`` serves it, in the file's order."""
+        stage = self.stage(stage_name)
+        return {name: model.on(stage.name) for name, model in self.models.items()}
