@@ -33,16 +33,28 @@ def function_name(stage: str, model: str) -> str:
 
 
 def operations_function_name(stage: str) -> str:
+    """The function that CloudFormation's custom resources and the release controller run in."""
     return f"switchyard-{check_stage(stage)}-Operations"
 
 
 def front_function_name(stage: str) -> str:
+    """The function that answers what no single model can: the server's metadata and health."""
     return f"switchyard-{check_stage(stage)}-Front"
 
 
 def model_layer_name(stage: str, model: str) -> str:
     """The Lambda layer whose versions carry the model's versions."""
     return f"{function_name(stage, model)}-model"
+
+
+def runtime_layer_name(stage: str, model: str) -> str:
+    """The Lambda layer that ``cdk deploy`` puts under the model: interpreter packages, no model."""
+    return f"{function_name(stage, model)}-runtime"
+
+
+def stack_name(stage: str, concern: str) -> str:
+    """The stack of one concern: ``Switchyard-prod-Store``, ``Switchyard-prod-Model-digits``."""
+    return f"Switchyard-{check_stage(stage)}-{concern}"
 
 
 def parameters_path(stage: str) -> str:
@@ -53,6 +65,11 @@ def parameters_path(stage: str) -> str:
 def bucket_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the model store's bucket."""
     return f"{parameters_path(stage)}bucket"
+
+
+def bucket_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the key that encrypts the bucket."""
+    return f"{parameters_path(stage)}bucket-key"
 
 
 def api_url_parameter(stage: str) -> str:
