@@ -8,6 +8,7 @@ SwitchyardError
 │   ├── AlreadyExistsError      the key holds other bytes; nothing was overwritten
 │   ├── IntegrityError          bytes do not match the digest that names them
 │   ├── AccessDeniedError       the store refused these credentials
+│   ├── LocalFileError          a file or folder of this machine cannot be read or written
 │   └── StoreUnavailableError   the backend failed; the same call may work later
 ├── CatalogError                models.toml says something that cannot be (``catalog``)
 └── ReleaseError                an alias could not be moved (``releases.errors``)
@@ -57,6 +58,10 @@ class IntegrityError(ModelStoreError):
 
 class AccessDeniedError(ModelStoreError):
     """The backend knows the caller and refuses the call."""
+
+
+class LocalFileError(ModelStoreError):
+    """A file or folder of this machine cannot be read or written; the store is not to blame."""
 
 
 class StoreUnavailableError(ModelStoreError):

@@ -1,0 +1,339 @@
+"""S3 as a store. The only module of this room that imports boto3.
+
+Every error of botocore leaves as one of ours: the two tables below name each exception class and the
+answers of S3 that mean something to a person. Classes are named, not imported: the botocore that a
+Lambda runtime brings may be older than the one this was written with.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, UndefinedModelAttributeError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from model_store.contract.digest import CHUNK_BYTES, Digest
+from model_store.contract.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidArtifactError,
+    InvalidNameError,
+    ModelStoreError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from model_store.place import local_files, place
+from model_store.ports import check_key
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+MAX_PUT_BYTES = 5 * 1024**3
+"""Largest single upload. Source: Amazon S3 user guide, "Amazon S3 multipart upload limits", 5 GiB."""
+
+# S3 answers 409 when two writers met mid-flight and neither is known to have won: ask again.
+_CONFLICT_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+_Kind = type[ModelStoreError]
+
+_DEPLOY = "Deploy the stage first: `cdk deploy --all -c stage=STAGE`."
+_SIGN_IN = "Sign in to AWS, or set `AWS_PROFILE` to a profile that works, and try again."
+_REGION = "Set `AWS_REGION` to the region of the stage."
+_NETWORK = (
+    "Check the network, the region and `AWS_ENDPOINT_URL`; with the local cloud run `yard local status`."
+)
+_ASK = "Ask for read and write access to the stage's bucket and its key, or use another profile."
+_AGAIN = "Try again in a moment; repeating the call is safe."
+_INSTALL = "Check that boto3 and botocore belong together: `pip check`."
+_SETTINGS = "Correct the AWS settings in the environment or in `~/.aws/config`."
+
+_ANSWERS: dict[str, tuple[_Kind, str | None]] = {
+    "404": (NotFoundError, None),
+    "NoSuchKey": (NotFoundError, None),
+    "NotFound": (NotFoundError, None),
+    "NoSuchBucket": (NotFoundError, _DEPLOY),
+    "PreconditionFailed": (AlreadyExistsError, None),
+    "412": (AlreadyExistsError, None),
+    "403": (AccessDeniedError, _ASK),
+    "AccessDenied": (AccessDeniedError, _ASK),
+    "AccessDeniedException": (AccessDeniedError, _ASK),
+    "AllAccessDisabled": (AccessDeniedError, _ASK),
+    "KMS.DisabledException": (AccessDeniedError, "Enable the KMS key of the stage's bucket again."),
+    "KMS.KMSInvalidStateException": (AccessDeniedError, "Enable the KMS key of the stage's bucket again."),
+    "KMS.NotFoundException": (AccessDeniedError, "Restore the KMS key of the stage's bucket."),
+    "AccountProblem": (AccessDeniedError, "Ask AWS Support about the account."),
+    "InvalidAccessKeyId": (AccessDeniedError, _SIGN_IN),
+    "SignatureDoesNotMatch": (AccessDeniedError, _SIGN_IN),
+    "ExpiredToken": (AccessDeniedError, _SIGN_IN),
+    "InvalidToken": (AccessDeniedError, _SIGN_IN),
+    "TokenRefreshRequired": (AccessDeniedError, _SIGN_IN),
+    "RequestTimeTooSkewed": (AccessDeniedError, "Set this machine's clock."),
+    "BadDigest": (IntegrityError, "Publish again from files that nobody writes to."),
+    "XAmzContentSHA256Mismatch": (IntegrityError, "Publish again from files that nobody writes to."),
+    "XAmzContentChecksumMismatch": (IntegrityError, "Publish again from files that nobody writes to."),
+    "InvalidBucketName": (InvalidNameError, "Check the name of the bucket."),
+    "KeyTooLongError": (InvalidNameError, None),
+    "EntityTooLarge": (InvalidArtifactError, "Split the model's external data into smaller files."),
+    "PermanentRedirect": (StoreUnavailableError, _REGION),
+    "301": (StoreUnavailableError, _REGION),
+    "AuthorizationHeaderMalformed": (StoreUnavailableError, _REGION),
+    "InvalidObjectState": (StoreUnavailableError, "Restore the object from its archive tier."),
+}
+
+
+def _each(names: str, kind: _Kind, hint: str | None) -> dict[str, tuple[_Kind, str | None]]:
+    return dict.fromkeys(names.split(), (kind, hint))
+
+
+_FAILURES: dict[str, tuple[_Kind, str | None]] = {
+    **_each(
+        """NoCredentialsError PartialCredentialsError CredentialRetrievalError UnknownCredentialError
+        ConfigNotFound ProfileNotFound RefreshWithMFAUnsupportedError MetadataRetrievalError NoAuthTokenError
+        SSOError SSOTokenLoadError UnauthorizedSSOTokenError TokenRetrievalError UnknownTokenProviderError
+        LoginError LoginAuthorizationCodeError LoginInsufficientPermissions LoginRefreshRequired
+        LoginTokenLoadError""",
+        StoreUnavailableError,
+        _SIGN_IN,
+    ),
+    **_each(
+        """NoRegionError InvalidRegionError UnknownRegionError ServiceNotInRegionError UnknownEndpointError
+        UnknownFIPSEndpointError BaseEndpointResolverError EndpointVariantError EndpointProviderError
+        EndpointResolutionError UnknownEndpointResolutionBuiltInName""",
+        StoreUnavailableError,
+        _REGION,
+    ),
+    **_each(
+        """ConnectionError EndpointConnectionError ConnectTimeoutError ConnectionClosedError ReadTimeoutError
+        ProxyConnectionError SSLError HTTPClientError ResponseStreamingError ResponseParserError
+        InvalidDNSNameError""",
+        StoreUnavailableError,
+        _NETWORK,
+    ),
+    **_each(
+        """BotoCoreError ClientError EventStreamError IncompleteReadError CapacityNotAvailableError
+        PaginationError UnseekableStreamError AwsChunkedWrapperError WaiterError""",
+        StoreUnavailableError,
+        _AGAIN,
+    ),
+    **_each("FlexibleChecksumError ChecksumError", IntegrityError, "Read it again; do not use these bytes."),
+    **_each(
+        """ParamValidationError ValidationError MissingParametersError RangeError UnknownKeyError
+        UnknownParameterError AliasConflictParameterError InvalidHostLabelError UnsupportedS3ArnError
+        UnsupportedS3ControlArnError UnsupportedOutpostResourceError""",
+        InvalidNameError,
+        "Check the name of the bucket and the AWS settings.",
+    ),
+    **_each(
+        """ConfigParseError InvalidConfigError InfiniteLoopConfigError InvalidDefaultsMode
+        InvalidEndpointConfigurationError InvalidEndpointDiscoveryConfigurationError InvalidExpressionError
+        InvalidIMDSEndpointError InvalidIMDSEndpointModeError InvalidMaxRetryAttemptsError
+        InvalidProxiesConfigError InvalidRetryConfigurationError InvalidRetryModeError
+        InvalidS3AddressingStyleError InvalidS3UsEast1RegionalEndpointConfigError
+        InvalidSTSRegionalEndpointsConfigError InvalidChecksumConfigError UnknownSignatureVersionError
+        UnsupportedSignatureVersionError UnsupportedS3AccesspointConfigurationError
+        UnsupportedS3ConfigurationError UnsupportedS3ControlConfigurationError WaiterConfigError""",
+        StoreUnavailableError,
+        _SETTINGS,
+    ),
+    **_each(
+        """ApiVersionNotFoundError DataNotFoundError UnknownServiceError UnknownServiceStyle
+        UnknownClientMethodError OperationNotPageableError MissingDependencyException MD5UnavailableError
+        UnsupportedServiceProtocolsError UndefinedModelAttributeError MissingServiceIdError
+        StubResponseError StubAssertionError UnStubbedResponseError""",
+        StoreUnavailableError,
+        _INSTALL,
+    ),
+}
+
+
+def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> S3Client:
+    """Make a client that gives up in reasonable time; thread-safe, so one is enough.
+
+    Raises ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
+    """
+    elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    # A server that is not AWS has no name per bucket.
+    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
+    patience = Config(
+        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}
+    )
+    with _translated("the settings"):
+        return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=style.merge(patience))
+
+
+class S3Store:
+    """A bucket as a store. Every write is conditional (``If-None-Match: *``) and carries its sha256."""
+
+    def __init__(
+        self, bucket: str, *, client: S3Client | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._bucket = bucket
+        self._s3 = client or s3_client()
+        self._sleep = sleep
+
+    def put_once(self, key: str, data: bytes) -> None:
+        digest = Digest.of(data)
+        if not self._create(key, data, digest):
+            self._must_hold(key, digest)
+
+    def try_put_once(self, key: str, data: bytes) -> bool:
+        return self._create(key, data, Digest.of(data))
+
+    def put_file_once(self, key: str, path: Path, digest: Digest) -> None:
+        with local_files(path):
+            if path.stat().st_size > MAX_PUT_BYTES:
+                raise InvalidArtifactError(
+                    f"`{path.name}` is larger than 5 GiB, the most that S3 takes in one upload",
+                    hint="Split the model's external data into smaller files.",
+                )
+            # S3 checks the sha256 as well. This finds a changed file before anything is sent, and
+            # holds on a server that only pretends to be S3.
+            digest.verify_file(path)
+            body = path.open("rb")
+        with body:
+            created = self._create(key, body, digest)
+        if not created:
+            self._must_hold(key, digest)
+
+    def get(self, key: str) -> bytes:
+        # read() stays inside: a connection can also die halfway through the body.
+        with self._asking(check_key(key)):
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
+        place(self._chunks(check_key(key)), path, digest)
+
+    def exists(self, key: str) -> bool:
+        # Not HEAD: its 404 has no body, so a missing bucket would look like a missing key.
+        with self._asking(check_key(key)):
+            page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+        return any(item["Key"] == key for item in page.get("Contents", []))
+
+    def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        if after is not None:
+            asked["StartAfter"] = after
+        with self._asking(prefix):
+            pages = iter(self._s3.get_paginator("list_objects_v2").paginate(**asked))
+        while True:
+            with self._asking(prefix):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from (item["Key"] for item in page.get("Contents", []))
+
+    def _create(self, key: str, body: bytes | BinaryIO, digest: Digest) -> bool:
+        """Write ``body`` if the key is free; ``True`` only for the write that made the key."""
+        check_key(key)
+        writer = uuid4().hex
+        for pause in (*_CONFLICT_PAUSES_S, None):
+            try:
+                self._put(key, body, digest, writer)
+            except AlreadyExistsError:
+                # botocore repeats a PUT whose answer was lost, and then meets its own write.
+                return bool(self._head(key)["Metadata"].get("writer") == writer)
+            except _MetMidFlightError:
+                if pause is None:
+                    raise
+                self._sleep(pause)
+            else:
+                return True
+        raise AssertionError  # pragma: no cover - the last pause is None
+
+    def _put(self, key: str, body: bytes | BinaryIO, digest: Digest, writer: str) -> None:
+        if not isinstance(body, bytes):
+            body.seek(0)
+        with self._asking(key):
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                IfNoneMatch="*",
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=b64encode(bytes.fromhex(digest.hex)).decode(),
+                Metadata={"writer": writer},
+            )
+
+    def _must_hold(self, key: str, digest: Digest) -> None:
+        checksum = self._head(key).get("ChecksumSHA256", "")
+        # A checksum of a multipart upload is one of parts (`…-3`); then the bytes are read.
+        whole = Digest(b64decode(checksum).hex()) if checksum and "-" not in checksum else None
+        if (whole or Digest.of_chunks(self._chunks(key))) != digest:
+            raise AlreadyExistsError(f"`{key}` already holds other bytes")
+
+    def _head(self, key: str) -> dict[str, Any]:
+        with self._asking(key):
+            return dict(self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"))
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with self._asking(key):
+            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+        try:
+            while True:
+                with self._asking(key):
+                    chunk = body.read(CHUNK_BYTES)
+                if not chunk:
+                    return
+                yield chunk
+        finally:
+            body.close()
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[None]:
+        with _translated(key, self._bucket):
+            yield
+
+
+class _MetMidFlightError(StoreUnavailableError):
+    """Two conditional writes met and S3 named no winner."""
+
+
+@contextmanager
+def _translated(key: str, bucket: str | None = None) -> Iterator[None]:
+    where = f"`{key}` in bucket `{bucket}`" if bucket else key
+    try:
+        yield
+    except ClientError as error:
+        raise _answer_meaning(error, key, bucket) from error
+    except (BotoCoreError, ResponseParserError, UndefinedModelAttributeError) as error:
+        kind, hint = _failure_meaning(type(error))
+        said = " ".join(str(error).split())
+        raise kind(f"S3 cannot be used for {where}: {said.rstrip('.')}", hint=hint) from error
+    except (HTTPError, OSError) as error:
+        # What urllib3 and the socket raise while a body is read, and botocore does not wrap.
+        raise StoreUnavailableError(
+            f"the connection to S3 broke for {where}: {error or type(error).__name__}", hint=_NETWORK
+        ) from error
+
+
+def _failure_meaning(kind: type[BaseException]) -> tuple[_Kind, str | None]:
+    """What a botocore exception class means; an unknown one means what its nearest parent means."""
+    named = (_FAILURES[parent.__name__] for parent in kind.__mro__ if parent.__name__ in _FAILURES)
+    return next(named)
+
+
+def _answer_meaning(error: ClientError, key: str, bucket: str | None) -> ModelStoreError:
+    code = str(error.response.get("Error", {}).get("Code", "Unknown"))
+    if code in ("ConditionalRequestConflict", "409"):
+        return _MetMidFlightError(f"S3 named no winner between two writers of `{key}`", hint=_AGAIN)
+    kind, hint = _ANSWERS.get(code, (StoreUnavailableError, _AGAIN))
+    if code == "NoSuchBucket":
+        return kind(f"the bucket `{bucket}` does not exist", hint=hint)
+    if kind is NotFoundError:
+        return kind(f"nothing is stored at `{key}`", hint=hint)
+    if kind is AlreadyExistsError:
+        return kind(f"`{key}` already holds other bytes", hint=hint)
+    if kind is AccessDeniedError:
+        return kind(f"S3 refuses `{key}` in bucket `{bucket}`: {code}", hint=hint)
+    return kind(f"S3 answered {code} for `{key}` in bucket `{bucket}`", hint=hint)

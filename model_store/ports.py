@@ -1,0 +1,79 @@
+"""What the model store needs from a place that keeps bytes.
+
+The laws, checked against every adapter in ``tests/contract/test_object_store.py``:
+
+* ``get`` returns exactly the bytes that were put, and ``fetch_file`` writes exactly the bytes that
+  its digest names: all of them under the final name, or nothing.
+* A key means one thing for ever. Other bytes get ``AlreadyExistsError`` and change nothing.
+* ``put_once`` and ``put_file_once`` of the same bytes again are no-ops, so they may be repeated after
+  any failure.
+* ``try_put_once`` answers ``True`` to exactly one caller per key, whatever bytes the callers bring:
+  the same bytes from another writer do not count. It is how numbers, ledger lines and leases are
+  claimed. After ``StoreUnavailableError`` nobody knows whether the claim was written: read the key.
+* ``put_file_once`` refuses a file that is not what its digest says, before the key exists.
+* ``keys`` is sorted by code point, complete, and sees every put that has returned.
+* Nothing but errors of this project comes out, also in the middle of a stream or a listing.
+
+There is no delete and no overwrite: releases and rollbacks do not need them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from model_store.contract.digest import Digest
+from model_store.contract.errors import InvalidNameError
+
+MAX_KEY_LENGTH = 1024
+"""Longest key. Source: Amazon S3 user guide, "Naming Amazon S3 objects", 1,024 bytes."""
+
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+
+
+class ObjectStore(Protocol):
+    """Keys and bytes. Every implementation may be used from several threads at once."""
+
+    def put_once(self, key: str, data: bytes) -> None:
+        """Store ``data``; a no-op if the key already holds the same bytes."""
+        ...
+
+    def try_put_once(self, key: str, data: bytes) -> bool:
+        """Store ``data`` if nobody holds the key; say whether this very call created it."""
+        ...
+
+    def put_file_once(self, key: str, path: Path, digest: Digest) -> None:
+        """Stream the file at ``path``; refuse it with ``IntegrityError`` if it is not ``digest``."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Return what the key holds, or raise ``NotFoundError``."""
+        ...
+
+    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
+        """Stream the bytes to ``path``, verified on the way; a file already there is replaced."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Say whether the key holds anything."""
+        ...
+
+    def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        """Walk the keys that begin with ``prefix`` and come after ``after``, in order."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` if every adapter can hold it: plain words between single slashes.
+
+    A key that would leave a folder or hide in one is refused here, so that no adapter meets it.
+    """
+    if len(key) <= MAX_KEY_LENGTH and _KEY.fullmatch(key):
+        return key
+    raise InvalidNameError(
+        f"`{key[:80]}` is not a key of the model store",
+        hint="Join words of letters, digits, `.`, `_` and `-` by single slashes; none begins with a dot.",
+    )
