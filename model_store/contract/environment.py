@@ -17,6 +17,12 @@ VERSION = "SWITCHYARD_VERSION"
 DIGEST = "SWITCHYARD_DIGEST"
 BASE = "SWITCHYARD_BASE"
 
+BUCKET = "SWITCHYARD_BUCKET"
+"""Set on the operations function: the model store it works on."""
+
+MODELS = "SWITCHYARD_MODELS"
+"""Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
+
 RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
 MODEL_PACKAGE = "switchyard_model"
