@@ -5,6 +5,7 @@
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
+    models/<m>/plans/<alias>/<id>.json                   a move of <alias> that was about to happen
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
@@ -29,12 +30,20 @@ def manifest_key(model: str, version: int) -> str:
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
 
 
+def ledgers_prefix(model: str) -> str:
+    return f"models/{model}/releases/"
+
+
 def ledger_prefix(model: str, alias: str) -> str:
-    return f"models/{model}/releases/{alias}/"
+    return f"{ledgers_prefix(model)}{alias}/"
 
 
 def ledger_key(model: str, alias: str, line: int) -> str:
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
+
+
+def plan_key(model: str, alias: str, plan: str) -> str:
+    return f"models/{model}/plans/{alias}/{plan}.json"
 
 
 def prepared_prefix(model: str, version: int) -> str:
@@ -59,6 +68,11 @@ def lease_prefix(model: str) -> str:
 
 def lease_key(model: str, number: int) -> str:
     return f"{lease_prefix(model)}{number:0{DIGITS}d}.json"
+
+
+def lease_end_key(model: str, number: int) -> str:
+    """Written when the holder of lease ``number`` lets it go before it expires."""
+    return f"{lease_prefix(model)}{number:0{DIGITS}d}.released"
 
 
 def number_in(key: str) -> int:

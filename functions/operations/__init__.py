@@ -1,0 +1,1 @@
+"""What a deploy calls: the custom resources of the stacks, on the release controller."""

@@ -1,0 +1,84 @@
+"""The three custom resources, as calls of the release controller.
+
+* ``Custom::SwitchyardGuard``    refuses a deploy that would take away something live
+* ``Custom::SwitchyardModel``    makes sure a model's aliases exist and records its base
+* ``Custom::SwitchyardRollout``  puts what is live on the new base, in two phases
+
+``Delete`` never removes an alias or a version. Each may be delivered twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model_store.ports import ObjectStore
+from model_store.versions import models
+from releases.deploy import Deploy, DeployedModel
+from releases.errors import DisagreementError
+
+GUARD = "Custom::SwitchyardGuard"
+MODEL = "Custom::SwitchyardModel"
+ROLLOUT = "Custom::SwitchyardRollout"
+
+Properties = dict[str, Any]
+
+
+def physical_id(resource_type: str, properties: Properties) -> str:
+    """Stable for the life of the resource: a changed id would make CloudFormation delete the old one."""
+    parts = [resource_type.removeprefix("Custom::"), str(properties.get("Stage", ""))]
+    if resource_type == MODEL:
+        parts.append(str(properties.get("Model", "")))
+    return "/".join(parts)
+
+
+def apply(
+    resource_type: str,
+    properties: Properties,
+    *,
+    deploy: Deploy,
+    store: ObjectStore,
+    rolling_back: bool,
+) -> dict[str, str]:
+    """Create or update the resource; what it returns can be read with ``Fn::GetAtt``."""
+    if resource_type == GUARD:
+        return _guard(properties, deploy, store, rolling_back=rolling_back)
+    if resource_type == MODEL:
+        return _model(properties, deploy)
+    if resource_type == ROLLOUT:
+        return _rollout(properties, deploy, rolling_back=rolling_back)
+    raise DisagreementError(f"`{resource_type}` is not a resource of Switchyard")
+
+
+def _guard(
+    properties: Properties, deploy: Deploy, store: ObjectStore, *, rolling_back: bool
+) -> dict[str, str]:
+    declared = {item["Model"]: tuple(item["Aliases"]) for item in properties.get("Models", [])}
+    if not rolling_back:
+        deploy.guard(declared, models(store))
+    return {"Models": ",".join(sorted(declared))[:1000]}
+
+
+def _model(properties: Properties, deploy: Deploy) -> dict[str, str]:
+    declared = properties["Base"]
+    base = deploy.declare(
+        _deployed(properties),
+        layers=tuple(declared.get("Layers", [])),
+        environment={str(name): str(value) for name, value in declared.get("Environment", {}).items()},
+    )
+    return {"Base": base.hash}
+
+
+def _rollout(properties: Properties, deploy: Deploy, *, rolling_back: bool) -> dict[str, str]:
+    declared = [_deployed(item) for item in properties.get("Models", [])]
+    lines = deploy.rebase(declared, publish=not rolling_back)
+    return {"Moved": str(len(lines))}
+
+
+def _deployed(item: Properties) -> DeployedModel:
+    """Read one declared model; CloudFormation hands every scalar over as a string."""
+    return DeployedModel(
+        model=item["Model"],
+        fingerprint=item["Fingerprint"],
+        aliases=tuple(item.get("Aliases", ("live",))),
+        rollback_depth=int(item.get("RollbackDepth", 2)),
+    )

@@ -1,0 +1,1 @@
+"""Lambda itself, and the fake that obeys the same laws."""

@@ -1,0 +1,86 @@
+"""The checks that a version passes before an alias may point at it (law 5).
+
+They ask the published version itself, by its number, the way a caller would: is it Active, is it
+ready, is it the version and the bytes it claims to be, does it reproduce its golden sample.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from model_store.contract.environment import DIGEST_HEADER, MODEL_HEADER
+from model_store.contract.errors import SwitchyardError
+from model_store.contract.events import http_event, read_answer
+from model_store.contract.golden import differences
+from model_store.contract.manifest import Manifest
+from releases.errors import UnfitVersionError
+from releases.ports import Clock, Functions
+from releases.settle import wait_until_active
+
+_MOST_DIFFERENCES = 5
+
+
+def check(functions: Functions, clock: Clock, manifest: Manifest, function: str, lambda_version: str) -> None:
+    """Raise ``UnfitVersionError`` with the function's own log lines unless every check passes.
+
+    It changes nothing, so it may be repeated.
+    """
+    wait_until_active(functions, clock, function, lambda_version)
+    path = f"/v2/models/{manifest.model}"
+    _ask(functions, manifest, function, lambda_version, http_event("GET", f"{path}/ready", None), "readiness")
+    body = json.dumps({"inputs": [tensor.as_json() for tensor in manifest.golden.inputs]}).encode()
+    answer = _ask(
+        functions,
+        manifest,
+        function,
+        lambda_version,
+        http_event("POST", f"{path}/infer", body),
+        "the golden sample",
+    )
+    found = differences(manifest.golden, answer.get("outputs", []))
+    if found:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` does not reproduce its golden sample: {'; '.join(found[:_MOST_DIFFERENCES])}",
+            hint="The runtime computes something else than at publish: compare the onnxruntime versions.",
+        )
+
+
+def _ask(
+    functions: Functions,
+    manifest: Manifest,
+    function: str,
+    lambda_version: str,
+    event: dict[str, Any],
+    what: str,
+) -> dict[str, Any]:
+    ran = functions.invoke(function, lambda_version, event)
+    if ran.error is not None:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` failed on {what}: {ran.error}",
+            hint="Read the log lines above; publish a version that loads and answers.",
+            evidence=ran.log,
+        )
+    try:
+        status, headers, body = read_answer(ran.payload)
+        answer = json.loads(body) if body else {}
+    except (SwitchyardError, ValueError) as error:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` answered {what} with something that is not JSON over HTTP: {error}",
+            evidence=ran.log,
+        ) from error
+    if status != 200:
+        reason = answer.get("error", "no reason given") if isinstance(answer, dict) else answer
+        raise UnfitVersionError(f"`{manifest.ref}` answered {what} with {status}: {reason}", evidence=ran.log)
+    claims = {
+        "Lambda version": (ran.executed_version, lambda_version),
+        "model": (headers.get(MODEL_HEADER), str(manifest.ref)),
+        "digest": (headers.get(DIGEST_HEADER), str(manifest.digest)),
+    }
+    for name, (claimed, expected) in claims.items():
+        if claimed != expected:
+            raise UnfitVersionError(
+                f"the {name} that answered for `{manifest.ref}` is `{claimed}`, expected `{expected}`",
+                evidence=ran.log,
+            )
+    return answer if isinstance(answer, dict) else {}

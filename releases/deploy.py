@@ -1,0 +1,162 @@
+"""What a deploy asks for: aliases that exist, a recorded base, and what is live put on that base.
+
+Law 4: the template never owns what is live. A deploy moves no alias to another model version; it
+re-releases the live one on the new base, everything prepared and checked before anything moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from model_store.contract.deployment import DEFAULT_ALIAS
+from model_store.contract.keys import ledgers_prefix
+from model_store.contract.names import ByVersion
+from model_store.versions import load_manifest
+from releases.bases import base_with_fingerprint, current_base, record_base
+from releases.errors import DisagreementError, ReleaseError, StillLiveError
+from releases.ledger import in_force, standing
+from releases.move import Mover, Seen, already_serves
+from releases.prepare import served_by
+from releases.records import UNRELEASED, Base, Line, Note, Prepared
+from releases.settle import wait_for_update
+from releases.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """A model as a deploy declares it."""
+
+    model: str
+    fingerprint: str
+    aliases: tuple[str, ...] = (DEFAULT_ALIAS,)
+    rollback_depth: int = 2
+
+
+@dataclass(slots=True)
+class _Rebase:
+    """A move that a deploy will make once everything is prepared."""
+
+    mover: Mover
+    seen: Seen
+    prepared: Prepared
+    done: Line | None = field(default=None)
+
+
+class Deploy:
+    """What ``cdk deploy`` does with the aliases of one stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def declare(self, model: DeployedModel, *, layers: tuple[str, ...], environment: dict[str, str]) -> Base:
+        """Record the base that a deploy left and make sure that every declared alias exists.
+
+        An alias that exists is never moved here (law 4). A new one points at a version that answers
+        503 until the first release.
+        """
+        function = self._stage.function(model.model)
+        config = wait_for_update(self._stage.functions, self._stage.clock, function)
+        base = Base.of(config, fingerprint=model.fingerprint, layers=layers, environment=environment)
+        record_base(self._stage.store, model.model, base)
+        for alias in model.aliases:
+            if self._stage.functions.alias(function, alias) is None:
+                self._stage.say(f"creating {model.model}@{alias}")
+                unreleased = self._stage.preparer.prepare_unreleased(model.model, base)
+                self._stage.functions.create_alias(
+                    function, alias, version=unreleased.lambda_version, note=Note(0, "", UNRELEASED).to_text()
+                )
+        return base
+
+    def rebase(self, models: Iterable[DeployedModel], *, publish: bool = True) -> list[Line]:
+        """Put what is live, and what a rollback needs, on the base that the deploy left.
+
+        Two phases over all models: everything is prepared and checked before the first alias moves,
+        so a failure moves nothing. If a move itself fails, the moves made so far are taken back.
+        ``publish=False`` is for a stack that rolls back: only versions that exist already are used.
+        """
+        moves = [move for model in models for move in self._prepare_rebase(model, publish=publish)]
+        try:
+            for move in moves:
+                move.done = self._apply(move, reason="deploy")
+        except ReleaseError:
+            self._take_back([move for move in moves if move.done])
+            raise
+        return [move.done for move in moves if move.done]
+
+    def guard(self, declared: dict[str, tuple[str, ...]], known: Iterable[str]) -> None:
+        """Refuse a deploy whose catalog lacks a model or alias that is live (law 10).
+
+        ``known`` are the models that the store has ever heard of.
+        """
+        missing: list[str] = []
+        for model in known:
+            function = self._stage.function(model)
+            for alias in self._aliases_with_history(model):
+                if alias in declared.get(model, ()):
+                    continue
+                state = self._stage.functions.alias(function, alias)
+                if state and served_by(self._stage.functions.config(function, state.version)) != UNRELEASED:
+                    missing.append(f"{model}@{alias}")
+        if missing:
+            names = ", ".join(f"`{name}`" for name in missing)
+            raise StillLiveError(
+                f"the catalog no longer declares {names}, which still serves",
+                hint="Put it back into models.toml, or take it out of service first with `yard retire`.",
+            )
+
+    def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> list[_Rebase]:
+        base = self._base_for(model, publish=publish)
+        if base is None:
+            return []
+        moves: list[_Rebase] = []
+        for alias in model.aliases:
+            mover = self._stage.mover(model.model, alias)
+            seen = mover.look()
+            live = in_force(seen.lines)
+            if live is None:
+                continue
+            served = served_by(self._stage.functions.config(base.function, seen.state.version))
+            version = served if served != UNRELEASED else live.version
+            prepared = self._prepared_on(model.model, version, base, publish=publish)
+            for step in standing(seen.lines)[-1 - model.rollback_depth : -1]:
+                self._prepared_on(model.model, step.version, base, publish=publish)
+            if prepared is not None and not already_serves(seen, prepared):
+                moves.append(_Rebase(mover, seen, prepared))
+        return moves
+
+    def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
+        if not publish:
+            return base_with_fingerprint(self._stage.store, model.model, model.fingerprint)
+        base = current_base(self._stage.store, model.model)
+        if base.fingerprint != model.fingerprint:
+            raise DisagreementError(
+                f"the last deploy of `{model.model}` left another configuration than this one expects",
+                hint="Deploy all stacks of the stage together: `cdk deploy --all`.",
+            )
+        return base
+
+    def _prepared_on(self, model: str, version: int, base: Base, *, publish: bool) -> Prepared | None:
+        if not publish:
+            return self._stage.preparer.find(model, version, base)
+        return self._stage.preparer.prepare(load_manifest(self._stage.store, ByVersion(model, version)), base)
+
+    def _apply(self, move: _Rebase, *, reason: str) -> Line:
+        return move.mover.move(move.seen, kind="rebase", to=move.prepared, reason=reason)
+
+    def _take_back(self, moves: list[_Rebase]) -> None:
+        """Undo the moves of a rebase that failed half way; what was moved by others since stays."""
+        for move in reversed(moves):
+            seen = move.mover.look()
+            if move.done is None or seen.lines[-1].line != move.done.line:
+                continue
+            earlier = move.seen.state.version
+            config = self._stage.functions.config(seen.state.function, earlier)
+            if config is not None:
+                before = Prepared.of(config, model=move.prepared.model)
+                move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
+
+    def _aliases_with_history(self, model: str) -> list[str]:
+        prefix = ledgers_prefix(model)
+        found = {key.removeprefix(prefix).split("/", 1)[0] for key in self._stage.store.keys(prefix)}
+        return sorted(found)

@@ -1,0 +1,66 @@
+"""Why a release was refused or could not finish.
+
+In every case the alias is on a version that passed its checks.
+
+ReleaseError
+├── NotDeployedError        `cdk deploy` has not made this function, alias or stage yet
+├── UnfitVersionError       the version did not become Active, or did not reproduce its golden sample
+├── NothingToRollBackError  the ledger names no earlier version to go back to
+├── LostRaceError           somebody else moved the alias, or changed the function, first
+├── LeaseHeldError          somebody else prepares a version of this model right now
+├── DisagreementError       AWS accepted a change and reports something else
+├── StillLiveError          a deploy would take away something that serves, or that a rollback needs
+└── ServiceError            Lambda could not answer; running the same command again is safe
+"""
+
+from __future__ import annotations
+
+from model_store.contract.errors import ReleaseError
+
+__all__ = [
+    "DisagreementError",
+    "LeaseHeldError",
+    "LostRaceError",
+    "NotDeployedError",
+    "NothingToRollBackError",
+    "ReleaseError",
+    "ServiceError",
+    "StillLiveError",
+    "UnfitVersionError",
+]
+
+
+class NotDeployedError(ReleaseError):
+    """The function, its alias or its base does not exist: ``cdk deploy`` makes them."""
+
+
+class UnfitVersionError(ReleaseError):
+    """A version failed a check; nothing moved. ``evidence`` holds the function's own log lines."""
+
+    def __init__(self, message: str, *, hint: str | None = None, evidence: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.evidence = evidence
+
+
+class NothingToRollBackError(ReleaseError):
+    """The ledger of the alias holds no earlier model version that is still in force."""
+
+
+class LostRaceError(ReleaseError):
+    """Of two concurrent changes exactly one wins; this is the other one. It changed nothing."""
+
+
+class LeaseHeldError(ReleaseError):
+    """Another release or deploy prepares a version of the same model; one at a time may."""
+
+
+class DisagreementError(ReleaseError):
+    """What AWS reports after a change is not what was asked for (law 9)."""
+
+
+class StillLiveError(ReleaseError):
+    """A deploy would remove a model that is live; it is refused before anything is deleted."""
+
+
+class ServiceError(ReleaseError):
+    """Lambda throttled, failed or did not answer. Running the same command again is safe."""

@@ -1,0 +1,72 @@
+"""The lease: one at a time changes a function's ``$LATEST``.
+
+``$LATEST`` is the only thing that two releases of one model share, and it is held for the seconds
+between setting it and restoring it. The lease is a numbered, write-once claim in the store; whoever
+writes claim N holds it until it writes that N ended, or until N expires. A holder that dies is
+waited out. Correctness does not rest on clocks: publishing also names the revision and the code it
+saw, so a holder that outlived its lease cannot publish somebody else's configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from model_store.contract.errors import AlreadyExistsError
+from model_store.contract.keys import lease_end_key, lease_key, lease_prefix, number_in
+from model_store.ports import ObjectStore
+from releases.errors import LeaseHeldError
+from releases.ports import Clock
+from releases.records import canonical, timestamp
+
+LEASE_SECONDS = 180.0
+"""How long a dead holder blocks others; a live one needs seconds."""
+
+POLL_SECONDS = 0.5
+
+
+@contextmanager
+def lease(
+    store: ObjectStore, clock: Clock, model: str, *, holder: str, patience_s: float = 60.0
+) -> Iterator[None]:
+    """Hold the lease of ``model``; wait up to ``patience_s`` for another holder, then refuse."""
+    number = _acquire(store, clock, model, holder, clock.now() + patience_s)
+    try:
+        yield
+    finally:
+        store.put_once(lease_end_key(model, number), canonical({"at": timestamp(clock.now())}))
+
+
+def _acquire(store: ObjectStore, clock: Clock, model: str, holder: str, deadline: float) -> int:
+    while True:
+        number, held_by = _newest(store, clock, model)
+        if held_by is None:
+            claim = {"id": uuid.uuid4().hex, "holder": holder, "expires": clock.now() + LEASE_SECONDS}
+            try:
+                store.put_once(lease_key(model, number + 1), canonical(claim))
+            except AlreadyExistsError:
+                continue
+            return number + 1
+        if clock.now() >= deadline:
+            raise LeaseHeldError(
+                f"`{model}` is being prepared by {held_by}",
+                hint="Wait until that release or deploy has ended, then run the same command again.",
+            )
+        clock.sleep(POLL_SECONDS)
+
+
+def _newest(store: ObjectStore, clock: Clock, model: str) -> tuple[int, str | None]:
+    """The newest claim's number, and who holds it if it is still held."""
+    keys = list(store.keys(lease_prefix(model)))
+    claims = [number_in(key) for key in keys if key.endswith(".json")]
+    if not claims:
+        return 0, None
+    number = max(claims)
+    if lease_end_key(model, number) in keys:
+        return number, None
+    claim = json.loads(store.get(lease_key(model, number)))
+    if float(claim["expires"]) <= clock.now():
+        return number, None
+    return number, str(claim["holder"])

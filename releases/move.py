@@ -1,0 +1,145 @@
+"""Move: one compare-and-swap puts an alias on another version, and claims the ledger line for it.
+
+The order is the safety. (1) The plan is written to the store. (2) One ``UpdateAlias`` that names the
+revision it saw sets the version, clears the weights and notes line and plan in the alias itself.
+(3) The ledger line is written. A crash before 2 changes nothing; a crash between 2 and 3 leaves an
+alias that names a line which the ledger lacks, and whoever comes next writes it from the plan.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from model_store.contract.names import ByAlias
+from model_store.ports import ObjectStore
+from releases.errors import DisagreementError, LostRaceError, NotDeployedError, ServiceError
+from releases.ledger import Ledger, in_force
+from releases.ports import AliasState, Clock, Functions
+from releases.records import UNRELEASED, Kind, Line, Note, Plan, Prepared, timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An alias as it was at one moment. ``completed`` is a line that was missing and now is written."""
+
+    state: AliasState
+    lines: list[Line]
+    completed: Line | None = None
+
+
+class Mover:
+    """Moves one alias of one model and keeps its ledger."""
+
+    def __init__(
+        self, store: ObjectStore, functions: Functions, clock: Clock, *, function: str, ref: ByAlias, by: str
+    ) -> None:
+        self._functions = functions
+        self._clock = clock
+        self._function = function
+        self._ref = ref
+        self._by = by
+        self.ledger = Ledger(store, ref.model, ref.alias)
+
+    def look(self) -> Seen:
+        """The alias, and its ledger with any line completed that a crash left unwritten."""
+        state = self.find()
+        if state is None:
+            raise NotDeployedError(
+                f"the alias `{self._ref}` does not exist",
+                hint="Declare it in models.toml and run `cdk deploy --all` for this stage.",
+            )
+        lines = self.ledger.lines()
+        missing = self.ledger.missing(Note.from_text(state.note), lines)
+        if missing is not None:
+            lines.append(self.ledger.append(missing.line, missing.plan))
+        return Seen(state, lines, completed=missing)
+
+    def find(self) -> AliasState | None:
+        return self._functions.alias(self._function, self._ref.alias)
+
+    def move(
+        self,
+        seen: Seen,
+        *,
+        kind: Kind,
+        to: Prepared,
+        reason: str,
+        restores: int | None = None,
+    ) -> Line:
+        """Move the alias from where it was seen; raise ``LostRaceError`` if it moved meanwhile."""
+        state, lines = seen.state, seen.lines
+        plan = Plan(
+            id=uuid.uuid4().hex[:16],
+            model=self._ref.model,
+            alias=self._ref.alias,
+            kind=kind,
+            version=to.version,
+            digest=to.digest,
+            lambda_version=to.lambda_version,
+            base=to.base,
+            from_version=lines[-1].version if lines else UNRELEASED,
+            from_lambda_version=state.version,
+            reason=reason,
+            by=self._by,
+            at=timestamp(self._clock.now()),
+            restores=restores,
+        )
+        number = lines[-1].line + 1 if lines else 1
+        note = Note(number, plan.id, to.version)
+        self.ledger.write_plan(plan)
+        self._swap(state, plan, note)
+        return self.ledger.append(number, plan)
+
+    def _swap(self, state: AliasState, plan: Plan, note: Note) -> None:
+        try:
+            moved = self._functions.move_alias(
+                self._function,
+                self._ref.alias,
+                version=plan.lambda_version,
+                note=note.to_text(),
+                revision=state.revision,
+            )
+        except (LostRaceError, ServiceError) as error:
+            # A call whose answer was lost may have won, and its repetition then meets itself.
+            now = self.find()
+            if now is None or now.note != note.to_text():
+                raise self._lost(now, error) from error
+            moved = now
+        if moved.version != plan.lambda_version or moved.weights:
+            raise DisagreementError(
+                f"`{self._ref}` was moved to Lambda version {plan.lambda_version} and reports "
+                f"version {moved.version} with weights {moved.weights}",
+                hint="Run `yard status` and then the same command again.",
+            )
+
+    def _lost(self, now: AliasState | None, error: Exception) -> Exception:
+        if isinstance(error, ServiceError):
+            return error
+        winner = ""
+        if now and (plan := self._plan_of(now)):
+            winner = f": {plan.kind} to {plan.model}:{plan.version} by {plan.by} at {plan.at}"
+        return LostRaceError(
+            f"somebody else moved `{self._ref}` first{winner}",
+            hint="Look at `yard status`, decide again, and repeat the command if it is still right.",
+        )
+
+    def _plan_of(self, state: AliasState) -> Plan | None:
+        """The move that put the alias where it is, written to the ledger or not yet."""
+        note = Note.from_text(state.note)
+        lines = self.ledger.lines()
+        missing = self.ledger.missing(note, lines)
+        if missing is not None:
+            return missing.plan
+        return next((line.plan for line in lines if note and line.line == note.line), None)
+
+
+def already_serves(seen: Seen, prepared: Prepared) -> bool:
+    """Whether the alias serves exactly this already, and the ledger says so."""
+    live = in_force(seen.lines)
+    return (
+        seen.state.version == prepared.lambda_version
+        and not seen.state.weights
+        and live is not None
+        and live.lambda_version == prepared.lambda_version
+    )

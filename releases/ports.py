@@ -1,0 +1,120 @@
+"""What the release controller needs from Lambda, and from time.
+
+Laws of ``Functions``, checked against every adapter in ``tests/contract/test_functions.py``:
+
+* A published version never changes; its number is never used again while the function lives.
+* ``publish`` publishes only the revision and the code it was told; otherwise ``LostRaceError``.
+* ``move_alias`` is a compare-and-swap on the alias's revision: of two callers that read the same
+  revision exactly one succeeds, the other gets ``LostRaceError`` and changes nothing.
+* Every ``move_alias`` leaves the alias on exactly one version (no weights), and sets the note with it.
+* An alias cannot point at a version that does not exist.
+* ``invoke`` reports which version ran and what it logged.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+LATEST = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """What Lambda reports about ``$LATEST`` or about one published version.
+
+    ``memory_mb`` in MiB, ``timeout_s`` in seconds. ``state`` is Pending, Active, Inactive or Failed;
+    ``update`` (of ``$LATEST``) is InProgress, Successful or Failed.
+    Source: Lambda API reference, ``FunctionConfiguration``.
+    """
+
+    function: str
+    version: str
+    revision: str
+    code_sha256: str
+    layers: tuple[str, ...]
+    environment: dict[str, str]
+    memory_mb: int
+    timeout_s: int
+    runtime: str
+    handler: str
+    role: str
+    architecture: str
+    snap_start: str = "None"
+    state: str = "Active"
+    state_reason: str = ""
+    update: str = "Successful"
+    update_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasState:
+    """Where an alias points. ``weights`` are the shares that other versions take, normally none."""
+
+    function: str
+    alias: str
+    version: str
+    revision: str
+    note: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What one synchronous invocation gave back."""
+
+    payload: Any
+    executed_version: str
+    error: str | None = None
+    log: tuple[str, ...] = ()
+
+
+class Functions(Protocol):
+    """Lambda, as far as releases need it. Every foreign error arrives as a ``ReleaseError``."""
+
+    def config(self, function: str, qualifier: str | None = None) -> FunctionConfig | None:
+        """``None`` if the function, or that version of it, does not exist."""
+
+    def configure(
+        self, function: str, *, layers: tuple[str, ...], environment: dict[str, str], revision: str
+    ) -> None:
+        """Start setting ``$LATEST``; done when ``config().update`` is no longer InProgress."""
+
+    def publish(self, function: str, *, description: str, code_sha256: str, revision: str) -> FunctionConfig:
+        """Make an immutable version of ``$LATEST``; equal to the newest one, that one is returned."""
+
+    def publish_layer(self, name: str, archive: bytes, *, description: str, architecture: str) -> str:
+        """Publish a zip as a layer version and return its ARN."""
+
+    def layer_exists(self, arn: str) -> bool: ...
+
+    def alias(self, function: str, alias: str) -> AliasState | None: ...
+
+    def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
+        """Raise ``LostRaceError`` if it exists already."""
+
+    def move_alias(
+        self, function: str, alias: str, *, version: str, note: str, revision: str
+    ) -> AliasState: ...
+
+    def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation: ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it still."""
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)

@@ -1,0 +1,210 @@
+"""Prepare: make a model version able to answer, as a Lambda version on today's base (phase 1).
+
+``$LATEST`` is borrowed for it under the lease: set to base plus model, waited for, compared,
+published by revision and code digest, and set back to the bare base. Nothing that serves is touched:
+a crash or a failure anywhere here costs at most a Lambda version that nobody points at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from model_store.contract import environment as env
+from model_store.contract.deployment import model_layer_name
+from model_store.contract.errors import AlreadyExistsError
+from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.manifest import Manifest
+from model_store.ports import ObjectStore
+from releases.archive import model_archive
+from releases.check import check
+from releases.errors import DisagreementError, LostRaceError
+from releases.lease import lease
+from releases.ports import Clock, FunctionConfig, Functions
+from releases.records import UNRELEASED, Base, Prepared, timestamp
+from releases.settle import wait_for_update, wait_until_active
+
+Say = Callable[[str], None]
+
+UNRELEASED_DESCRIPTION = "no model: answers 503 until the first release"
+
+
+class Preparer:
+    """Prepares versions of the models of one stage."""
+
+    def __init__(
+        self, store: ObjectStore, functions: Functions, clock: Clock, *, stage: str, holder: str, say: Say
+    ) -> None:
+        self._store = store
+        self._functions = functions
+        self._clock = clock
+        self._stage = stage
+        self._holder = holder
+        self._say = say
+
+    def prepare(self, manifest: Manifest, base: Base) -> Prepared:
+        """Return the Lambda version that is ``manifest`` on ``base``, made and checked if need be.
+
+        Safe to repeat: what was prepared before and still holds is checked once more, which also
+        warms it, and used again.
+        """
+        if ready := self.find(manifest.model, manifest.version, base):
+            self._say(f"checking {manifest.ref} on Lambda version {ready.lambda_version}")
+            check(self._functions, self._clock, manifest, base.function, ready.lambda_version)
+            return ready
+        layer = self._model_layer(manifest, base)
+        variables = {
+            env.VERSION: str(manifest.version),
+            env.DIGEST: str(manifest.digest),
+            env.BASE: base.hash,
+        }
+        self._say(f"publishing {manifest.ref} as a Lambda version")
+        published = self._publish(
+            manifest.model,
+            base,
+            layers=(*base.layers, layer),
+            environment={**base.environment, **variables},
+            description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
+        )
+        self._say(f"checking {manifest.ref} on Lambda version {published.version}")
+        check(self._functions, self._clock, manifest, base.function, published.version)
+        prepared = Prepared(
+            model=manifest.model,
+            version=manifest.version,
+            digest=str(manifest.digest),
+            base=base.hash,
+            lambda_version=published.version,
+            model_layer=layer,
+            at=timestamp(self._clock.now()),
+        )
+        self._record(prepared)
+        return prepared
+
+    def prepare_unreleased(self, model: str, base: Base) -> Prepared:
+        """The version that an alias points at before the first release: the bare base, no model."""
+        published = self._publish(
+            model,
+            base,
+            layers=base.layers,
+            environment=base.environment,
+            description=UNRELEASED_DESCRIPTION,
+        )
+        active = wait_until_active(self._functions, self._clock, base.function, published.version)
+        return Prepared.of(active, model=model)
+
+    def find(self, model: str, version: int, base: Base) -> Prepared | None:
+        """What was prepared on exactly this base and is still what the record says."""
+        candidates = [found for found in self._records(model, version) if found.base == base.hash]
+        return next((found for found in candidates if self.holds(base.function, found)), None)
+
+    def find_any(self, model: str, version: int, function: str) -> Prepared | None:
+        """The newest Lambda version of this model version, whatever base it stands on."""
+        records = self._records(model, version)
+        records.sort(key=lambda found: int(found.lambda_version), reverse=True)
+        return next((found for found in records if self.holds(function, found)), None)
+
+    def holds(self, function: str, prepared: Prepared) -> bool:
+        """Whether Lambda still has this version and it is what the record says.
+
+        A function that was deleted and made again counts its versions from 1, so a number alone
+        proves nothing.
+        """
+        config = self._functions.config(function, prepared.lambda_version)
+        return (
+            config is not None
+            and config.state != "Failed"
+            and config.environment.get(env.VERSION) == str(prepared.version)
+            and config.environment.get(env.DIGEST) == prepared.digest
+            and config.environment.get(env.BASE) == prepared.base
+        )
+
+    def _records(self, model: str, version: int) -> list[Prepared]:
+        keys = list(self._store.keys(prepared_prefix(model, version)))
+        return [Prepared.from_json(self._store.get(key)) for key in reversed(keys)]
+
+    def _record(self, prepared: Prepared) -> None:
+        key = prepared_key(prepared.model, prepared.version, prepared.base, int(prepared.lambda_version))
+        try:
+            self._store.put_once(key, prepared.to_json())
+        except AlreadyExistsError:
+            # The same Lambda version of the same model on the same base was recorded before,
+            # by a function that has been deleted and made again. The record is true either way.
+            return
+
+    def _model_layer(self, manifest: Manifest, base: Base) -> str:
+        """The layer that carries the model; one that an earlier base used is used again."""
+        for record in self._records(manifest.model, manifest.version):
+            if record.digest == str(manifest.digest) and self._functions.layer_exists(record.model_layer):
+                return record.model_layer
+        self._say(f"packing {manifest.ref} as a layer")
+        return self._functions.publish_layer(
+            model_layer_name(self._stage, manifest.model),
+            model_archive(self._store, manifest),
+            description=f"{manifest.ref} sha256:{manifest.digest.hex}",
+            architecture=base.architecture,
+        )
+
+    def _publish(
+        self,
+        model: str,
+        base: Base,
+        *,
+        layers: tuple[str, ...],
+        environment: dict[str, str],
+        description: str,
+    ) -> FunctionConfig:
+        with lease(self._store, self._clock, model, holder=self._holder), self._restoring(base):
+            latest = self._set(base, layers=layers, environment=environment)
+            published = self._functions.publish(
+                base.function,
+                description=description,
+                code_sha256=base.code_sha256,
+                revision=latest.revision,
+            )
+        _must_agree(
+            f"Lambda version {published.version} of `{base.function}`",
+            base.differences(published, layers=layers, environment=environment),
+        )
+        return published
+
+    @contextmanager
+    def _restoring(self, base: Base) -> Iterator[None]:
+        """Set ``$LATEST`` back to the bare base, also when publishing failed."""
+        try:
+            yield
+        finally:
+            self._set(base, layers=base.layers, environment=base.environment)
+
+    def _set(self, base: Base, *, layers: tuple[str, ...], environment: dict[str, str]) -> FunctionConfig:
+        """Set ``$LATEST`` to absolute values, wait, and compare every field (law 9)."""
+        before = wait_for_update(self._functions, self._clock, base.function)
+        if before.code_sha256 != base.code_sha256:
+            raise LostRaceError(
+                f"the code of `{base.function}` is not the one that its last deploy left",
+                hint="A deploy is under way or was not finished: run `cdk deploy --all`, then repeat.",
+            )
+        if before.layers == layers and before.environment == environment:
+            latest = before
+        else:
+            self._functions.configure(
+                base.function, layers=layers, environment=environment, revision=before.revision
+            )
+            # The revision changes once more when the update settles, so it is read again.
+            latest = wait_for_update(self._functions, self._clock, base.function)
+        _must_agree(f"`{base.function}`", base.differences(latest, layers=layers, environment=environment))
+        return latest
+
+
+def served_by(config: FunctionConfig | None) -> int:
+    """The model version that a Lambda version serves; ``UNRELEASED`` if it carries no model."""
+    if config is None:
+        return UNRELEASED
+    return int(config.environment.get(env.VERSION, UNRELEASED))
+
+
+def _must_agree(what: str, differences: list[str]) -> None:
+    if differences:
+        raise DisagreementError(
+            f"{what} is not what was asked for: {'; '.join(differences)}",
+            hint="Somebody changed the function meanwhile: run `cdk deploy --all`, then repeat.",
+        )

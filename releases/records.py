@@ -1,0 +1,219 @@
+"""What the release room writes down, each as canonical JSON under a write-once key.
+
+* ``Base``: the configuration a deploy gave a function; a release adds a model to it.
+* ``Prepared``: this model version, on that base, is this Lambda version, and passed its checks.
+* ``Plan``: a move of an alias that is about to happen. Written before the move, so that the ledger
+  line can be completed by anybody after a crash.
+* ``Line``: a move that happened. Line N of an alias says what the alias means from N on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from model_store.contract import environment as env
+from releases.ports import FunctionConfig
+
+Kind = Literal["release", "rollback", "rebase", "retire"]
+"""How an alias moved. ``rebase`` (the same model version on a new base) is not a step back or forth."""
+
+UNRELEASED = 0
+"""The model version of a function that carries no model and answers 503."""
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """Equal records are equal bytes."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def timestamp(seconds: float) -> str:
+    """UTC, ISO 8601 with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The absolute configuration of ``$LATEST`` that a deploy left: never a difference to something."""
+
+    function: str
+    fingerprint: str
+    code_sha256: str
+    layers: tuple[str, ...]
+    environment: dict[str, str]
+    memory_mb: int
+    timeout_s: int
+    runtime: str
+    handler: str
+    role: str
+    architecture: str
+    snap_start: str
+
+    @classmethod
+    def of(
+        cls, config: FunctionConfig, *, fingerprint: str, layers: tuple[str, ...], environment: dict[str, str]
+    ) -> Base:
+        """The base that ``config`` is, with the layers and environment that the deploy declared."""
+        return cls(
+            function=config.function,
+            fingerprint=fingerprint,
+            code_sha256=config.code_sha256,
+            layers=layers,
+            environment=dict(environment),
+            memory_mb=config.memory_mb,
+            timeout_s=config.timeout_s,
+            runtime=config.runtime,
+            handler=config.handler,
+            role=config.role,
+            architecture=config.architecture,
+            snap_start=config.snap_start,
+        )
+
+    @property
+    def hash(self) -> str:
+        """16 characters that name this base. The fingerprint is left out: equal bases are one base."""
+        body = asdict(self)
+        del body["fingerprint"]
+        return hashlib.sha256(canonical(body)).hexdigest()[:16]
+
+    def differences(
+        self, config: FunctionConfig, *, layers: tuple[str, ...], environment: dict[str, str]
+    ) -> list[str]:
+        """Every field in which ``config`` is not this base with these layers and this environment."""
+        asked: dict[str, Any] = {
+            "code_sha256": self.code_sha256,
+            "layers": layers,
+            "environment": environment,
+            "memory_mb": self.memory_mb,
+            "timeout_s": self.timeout_s,
+            "runtime": self.runtime,
+            "handler": self.handler,
+            "role": self.role,
+            "architecture": self.architecture,
+            "snap_start": self.snap_start,
+        }
+        found = {name: getattr(config, name) for name in asked}
+        return [
+            f"{name} is `{found[name]}`, asked for `{asked[name]}`"
+            for name in asked
+            if found[name] != asked[name]
+        ]
+
+    def to_json(self) -> bytes:
+        return canonical(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Base:
+        body = json.loads(data)
+        return cls(**{**body, "layers": tuple(body["layers"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model version on a base, as a Lambda version that passed its checks."""
+
+    model: str
+    version: int
+    digest: str
+    base: str
+    lambda_version: str
+    model_layer: str = ""
+    at: str = ""
+
+    @classmethod
+    def of(cls, config: FunctionConfig, *, model: str) -> Prepared:
+        """What a published Lambda version is, by its own account."""
+        variables = config.environment
+        return cls(
+            model=model,
+            version=int(variables.get(env.VERSION, UNRELEASED)),
+            digest=variables.get(env.DIGEST, ""),
+            base=variables.get(env.BASE, ""),
+            lambda_version=config.version,
+        )
+
+    def to_json(self) -> bytes:
+        return canonical(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Prepared:
+        return cls(**json.loads(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A move about to be made: everything that its ledger line will say but the line's number."""
+
+    id: str
+    model: str
+    alias: str
+    kind: Kind
+    version: int
+    digest: str
+    lambda_version: str
+    base: str
+    from_version: int
+    from_lambda_version: str
+    reason: str
+    by: str
+    at: str
+    restores: int | None = None
+
+    def to_json(self) -> bytes:
+        return canonical(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Plan:
+        return cls(**json.loads(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a ledger: the plan that was carried out, at its number."""
+
+    line: int
+    plan: Plan
+
+    @property
+    def version(self) -> int:
+        return self.plan.version
+
+    def as_json(self) -> dict[str, Any]:
+        return {"line": self.line, **asdict(self.plan)}
+
+    def to_json(self) -> bytes:
+        return canonical(self.as_json())
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Line:
+        body = json.loads(data)
+        number = int(body.pop("line"))
+        return cls(number, Plan(**body))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an alias carries in its description, set in the same atomic call that moves it.
+
+    It orders the ledger: the compare-and-swap that moved the alias also claimed the line's number.
+    """
+
+    line: int
+    plan: str
+    version: int
+
+    def to_text(self) -> str:
+        """At most 256 characters, Lambda's limit for descriptions."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Note | None:
+        """``None`` for a description that the controller did not write."""
+        try:
+            body = json.loads(text)
+            return cls(int(body["line"]), str(body["plan"]), int(body["version"]))
+        except (ValueError, TypeError, KeyError):
+            return None

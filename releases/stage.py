@@ -1,0 +1,48 @@
+"""One deployed stage, as every command of this room sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model_store.contract.deployment import function_name
+from model_store.contract.names import ByAlias
+from model_store.ports import ObjectStore
+from releases.move import Mover
+from releases.ports import Clock, Functions
+from releases.prepare import Preparer
+
+
+class Stage:
+    """Where the models of a stage are stored, what runs them, who asks, and who hears of progress."""
+
+    def __init__(
+        self,
+        name: str,
+        store: ObjectStore,
+        functions: Functions,
+        clock: Clock,
+        *,
+        by: str,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.functions = functions
+        self.clock = clock
+        self.by = by
+        self.say = say
+        self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say)
+
+    def function(self, model: str) -> str:
+        return function_name(self.name, model)
+
+    def mover(self, model: str, alias: str) -> Mover:
+        """What moves ``model@alias`` and keeps its ledger."""
+        return Mover(
+            self.store,
+            self.functions,
+            self.clock,
+            function=self.function(model),
+            ref=ByAlias(model, alias),
+            by=self.by,
+        )

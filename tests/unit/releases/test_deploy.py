@@ -1,0 +1,188 @@
+"""``releases.deploy`` on the shipped fakes: no deploy moves an alias to another model version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from model_store.contract.deployment import function_name
+from model_store.contract.names import ByVersion
+from releases.deploy import Deploy
+from releases.errors import (
+    DisagreementError,
+    LostRaceError,
+    NothingToRollBackError,
+    StillLiveError,
+    UnfitVersionError,
+)
+from releases.ports import FunctionConfig
+from tests.unit.releases.world import STAGE, Around, World, honest
+
+FUNCTION = function_name(STAGE, "digits")
+
+
+def ref(version: int) -> ByVersion:
+    return ByVersion("digits", version)
+
+
+def test_a_deploy_after_a_rollback_keeps_the_model_version(world: World) -> None:
+    """Law 4: a changed configuration re-releases the live model version on it, and moves no other."""
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    world.controller().rollback("digits")
+    world.memory_mb = 1024
+    world.deploy()
+    assert world.ask() == (200, "digits:1")
+    assert world.live_memory_mb() == 1024
+    assert [line.plan.kind for line in world.controller().history("digits")] == [
+        "release",
+        "release",
+        "rollback",
+        "rebase",
+    ]
+
+
+def test_an_unchanged_deploy_moves_nothing(world: World) -> None:
+    """Law 4."""
+    world.controller().release(ref(1))
+    world.deploy()
+    assert len(world.controller().history("digits")) == 1
+
+
+def test_a_deploy_prepares_the_rollback_targets_on_the_new_base(world: World) -> None:
+    """Law 6: after a deploy a rollback lands on today's configuration, and still counts model versions."""
+    for version in (1, 2, 3):
+        world.controller().release(ref(version))
+    world.memory_mb = 1024
+    world.deploy()
+    for expected in (2, 1):
+        moved = world.controller().rollback("digits")
+        assert moved.ref == ref(expected)
+        assert moved.warnings == ()
+        assert world.live_memory_mb() == 1024
+
+
+def test_a_rollback_beyond_what_a_deploy_prepared_uses_the_older_base_and_says_so(world: World) -> None:
+    for version in (1, 2, 3):
+        world.controller().release(ref(version))
+    world.memory_mb = 1024
+    world.deploy(rollback_depth=1)
+    world.controller().rollback("digits")
+    moved = world.controller().rollback("digits")
+    assert moved.ref == ref(1)
+    assert "older base" in moved.warnings[0]
+    assert world.live_memory_mb() == 512
+
+
+def test_if_one_model_cannot_be_prepared_no_alias_moves(new_world: Callable[..., World]) -> None:
+    """Law 4 and 5 across models: prepare everything first, then flip."""
+
+    def picky(config: FunctionConfig, event: dict[str, Any]) -> dict[str, Any]:
+        if config.memory_mb == 1024 and "words" in config.function:
+            raise MemoryError("words no longer fits")
+        return honest(config, event)
+
+    world = new_world(picky)
+    world.deploy("digits", "words")
+    for model in ("digits", "words"):
+        world.publish(1, model)
+        world.controller().release(ByVersion(model, 1))
+    world.memory_mb = 1024
+    with pytest.raises(UnfitVersionError, match="words no longer fits"):
+        world.deploy("digits", "words")
+    assert world.live_memory_mb("digits") == 512
+    assert world.live_memory_mb("words") == 512
+    assert [line.plan.kind for line in world.controller().history("digits")] == ["release"]
+
+
+def test_a_move_that_fails_during_a_deploy_takes_the_earlier_moves_back(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world()
+    world.deploy("digits", "words")
+    for model in ("digits", "words"):
+        world.publish(1, model)
+        world.controller().release(ByVersion(model, 1))
+    world.memory_mb = 1024
+    world.deploy("digits", "words", rebase=False)
+
+    moves: list[str] = []
+
+    def contend(call: str) -> None:
+        """Somebody moves the second model at the very moment the deploy does."""
+        if call == "move_alias":
+            moves.append(call)
+            if len(moves) == 2:
+                world.functions.meddle(function_name(STAGE, "words"), "live", note="by hand")
+
+    view = Around(world.functions, before=contend)
+    with pytest.raises(LostRaceError):
+        Deploy(world.stage(by="cdk", functions=view)).rebase(
+            [world.declared("digits"), world.declared("words")]
+        )
+    assert world.live_memory_mb("digits") == 512
+    assert world.ask("digits") == (200, "digits:1")
+    assert world.ask("words") == (200, "words:1")
+
+
+def test_a_stack_that_rolls_back_publishes_nothing_and_flips_back(world: World) -> None:
+    """Law 4: the recorded Lambda versions are used again."""
+    world.controller().release(ref(1))
+    old = world.declared()
+    world.memory_mb = 1024
+    world.deploy()
+    assert world.live_memory_mb() == 1024
+    before = world.functions.config(FUNCTION)
+    Deploy(world.stage(by="cdk")).rebase([old], publish=False)
+    assert world.live_memory_mb() == 512
+    assert world.functions.config(FUNCTION) == before
+
+
+def test_a_rollout_for_another_configuration_than_the_deployed_one_is_refused(world: World) -> None:
+    world.controller().release(ref(1))
+    expected = world.declared()
+    world.memory_mb = 1024
+    world.deploy(rebase=False)
+    with pytest.raises(DisagreementError, match="another configuration"):
+        Deploy(world.stage()).rebase([expected])
+
+
+def test_a_release_during_a_deploy_that_changed_the_code_is_refused(world: World) -> None:
+    """The base that was recorded and the code on $LATEST belong to different deploys."""
+    world.controller().release(ref(1))
+    world.functions.deploy(FUNCTION, code_sha256="code-2")
+    with pytest.raises(LostRaceError, match="not the one that its last deploy left"):
+        world.controller().release(ref(2))
+    assert world.ask() == (200, "digits:1")
+
+
+def test_a_function_made_again_from_nothing_serves_what_the_ledger_says(world: World) -> None:
+    """Lambda counts from 1 again: numbers recorded for the old function prove nothing."""
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    world.functions.delete(FUNCTION)
+    world.deploy()
+    assert world.ask() == (200, "digits:2")
+    assert world.controller().rollback("digits").ref == ref(1)
+    assert world.ask() == (200, "digits:1")
+
+
+def test_a_deploy_that_forgets_a_live_model_is_refused(world: World) -> None:
+    """Law 10: nothing live is deleted."""
+    world.controller().release(ref(1))
+    with pytest.raises(StillLiveError, match="digits@live"):
+        Deploy(world.stage()).guard({"words": ("live",)}, ["digits"])
+    Deploy(world.stage()).guard({"digits": ("live",)}, ["digits"])
+
+
+def test_a_retired_model_answers_503_and_may_be_removed(world: World) -> None:
+    world.controller().release(ref(1))
+    world.controller().retire("digits", reason="replaced")
+    assert world.ask() == (503, "")
+    Deploy(world.stage()).guard({}, ["digits"])
+    with pytest.raises(NothingToRollBackError):
+        world.controller().rollback("digits")
+    world.deploy()
+    assert world.ask() == (503, "")

@@ -1,0 +1,175 @@
+"""A stage in memory: the shipped fakes, a deployed model, and code that plays the inference function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_store.adapters.memory import MemoryStore
+from model_store.contract import environment as env
+from model_store.contract.deployment import function_name
+from model_store.contract.digest import Digest
+from model_store.contract.keys import blob_key, manifest_key
+from model_store.contract.manifest import ArtifactFile, Golden, Manifest
+from model_store.contract.names import ByVersion
+from model_store.contract.tensors import TensorData, TensorSpec
+from model_store.ports import ObjectStore
+from releases.adapters.memory import MemoryFunctions
+from releases.controller import Controller
+from releases.deploy import Deploy, DeployedModel
+from releases.ports import FunctionConfig, Functions
+from releases.stage import Stage
+from releases.status import AliasStatus, status
+
+STAGE = "test"
+
+
+class StillClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_790_000_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def respond(config: FunctionConfig, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    headers = {"content-type": "application/json"}
+    if version := config.environment.get(env.VERSION):
+        headers[env.MODEL_HEADER] = f"{config.environment[env.MODEL]}:{version}"
+        headers[env.DIGEST_HEADER] = config.environment[env.DIGEST]
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body), "isBase64Encoded": False}
+
+
+def tensor(name: str, *data: float) -> TensorData:
+    return TensorData(name, "FP32", (len(data),), data)
+
+
+@dataclass
+class World:
+    """One stage with one store and one Lambda, and the controller that people use on it."""
+
+    functions: MemoryFunctions
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: StillClock = field(default_factory=StillClock)
+    said: list[str] = field(default_factory=list)
+    memory_mb: int = 512
+    code: str = "code-1"
+
+    def stage(
+        self, *, by: str = "ann", store: ObjectStore | None = None, functions: Functions | None = None
+    ) -> Stage:
+        return Stage(
+            STAGE,
+            store or self.store,
+            functions or self.functions,
+            self.clock,
+            by=by,
+            say=self.said.append,
+        )
+
+    def controller(self, *, by: str = "ann") -> Controller:
+        return Controller(self.stage(by=by))
+
+    def status(self) -> AliasStatus:
+        return status(self.stage(), "digits")
+
+    def publish(self, version: int, model: str = "digits") -> ByVersion:
+        """Store a version whose every answer is its own number."""
+        data = f"{model} {version}".encode()
+        digest = Digest.of(data)
+        manifest = Manifest(
+            model=model,
+            version=version,
+            files=(ArtifactFile("model.onnx", digest, len(data)),),
+            entry="model.onnx",
+            inputs=(TensorSpec("x", "FP32", ("batch",)),),
+            outputs=(TensorSpec("y", "FP32", ("batch",)),),
+            golden=Golden((tensor("x", 1.0),), (tensor("y", float(version)),)),
+            created_at="2026-11-22T00:00:00Z",
+            created_by="ann",
+        )
+        self.store.put_once(blob_key(digest), data)
+        self.store.put_once(manifest_key(model, version), manifest.to_json())
+        return manifest.ref
+
+    def declared(self, model: str = "digits", **changes: Any) -> DeployedModel:
+        return DeployedModel(model, f"{self.code}-{self.memory_mb}", **changes)
+
+    def deploy(self, *models: str, rebase: bool = True, **changes: Any) -> None:
+        """What ``cdk deploy --all`` does: functions, then aliases and bases, then the rollout."""
+        names = models or ("digits",)
+        for model in names:
+            environment = {env.MODEL: model, env.STAGE: STAGE}
+            layers = ("arn:layer:runtime:1",)
+            self.functions.deploy(
+                function_name(STAGE, model),
+                memory_mb=self.memory_mb,
+                code_sha256=self.code,
+                layers=layers,
+                environment=environment,
+            )
+            Deploy(self.stage(by="cdk")).declare(
+                self.declared(model, **changes), layers=layers, environment=environment
+            )
+        if rebase:
+            Deploy(self.stage(by="cdk")).rebase([self.declared(model, **changes) for model in names])
+
+    def ask(self, model: str = "digits", qualifier: str = "live") -> tuple[int, str]:
+        """What a caller of the alias gets: the status, and the model version that answered."""
+        event = {"rawPath": f"/v2/models/{model}/infer"}
+        answer = self.functions.invoke(function_name(STAGE, model), qualifier, event).payload
+        return answer["statusCode"], answer["headers"].get(env.MODEL_HEADER, "")
+
+    def live_memory_mb(self, model: str = "digits") -> int:
+        function = function_name(STAGE, model)
+        state = self.functions.alias(function, "live")
+        assert state is not None
+        config = self.functions.config(function, state.version)
+        assert config is not None
+        return config.memory_mb
+
+
+Play = Callable[[FunctionConfig, dict[str, Any]], Any]
+
+
+def honest(config: FunctionConfig, event: dict[str, Any]) -> dict[str, Any]:
+    """The inference function as it should be: version 7 answers 7."""
+    version = config.environment.get(env.VERSION)
+    if version is None:
+        return respond(config, 503, {"error": "no version of digits is released yet"})
+    if event["rawPath"].endswith("/ready"):
+        return respond(config, 200, {"ready": True})
+    return respond(config, 200, {"outputs": [tensor("y", float(version)).as_json()]})
+
+
+class Around:
+    """The fake Lambda, with something happening just before or after calls that are named."""
+
+    def __init__(
+        self,
+        inner: Any,
+        *,
+        before: Callable[[str], None] = lambda _: None,
+        after: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._inner = inner
+        self._before = before
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._inner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self._before(name)
+            answer = call(*args, **kwargs)
+            self._after(name)
+            return answer
+
+        return wrapped
