@@ -1,0 +1,66 @@
+"""Findings of CDK and cdk-nag that are accepted, each with its reason. Nothing else is.
+
+CDK keeps them itself, so the app needs cdk-nag only where it is checked (``infra.checks``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+def acknowledge_runtime(function: Construct) -> None:
+    """Say why a function does not run on the newest Python."""
+    _accept(
+        function,
+        "AwsSolutions-L1",
+        "python3.13 is what the pinned wheels of the runtime layer are built and measured for",
+    )
+
+
+def acknowledge_wildcards(role: Construct, statement: iam.PolicyStatement, reason: str) -> None:
+    """Accept the wildcards in the resources of this one statement, and no others."""
+    stack = cdk.Stack.of(role)
+    for resource in statement.resources:
+        if "*" in resource:
+            _accept(role, f"AwsSolutions-IAM5[Resource::{_as_nag_writes(stack.resolve(resource))}]", reason)
+
+
+def _as_nag_writes(resolved: Any) -> str:
+    """A resource as cdk-nag names it: ``{"Ref": "AWS::Region"}`` is ``<AWS::Region>``."""
+    if isinstance(resolved, str):
+        return resolved
+    if "Ref" in resolved:
+        return f"<{resolved['Ref']}>"
+    separator, parts = resolved["Fn::Join"]
+    return str(separator).join(_as_nag_writes(part) for part in parts)
+
+
+def acknowledge_open_routes(api: Construct, stage: str) -> None:
+    """Say that a stage is open on purpose."""
+    _accept(
+        api, "AwsSolutions-APIG4", f'The catalog says auth = "none" for the stage {stage}, by explicit choice'
+    )
+
+
+def acknowledge_unlogged_log(bucket: Construct) -> None:
+    """Say why the bucket of access logs keeps no access log."""
+    _accept(
+        bucket,
+        "AwsSolutions-S1",
+        "It is the access log: logging the log's own deliveries would never end",
+    )
+
+
+def acknowledge_snapstart(function: Construct) -> None:
+    """Say where the published versions are, without which SnapStart would do nothing."""
+    reason = "The release controller publishes the versions that serve; the template never does (law 4)"
+    cdk.Annotations.of(function).acknowledge_warning("@aws-cdk/aws-lambda:snapStartRequirePublish", reason)
+    _accept(function, "CloudFormation-Validate::W2530", reason)
+
+
+def _accept(construct: Construct, finding: str, reason: str) -> None:
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=finding, reason=reason))

@@ -1,0 +1,54 @@
+"""All stacks of one stage, and their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from catalog.schema import Catalog
+from infra import bundles
+from infra.preflight import check_runtime_layer
+from infra.stacks import api as api_stack
+from infra.stacks import model as model_stack
+from infra.stacks import operations as operations_stack
+from infra.stacks.api import ApiStack
+from infra.stacks.model import ModelStack
+from infra.stacks.operations import OperationsStack
+from infra.stacks.rollout import RolloutStack
+from infra.stacks.store import StoreStack
+
+
+def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) -> list[cdk.Stack]:
+    """Declare the stacks of ``stage_name`` in ``scope``; functions' code and layers stand below ``root``.
+
+    Store, then Operations with the guard, then the models, then Rollout and Api. Raises
+    ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
+    """
+    stage = catalog.stage(stage_name)
+    models = catalog.models_for(stage_name)
+    inference_code = bundles.stage_bundle(
+        "inference", bundles.INFERENCE, root=root, handler=model_stack.HANDLER
+    )
+    front_code = bundles.stage_bundle("front", bundles.FRONT, root=root, handler=api_stack.HANDLER)
+    operations_code = bundles.stage_bundle(
+        "operations", bundles.OPERATIONS, root=root, handler=operations_stack.HANDLER
+    )
+    layer = check_runtime_layer(stage.runtime_layer, root=root)
+
+    store = StoreStack(scope, stage=stage)
+    operations = OperationsStack(scope, stage=stage, models=models, code=operations_code)
+    operations.add_stack_dependency(store, "it reads the bucket's parameters")
+    served = [
+        ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
+        for model in models.values()
+    ]
+    rollout = RolloutStack(scope, stage=stage, models=served)
+    rollout.add_stack_dependency(operations, "it answers")
+    api = ApiStack(scope, stage=stage, models=models, code=front_code)
+    for stack in served:
+        stack.add_stack_dependency(operations, "the guard speaks first")
+        rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
+        api.add_stack_dependency(stack, "its routes lead to aliases that exist")
+    return [store, operations, *served, rollout, api]

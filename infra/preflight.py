@@ -1,0 +1,109 @@
+"""Refuse at synth what AWS would refuse minutes into a deploy, with one sentence and a remedy.
+
+Every check reads files and numbers only: no AWS call, nothing changes, safe to repeat.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from catalog.schema import Model
+from infra.bundles import Tree, measure
+from infra.errors import PreflightError
+from model_store.contract.environment import UNZIPPED_LIMIT_BYTES
+
+ENVIRONMENT_LIMIT_BYTES = 4_096
+"""All environment variables of a function together. Source: AWS Lambda quotas, 4 KB."""
+
+ROUTE_LIMIT = 300
+"""Routes of one HTTP API, a hard limit. Source: HTTP API quotas."""
+
+_MACHINE_OF = {"x86_64": "x86_64", "arm64": "aarch64"}
+_LAYER_TARGETS = ("local", "x86_64", "arm64")
+_MB = 1_048_576
+
+
+def check_runtime_layer(folder: str, *, root: Path) -> Tree:
+    """Return the built runtime layer at ``folder``, or say which command builds it."""
+    path = root / folder
+    if not (path / "python").is_dir():
+        raise PreflightError(f"the runtime layer `{folder}` is not built", hint=_how_to_build(folder))
+    if not _facts_path(path).is_file():
+        raise PreflightError(
+            f"the runtime layer `{folder}` was not finished: `{_facts_path(path).name}` is missing beside it",
+            hint=_how_to_build(folder),
+        )
+    return measure(path)
+
+
+def check_machine(model: Model, layer: Tree) -> None:
+    """Refuse a layer whose compiled parts are for another processor than the function's.
+
+    A layer for the embedded cloud is exempt: it is made for the laptop, whatever that is.
+    """
+    facts = json.loads(_facts_path(layer.path).read_text("utf-8"))
+    wanted = _MACHINE_OF[model.architecture]
+    if facts.get("target") != "local" and facts.get("machine") != wanted:
+        raise PreflightError(
+            f"`{model.name}` runs on {model.architecture}, and its runtime layer `{layer.path.name}` "
+            f"is built for {facts.get('machine')}",
+            hint=f"Give the stage a layer for {model.architecture}, or the model another `architecture`.",
+        )
+
+
+def check_size(model: str, *trees: Tree) -> int:
+    """Return how many unzipped bytes are left for the model itself, or refuse with the largest folders."""
+    total = sum(tree.unzipped_bytes for tree in trees)
+    if total < UNZIPPED_LIMIT_BYTES:
+        return UNZIPPED_LIMIT_BYTES - total
+    folders = sorted(
+        (
+            (size, f"{tree.path.name}/{folder}")
+            for tree in trees
+            for folder, size in tree.bytes_by_folder.items()
+        ),
+        reverse=True,
+    )[:5]
+    largest = ", ".join(f"{name} {size / _MB:.1f} MB" for size, name in folders)
+    raise PreflightError(
+        f"the function of `{model}` unzips to {total / _MB:.1f} MB with its runtime layer, "
+        f"and Lambda allows {UNZIPPED_LIMIT_BYTES / _MB:.0f} MB, model included; "
+        f"the largest folders: {largest}",
+        hint="Take packages out of `layers/runtime.in` and build the layer again.",
+    )
+
+
+def check_environment(function: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return ``variables`` unchanged, or refuse what Lambda would."""
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
+    if size <= ENVIRONMENT_LIMIT_BYTES:
+        return dict(variables)
+    raise PreflightError(
+        f"the environment variables of `{function}` take {size} bytes, "
+        f"and Lambda allows {ENVIRONMENT_LIMIT_BYTES}",
+        hint="Declare fewer models on this stage, or give them shorter names.",
+    )
+
+
+def check_routes(models: Mapping[str, Model], *, own_routes: int) -> None:
+    """Refuse more aliases than one HTTP API has routes for (two for each alias)."""
+    routes = own_routes + sum(2 * len(model.aliases) for model in models.values())
+    if routes > ROUTE_LIMIT:
+        raise PreflightError(
+            f"the catalog's aliases need {routes} routes, and an HTTP API has at most {ROUTE_LIMIT}",
+            hint="Declare fewer aliases, or serve some models from another stage.",
+        )
+
+
+def _facts_path(layer: Path) -> Path:
+    return layer.with_name(layer.name + ".json")
+
+
+def _how_to_build(folder: str) -> str:
+    name = Path(folder).name
+    if folder == f"build/layers/{name}" and name in _LAYER_TARGETS:
+        return f"Run `python -m layers.build --for {name}`."
+    return f"Run `python -m layers.build --for x86_64 --out {shlex.quote(folder)}` (or `local`, `arm64`)."

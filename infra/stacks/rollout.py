@@ -1,0 +1,45 @@
+"""Stateless: after every model has its new base, re-release what is live on it, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from constructs import Construct
+
+from catalog.schema import Stage
+from infra.stacks.model import ModelStack
+from infra.stacks.stage_stack import StageStack
+from model_store.contract.deployment import function_name
+
+
+class RolloutStack(StageStack):
+    """Prepares and checks every live model and rollback target first, then flips.
+
+    In a stack of its own, so that a model that fails its check rolls back this stack alone, and
+    CloudFormation's rollback of it flips back.
+    """
+
+    def __init__(self, scope: Construct, *, stage: Stage, models: Iterable[ModelStack]) -> None:
+        super().__init__(
+            scope,
+            stage=stage,
+            concern="Rollout",
+            description=f"Switchyard {stage.name}: re-releases the live versions on a changed base",
+        )
+        self.custom_resource(
+            "Rollout",
+            type_="Custom::SwitchyardRollout",
+            properties={
+                "Stage": stage.name,
+                "Models": [
+                    {
+                        "Model": stack.model.name,
+                        "FunctionName": function_name(stage.name, stack.model.name),
+                        "Fingerprint": stack.fingerprint,
+                        "Aliases": list(stack.model.aliases),
+                        "RollbackDepth": stack.model.rollback_depth,
+                    }
+                    for stack in models
+                ],
+            },
+        )
