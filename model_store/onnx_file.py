@@ -1,0 +1,403 @@
+"""Read an ONNX artifact without trusting it, and say what it takes and gives.
+
+Law 12: nothing here executes code of the artifact. The protobuf is parsed without its external data;
+every reference to a file is confined to the artifact's own folder before onnxruntime sees the model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
+
+from model_store.contract.errors import InvalidArtifactError, NotFoundError
+from model_store.contract.tensors import Dimension, TensorSpec
+from model_store.place import local_files
+
+ENTRY = "model.onnx"
+
+MAX_GRAPH_BYTES = 2**31 - 1
+"""Largest protobuf message. Source: protobuf documentation, "Encoding", 2 GiB."""
+
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(kind for kind in vars(_ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+)
+"""What onnxruntime raises: its own classes have no parent in common but ``Exception``."""
+
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+
+# onnxruntime reads "external data" at this location as an address in its own memory.
+_MEMORY_LOCATION = "_ORT_MEM_ADDR_"
+
+_PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill"})
+_EXPORT = "Export the model to ONNX, for example with `torch.onnx.export`, and publish that file."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What lies on disk: the artifact's files by their path in the artifact, and which is the graph."""
+
+    entry: str
+    paths: dict[str, Path]
+
+    @property
+    def graph(self) -> Path:
+        return self.paths[self.entry]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What an ONNX artifact says about itself. ``origin`` holds opset, producer and the like."""
+
+    entry: str
+    files: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    origin: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A model that onnxruntime has loaded."""
+
+    facts: ModelFacts
+    session: onnxruntime.InferenceSession
+
+
+def inspect(path: Path) -> ModelFacts:
+    """Check the ONNX file or folder at ``path`` and read its tensors.
+
+    Raises ``InvalidArtifactError`` for anything that cannot be served safely, ``NotFoundError`` if
+    nothing is there. Reads only; safe to repeat.
+    """
+    return open_model(find_source(path)).facts
+
+
+def find_source(path: Path) -> Source:
+    """List the files of the artifact at ``path``: one ONNX file, or a folder with one among others.
+
+    A single file is always called ``model.onnx`` in the artifact, so that a renamed copy is the same
+    artifact. A link named by the caller is followed, a link inside a folder is refused.
+    """
+    path = Path(os.path.realpath(path)) if path.exists() else path
+    if path.is_file():
+        return Source(ENTRY, {ENTRY: path})
+    if not path.is_dir():
+        raise NotFoundError(
+            f"`{path}` is not there", hint="Give the path of an ONNX file or of a folder with one."
+        )
+    paths = dict(sorted(_regular_files(path)))
+    return Source(_graph_among(paths, path), paths)
+
+
+def open_model(source: Source) -> OpenModel:
+    """Check ``source`` and load it with onnxruntime; see ``inspect`` for what is refused."""
+    model = _parsed(source.graph)
+    _must_stay_inside(model, source)
+    _must_not_hold_pickles(source, model)
+    session = _session(source.graph)
+    _must_take_and_give_tensors(session, model, source.graph.name)
+    unnamed = itertools.count()
+    facts = ModelFacts(
+        entry=source.entry,
+        files=tuple(source.paths),
+        inputs=tuple(_spec(node, unnamed) for node in session.get_inputs()),
+        outputs=tuple(_spec(node, unnamed) for node in session.get_outputs()),
+        origin=_origin(model),
+    )
+    return OpenModel(facts, session)
+
+
+def reason(error: Exception) -> str:
+    """onnxruntime's own words in one line, without its prefix and this machine's paths."""
+    words = " ".join(str(error).split()).rsplit("[ONNXRuntimeError] : ", 1)[-1]
+    shown = [Path(word).name if word.startswith("/") else word for word in words.split(" ")]
+    line = " ".join(shown)
+    return f"{line[:300]}…" if len(line) > 300 else line
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    with local_files(folder):
+        found = sorted(folder.rglob("*"))
+    for path in found:
+        name = path.relative_to(folder).as_posix()
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise InvalidArtifactError(
+                f"`{name}` is a symbolic link", hint="Put the file itself into the folder."
+            )
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            raise InvalidArtifactError(
+                f"`{name}` is hidden", hint="Remove it from the folder: everything in it would be published."
+            )
+        if stat.S_ISREG(mode):
+            yield name, path
+        elif not stat.S_ISDIR(mode):
+            raise InvalidArtifactError(f"`{name}` is neither a file nor a folder", hint="Remove it.")
+
+
+def _graph_among(paths: dict[str, Path], folder: Path) -> str:
+    graphs = [name for name in paths if name.endswith(".onnx")]
+    if len(graphs) == 1:
+        return graphs[0]
+    if ENTRY in graphs:
+        return ENTRY
+    if not graphs:
+        raise InvalidArtifactError(f"the folder `{folder.name}` holds no `.onnx` file", hint=_EXPORT)
+    raise InvalidArtifactError(
+        f"the folder `{folder.name}` holds {len(graphs)} ONNX files: {', '.join(graphs[:5])}",
+        hint=f"Call the one to serve `{ENTRY}`, or publish it alone.",
+    )
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
+    with local_files(path):
+        size = path.stat().st_size
+        if size > MAX_GRAPH_BYTES:
+            raise InvalidArtifactError(
+                f"`{path.name}` is larger than 2 GiB, the most an ONNX graph can be",
+                hint="Save the weights as external data beside the graph and publish the folder.",
+            )
+        data = path.read_bytes()
+    _must_not_be_something_else(data[:512], path)
+    try:
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise InvalidArtifactError(
+            f"`{path.name}` is not an ONNX file, or it is cut off: {error}", hint=_EXPORT
+        ) from error
+    if not model.HasField("graph") or not model.opset_import or model.ir_version < 1:
+        raise InvalidArtifactError(f"`{path.name}` is not a whole ONNX file: it has no graph", hint=_EXPORT)
+    return model
+
+
+def _must_not_be_something_else(head: bytes, path: Path) -> None:
+    kind = None
+    if not head:
+        kind = "it is empty"
+    elif _is_pickle(head):
+        kind = "it is a Python pickle, and those execute code when they are loaded"
+    elif head.startswith(b"PK\x03\x04"):
+        kind = "it is a zip archive (a torch checkpoint, perhaps)"
+    elif head.startswith(b"\x89HDF"):
+        kind = "it is an HDF5 file (Keras, perhaps)"
+    elif head.startswith(b"version https://git-lfs"):
+        kind = "it is a Git LFS pointer; run `git lfs pull`"
+    elif _is_text(head):
+        kind = "it is a text"
+    if kind:
+        raise InvalidArtifactError(f"`{path.name}` is not an ONNX file: {kind}", hint=_EXPORT)
+
+
+def _is_text(head: bytes) -> bool:
+    # An ONNX file begins with field numbers, which are control characters to a reader of text.
+    return all(byte > 31 or byte in b"\t\n\f\r" for byte in head)
+
+
+def _is_pickle(head: bytes) -> bool:
+    # Protocol 2 to 5 begins with PROTO and its number; then comes FRAME, GLOBAL, a collection or a memo.
+    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2:3] in b"\x95c}](\x8c\x8aXKUM)"
+
+
+def _must_stay_inside(model: onnx.ModelProto, source: Source) -> None:
+    """Refuse external data that is not a file of this artifact, or reaches beyond that file's end."""
+    folder = PurePosixPath(source.entry).parent
+    for tensor in _external(model):
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        location = facts.get("location", "")
+        if len(source.paths) == 1:
+            raise InvalidArtifactError(
+                f"`{source.graph.name}` keeps tensor `{tensor.name}` in another file, `{location}`",
+                hint="Publish the folder that holds both files.",
+            )
+        name = _inside(folder, location, tensor.name)
+        if name not in source.paths:
+            raise InvalidArtifactError(
+                f"`{location}`, the external data of tensor `{tensor.name}`, is not in the folder",
+                hint="Put the data file beside the graph and publish the folder.",
+            )
+        _must_reach(facts, source.paths[name].stat().st_size, tensor.name, location)
+
+
+def _inside(folder: PurePosixPath, location: str, tensor: str) -> str:
+    path = PurePosixPath(location)
+    leaves = path.is_absolute() or ".." in path.parts or "\\" in location or ":" in location
+    if not location or leaves or "\0" in location or _MEMORY_LOCATION in location:
+        raise InvalidArtifactError(
+            f"external data of tensor `{tensor}` points outside the artifact's folder: `{location}`",
+            hint="Save the model again with its external data beside the graph.",
+        )
+    return str(folder / path)
+
+
+def _must_reach(facts: dict[str, str], size: int, tensor: str, location: str) -> None:
+    try:
+        offset, length = int(facts.get("offset") or 0), int(facts.get("length") or 0)
+    except ValueError:
+        offset = -1
+    if offset < 0 or length < 0 or offset + length > size:
+        raise InvalidArtifactError(
+            f"external data of tensor `{tensor}` lies beyond the {size} bytes of `{location}`",
+            hint="The file is cut off, or belongs to another model: export both again.",
+        )
+
+
+def _external(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            yield tensor
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of the model: also those in branches, loops, functions and training graphs."""
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+        yield from _attribute_tensors(function.attribute_proto)
+    for training in model.training_info:
+        yield from _graph_tensors(training.initialization)
+        yield from _graph_tensors(training.algorithm)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    yield from _sparse_tensors(graph.sparse_initializer)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        yield from _attribute_tensors(node.attribute)
+
+
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in attributes:
+        yield attribute.t
+        yield from attribute.tensors
+        yield from _sparse_tensors([attribute.sparse_tensor, *attribute.sparse_tensors])
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _graph_tensors(graph)
+
+
+def _sparse_tensors(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield tensor.values
+        yield tensor.indices
+
+
+def _must_not_hold_pickles(source: Source, model: onnx.ModelProto) -> None:
+    """Law 12, for the files that travel along. Weights may begin with any byte, so they are let be."""
+    folder = PurePosixPath(source.entry).parent
+    weights = {
+        str(folder / entry.value)
+        for tensor in _external(model)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    for name, path in source.paths.items():
+        if name != source.entry and name not in weights and _may_be_pickle(path):
+            raise InvalidArtifactError(
+                f"`{name}` is or holds a Python pickle, and those execute code when they are loaded",
+                hint="Take it out of the folder: serving needs the ONNX file and its data only.",
+            )
+
+
+def _may_be_pickle(path: Path) -> bool:
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
+        return True
+    with local_files(path), path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(Path(name).suffix in _PICKLE_SUFFIXES for name in archive.namelist())
+        except zipfile.BadZipFile:
+            return False
+    return _is_pickle(head)
+
+
+def _session(graph: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised; nothing is to be printed besides
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except RUNTIME_ERRORS as error:
+        raise InvalidArtifactError(
+            f"onnxruntime {onnxruntime.__version__} cannot load `{graph.name}`: {reason(error)}",
+            hint="Export with an opset and operators that this onnxruntime knows.",
+        ) from error
+
+
+def _must_take_and_give_tensors(
+    session: onnxruntime.InferenceSession, model: onnx.ModelProto, name: str
+) -> None:
+    if not session.get_inputs() or not session.get_outputs():
+        raise InvalidArtifactError(
+            f"`{name}` takes no input or gives no output", hint="Export a graph that computes something."
+        )
+    for side, nodes in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        for node in nodes:
+            if node.type not in _DATATYPES:
+                raise InvalidArtifactError(
+                    f"{side} `{node.name}` of `{name}` is a `{node.type}`, which no request can carry",
+                    hint="Export with tensors of common types (scikit-learn: `zipmap=False`).",
+                )
+    shaped = {value.name for value in model.graph.input if value.type.tensor_type.HasField("shape")}
+    for node in session.get_inputs():
+        if node.name not in shaped:
+            raise InvalidArtifactError(
+                f"input `{node.name}` of `{name}` says nothing about its shape",
+                hint="Export with the number of dimensions fixed; their sizes may stay open.",
+            )
+
+
+def _spec(node: onnxruntime.NodeArg, unnamed: Iterator[int]) -> TensorSpec:
+    return TensorSpec(
+        node.name, _DATATYPES[node.type], tuple(_dimension(size, unnamed) for size in node.shape)
+    )
+
+
+def _dimension(size: object, unnamed: Iterator[int]) -> Dimension:
+    """A size; or the name of an open one, made up (``?0``) where the exporter gave none or a -1."""
+    if isinstance(size, str) and size:
+        return size
+    if isinstance(size, int) and size >= 0:
+        return size
+    return f"?{next(unnamed)}"
+
+
+def _origin(model: onnx.ModelProto) -> dict[str, str]:
+    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    facts = {
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "ir_version": str(model.ir_version),
+        "opset": ", ".join(f"{domain} {number}" for domain, number in sorted(opsets.items())),
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+    }
+    return {key: value[:200] for key, value in facts.items() if value}

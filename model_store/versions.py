@@ -1,0 +1,106 @@
+"""Which models and versions there are, and what a version is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from model_store.contract.errors import IntegrityError, NotFoundError
+from model_store.contract.keys import manifest_key, number_in, versions_prefix
+from model_store.contract.manifest import Manifest
+from model_store.contract.names import ByVersion, check_name
+from model_store.ports import ObjectStore
+
+_MODELS = "models/"
+_AT_ONCE = 8
+
+
+def models(store: ObjectStore) -> list[str]:
+    """Name every model that has a version, in order. Two short listings per model."""
+    found: list[str] = []
+    after = _MODELS
+    while (key := next(store.keys(_MODELS, after=after), None)) is not None:
+        name = key.removeprefix(_MODELS).partition("/")[0]
+        if next(store.keys(versions_prefix(name)), None) is not None:
+            found.append(name)
+        # `~` is larger than everything that a key may hold: the next listing begins behind this model.
+        after = f"{_MODELS}{name}/~"
+    return sorted(found)
+
+
+def versions(store: ObjectStore, model: str) -> list[int]:
+    """Number every version of ``model``, oldest first; empty when nothing was ever published.
+
+    Reads no manifest: one call per thousand versions.
+    """
+    keys = store.keys(versions_prefix(check_name(model)))
+    return [number_in(key) for key in keys if _is_manifest(key, model)]
+
+
+def latest(store: ObjectStore, model: str) -> int:
+    """Return the newest version of ``model``, or raise ``NotFoundError`` and say which models there are."""
+    numbers = versions(store, model)
+    if not numbers:
+        raise _unknown_model(store, model)
+    return numbers[-1]
+
+
+def load_manifest(store: ObjectStore, ref: ByVersion) -> Manifest:
+    """Read what version ``ref`` is.
+
+    Raises ``NotFoundError`` with what there is instead, and ``IntegrityError`` when the manifest
+    contradicts itself or speaks of another version.
+    """
+    check_name(ref.model)
+    try:
+        data = store.get(manifest_key(ref.model, ref.version))
+    except NotFoundError:
+        raise _unknown_version(store, ref) from None
+    manifest = Manifest.from_json(data)
+    if manifest.ref != ref:
+        raise IntegrityError(f"the manifest stored as `{ref}` is that of `{manifest.ref}`")
+    return manifest
+
+
+def load_manifests(store: ObjectStore, refs: Iterable[ByVersion]) -> list[Manifest]:
+    """Read several manifests at once, in the order asked; the first error ends it."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda ref: load_manifest(store, ref), refs))
+
+
+def _is_manifest(key: str, model: str) -> bool:
+    try:
+        return key == manifest_key(model, number_in(key))
+    except ValueError:
+        return False
+
+
+def _unknown_version(store: ObjectStore, ref: ByVersion) -> NotFoundError:
+    numbers = versions(store, ref.model)
+    if not numbers:
+        return _unknown_model(store, ref.model)
+    return NotFoundError(f"`{ref}` does not exist", hint=f"{_listed(ref.model, numbers)}.")
+
+
+def _listed(model: str, numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"Use `{model}:{numbers[0]}`, the only version there is"
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"Use one of `{model}:{numbers[0]}` to `{model}:{numbers[-1]}`"
+    newest = ", ".join(f"`{model}:{number}`" for number in numbers[-5:])
+    return f"Use one that exists; the newest are {newest}"
+
+
+def _unknown_model(store: ObjectStore, model: str) -> NotFoundError:
+    # Only for the message, so only here: difflib costs every cold start that never needs it.
+    from difflib import get_close_matches
+
+    known = models(store)
+    close = get_close_matches(model, known, n=1)
+    if close:
+        hint = f"Did you mean `{close[0]}`?"
+    elif known:
+        hint = f"Use one that exists: {', '.join(f'`{name}`' for name in known[:8])}."
+    else:
+        hint = f"Publish it first: `yard publish {model} PATH`."
+    return NotFoundError(f"no version of `{model}` was ever published", hint=hint)
