@@ -1,0 +1,1 @@
+"""THE COMMAND LINE. Thin: parses, calls a room, prints."""

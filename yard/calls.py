@@ -1,0 +1,85 @@
+"""Calling a deployed API: plain HTTP, signed with the caller's own credentials where the API asks for it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from model_store.contract.environment import MAX_PAYLOAD_BYTES
+from model_store.contract.errors import SwitchyardError
+from releases.errors import ServiceError
+
+if TYPE_CHECKING:
+    from yard.deployment import Deployment
+
+TIMEOUT_S = 35.0
+"""An HTTP API gives up after 30 seconds; the client waits a little longer, to hear it say so."""
+
+
+class CallRefusedError(SwitchyardError):
+    """The API answered a call with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: its status, its headers with lower-case names, its body, and how long it took."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    took_ms: float
+
+
+def call(place: Deployment, method: str, path: str, body: bytes | None = None) -> Answer:
+    """Send one request and return whatever was answered, errors included.
+
+    A body that Lambda would refuse is refused before it is sent.
+    """
+    import httpx
+
+    if place.api_url is None:
+        raise ServiceError(
+            f"stage `{place.stage}` has no API yet",
+            hint=f"Finish the deploy: `cdk deploy --all -c stage={place.stage}`.",
+        )
+    if body is not None and len(body) > MAX_PAYLOAD_BYTES:
+        raise CallRefusedError(
+            f"the request has {len(body):,} bytes, a Lambda model takes at most {MAX_PAYLOAD_BYTES:,}",
+            hint="Send fewer rows in one request.",
+        )
+    url = f"{place.api_url}{path}"
+    headers = {"content-type": "application/json"} if body is not None else {}
+    if place.auth == "iam":
+        headers = _signed(method, url, headers, body)
+    started = time.perf_counter()
+    try:
+        answer = httpx.request(method, url, content=body, headers=headers, timeout=TIMEOUT_S)
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"`{url}` did not answer: {error or type(error).__name__}",
+            hint="Check the network and `yard status`, then repeat.",
+        ) from error
+    took_ms = (time.perf_counter() - started) * 1000
+    return Answer(
+        answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content, took_ms
+    )
+
+
+def _signed(method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
+    """Add an AWS Signature Version 4 for ``execute-api``."""
+    import botocore.session
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    session = botocore.session.get_session()
+    credentials = session.get_credentials()
+    region = session.get_config_variable("region")
+    if credentials is None or region is None:
+        raise CallRefusedError(
+            "this API asks for IAM and no AWS credentials or region are set",
+            hint="Set AWS_PROFILE and AWS_REGION, or sign in first.",
+        )
+    request = AWSRequest(method=method, url=url, data=body or b"", headers=headers)
+    SigV4Auth(credentials, "execute-api", region).add_auth(request)
+    return dict(request.headers.items())

@@ -1,0 +1,133 @@
+"""``yard status`` and ``yard history``: what is live, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yard import options, output
+
+if TYPE_CHECKING:
+    from releases.stage import Stage
+    from releases.status import AliasStatus
+    from yard.deployment import Deployment
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model; all without it.")] = None,
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
+    """Say what every alias serves since when, where a rollback would go, and what disagrees.
+
+    Exits 1 when Lambda and the ledger disagree anywhere. Example: yard status digits
+    """
+    from model_store.contract.names import check_name
+    from yard import deployment
+
+    if name is not None:
+        check_name(name)
+    place = deployment.find(stage)
+    room = place.releases(output.say)
+    found = [_status(room, model, alias) for model, alias in _aliases(name, room)]
+    if as_json:
+        output.print_json(
+            {"stage": stage, "api_url": place.api_url, "aliases": [_as_json(item) for item in found]}
+        )
+    else:
+        _show(place, found)
+    if any(item.disagreements for item in found):
+        raise typer.Exit(1)
+
+
+def history(
+    name: options.ModelName,
+    alias: options.Alias = "live",
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
+    """Read the ledger of an alias, newest line first: who moved it, when, from what, to what, why.
+
+    Example: yard history digits
+    """
+    from model_store.contract.names import check_alias, check_name
+    from releases.controller import Controller
+    from yard import deployment
+
+    check_name(name)
+    check_alias(alias)
+    lines = Controller(deployment.find(stage).releases(output.say)).history(name, alias=alias)
+    if as_json:
+        output.print_json([line.as_json() for line in lines])
+        return
+    rows = [
+        (line.line, line.plan.at, line.plan.kind, _move(line.plan), line.plan.by, line.plan.reason)
+        for line in reversed(lines)
+    ]
+    output.data.print(
+        output.table(f"ledger of {name}@{alias}", ["line", "when", "how", "version", "who", "why"], rows)
+    )
+
+
+def _aliases(name: str | None, room: Stage) -> list[tuple[str, str]]:
+    """The aliases to speak of: those the catalog declares, or ``live`` where there is no catalog here."""
+    from catalog.load import load_catalog
+    from model_store.versions import models
+    from yard import deployment
+
+    path = deployment.catalog_path()
+    declared: dict[str, tuple[str, ...]] = {}
+    if path is not None:
+        loaded = load_catalog(path)
+        if room.name in loaded.stages:
+            declared = {model: item.aliases for model, item in loaded.models_for(room.name).items()}
+    if not declared:
+        declared = dict.fromkeys(models(room.store), ("live",))
+    if name is not None:
+        declared = {name: declared.get(name, ("live",))}
+    return [(model, alias) for model, aliases in declared.items() for alias in aliases]
+
+
+def _status(room: Stage, model: str, alias: str) -> AliasStatus:
+    from releases.status import status as look
+
+    return look(room, model, alias=alias)
+
+
+def _as_json(item: AliasStatus) -> dict[str, Any]:
+    return {**asdict(item), "ref": str(item.ref), "model": item.ref.model, "alias": item.ref.alias}
+
+
+def _show(place: Deployment, found: list[AliasStatus]) -> None:
+    rows = []
+    for item in found:
+        serves = f"{item.ref.model}:{item.version}" if item.version else "nothing yet (503)"
+        back = f"{item.ref.model}:{item.rollback_to}" if item.rollback_to else "-"
+        if item.rollback_to and not item.rollback_ready:
+            back += " (older base)"
+        rows.append(
+            (
+                item.ref,
+                serves,
+                item.digest.removeprefix("sha256:")[:12] or "-",
+                item.since or "-",
+                item.by or "-",
+                f"{item.memory_mb} MB{'' if item.on_current_base or not item.version else ', older base'}",
+                back,
+                "disagrees, see below" if item.disagreements else "ok",
+            )
+        )
+    columns = ["alias", "serves", "digest", "since", "by", "runs on", "rollback to", "state"]
+    output.data.print(
+        output.table(f"stage {place.stage} at {place.api_url or 'no address yet'}", columns, rows)
+    )
+    for item in found:
+        for said in item.disagreements:
+            output.warn(f"{item.ref}: {said}")
+
+
+def _move(plan: Any) -> str:
+    before = plan.from_version or "-"
+    return f"{before} → {plan.version or '-'}"

@@ -1,0 +1,155 @@
+"""Finding a deployed stage by its name: no ARN is ever copied by hand."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from model_store.contract.deployment import (
+    api_auth_parameter,
+    api_url_parameter,
+    bucket_parameter,
+    check_stage,
+    parameters_path,
+)
+from model_store.contract.errors import CatalogError, SwitchyardError
+from releases.errors import NotDeployedError, ServiceError
+
+if TYPE_CHECKING:
+    from catalog.schema import Catalog
+    from model_store.adapters.s3 import S3Store
+    from releases.stage import Stage
+
+LOCAL = "local"
+"""The stage that lives on the embedded cloud."""
+
+CATALOG_FILE = "models.toml"
+
+
+class CloudNotRunningError(SwitchyardError):
+    """The stage is on the embedded cloud, and that is not running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where one stage is: the store's bucket, the API's address and how it authorises."""
+
+    stage: str
+    bucket: str
+    api_url: str | None
+    auth: Literal["iam", "none"]
+
+    def store(self) -> S3Store:
+        from model_store.adapters.s3 import S3Store
+
+        return S3Store(self.bucket)
+
+    def releases(self, say: Callable[[str], None]) -> Stage:
+        """The release room of this stage, in the name of whoever runs the command."""
+        from releases.adapters.aws import LambdaFunctions
+        from releases.ports import SystemClock
+        from releases.stage import Stage
+
+        store = self.store()
+        functions = LambdaFunctions(store, bucket=self.bucket)
+        return Stage(self.stage, store, functions, SystemClock(), by=caller(), say=say)
+
+
+def find(stage: str) -> Deployment:
+    """Look up what ``cdk deploy`` left for ``stage``: one call, by name."""
+    check_stage(stage)
+    reach(stage)
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    names = parameters_path(stage)
+    try:
+        pages = boto3.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=names)
+        found = {item["Name"]: item["Value"] for page in pages for item in page["Parameters"]}
+    except (ClientError, BotoCoreError) as error:
+        raise ServiceError(
+            f"AWS did not say where stage `{stage}` is: {error}",
+            hint="Check the credentials and the region (AWS_PROFILE, AWS_REGION), then repeat.",
+        ) from error
+    if bucket_parameter(stage) not in found:
+        raise NotDeployedError(
+            f"stage `{stage}` is not deployed in this account and region",
+            hint="Run `yard local up` first."
+            if stage == LOCAL
+            else f"Run `cdk deploy --all -c stage={stage}` first.",
+        )
+    return Deployment(
+        stage=stage,
+        bucket=found[bucket_parameter(stage)],
+        api_url=found.get(api_url_parameter(stage)),
+        auth="none" if found.get(api_auth_parameter(stage)) == "none" else "iam",
+    )
+
+
+def reach(stage: str) -> None:
+    """Point this process at the embedded cloud if the stage is the local one and nobody did already."""
+    if stage != LOCAL or "AWS_ENDPOINT_URL" in os.environ:
+        return
+    from local_cloud import cloud
+
+    running = cloud.find(cloud_home())
+    if running is None:
+        raise CloudNotRunningError(
+            "the embedded cloud is not running",
+            hint="Start it with `yard local up`, or name another stage with `--stage`.",
+        )
+    os.environ.update(running.environment())
+
+
+def project_root() -> Path | None:
+    """The folder with ``models.toml``, here or above; ``None`` outside a project."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / CATALOG_FILE).is_file()), None)
+
+
+def cloud_home() -> Path:
+    """Where the embedded cloud of this project keeps itself (``SWITCHYARD_HOME`` says otherwise)."""
+    if home := os.environ.get("SWITCHYARD_HOME"):
+        return Path(home)
+    return (project_root() or Path.home()) / ".switchyard" / LOCAL
+
+
+def catalog_path() -> Path | None:
+    """The catalog that commands check names against, if there is one here."""
+    if named := os.environ.get("SWITCHYARD_CATALOG"):
+        return Path(named)
+    root = project_root()
+    return root / CATALOG_FILE if root else None
+
+
+def check_declared(model: str) -> None:
+    """Refuse a model that the catalog here does not declare. Without a catalog nothing is refused."""
+    path = catalog_path()
+    if path is None:
+        return
+    from catalog.load import load_catalog
+
+    loaded: Catalog = load_catalog(path)
+    if model not in loaded.models:
+        names = ", ".join(f"`{name}`" for name in loaded.models) or "none yet"
+        raise CatalogError(
+            f"`{model}` is not in the catalog {path.name} (it declares {names})",
+            hint=f'Add `[models.{model}]` with `target = "lambda"` to {path.name}, and deploy.',
+        )
+
+
+def caller() -> str:
+    """Who runs this, as AWS knows them; the local user if AWS does not say."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        arn = boto3.client("sts").get_caller_identity()["Arn"]
+    except (ClientError, BotoCoreError):
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    return arn if "AWS_ENDPOINT_URL" not in os.environ else f"{getpass.getuser()} ({arn})"

@@ -1,0 +1,51 @@
+"""``yard``: publish, release and roll back models from a terminal.
+
+Exit codes: 0 done, 1 refused and nothing changed (or a disagreement found), 2 misspelled.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from model_store.contract.errors import CatalogError, InvalidNameError, SwitchyardError
+from yard import output
+from yard.commands.invoke import invoke
+from yard.commands.local import local
+from yard.commands.publish import publish
+from yard.commands.release import release, retire, rollback
+from yard.commands.status import history, status
+from yard.commands.versions import versions
+
+REFUSED = 1
+MISSPELLED = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="yard",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Serve models on AWS: publish immutable versions, release them by alias, roll back in a second.",
+)
+for command in (publish, versions, release, rollback, status, history, invoke, retire):
+    app.command()(command)
+app.add_typer(local, name="local")
+
+
+def run() -> None:
+    """Entry point of the console script: every error of ours is one line and a way out, no traceback."""
+    try:
+        app()
+    except SwitchyardError as error:
+        output.fail(str(error), hint=error.hint, evidence=getattr(error, "evidence", ()))
+        sys.exit(MISSPELLED if isinstance(error, InvalidNameError | CatalogError) else REFUSED)
+    except KeyboardInterrupt:
+        output.fail("interrupted", hint="Run the same command again to complete it.")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run()

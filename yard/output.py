@@ -1,0 +1,78 @@
+"""What is printed, and where: data on stdout, people on stderr, and never colour alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+people = Console(stderr=True, highlight=False, soft_wrap=True)
+data = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(body: Any) -> None:
+    """Write one JSON document to stdout, exactly, whatever the terminal is."""
+    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table for people; cells are text, never markup."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(str(cell)) for cell in row))
+    return made
+
+
+def say(text: str) -> None:
+    """One line about what is going on."""
+    people.print(escape(text))
+
+
+def warn(text: str) -> None:
+    """Something to know that does not stop the command."""
+    people.print(f"[yellow]warning:[/] {escape(text)}")
+
+
+def fail(message: str, *, hint: str | None = None, evidence: Sequence[str] = ()) -> None:
+    """An error, what the function itself logged about it, and the way out."""
+    for line in evidence:
+        people.print(f"  log | {escape(line)}", style="dim")
+    people.print(f"[bold red]error:[/] {escape(message)}")
+    if hint:
+        people.print(f"[bold]hint:[/] {escape(hint)}")
+
+
+def done(text: str) -> None:
+    """What came of it, in one line."""
+    people.print(f"[green]✓[/] {escape(text)}")
+
+
+@contextmanager
+def working(text: str) -> Iterator[Steps]:
+    """Show that something long runs: a spinner in a terminal, plain lines anywhere else."""
+    steps = Steps(text)
+    if people.is_terminal:
+        with people.status(escape(text)) as status:
+            steps.show = lambda sentence: status.update(escape(sentence))
+            yield steps
+    else:
+        yield steps
+
+
+class Steps:
+    """Hears progress, one sentence at a time."""
+
+    def __init__(self, text: str) -> None:
+        self.show: Callable[[str], None] = say
+        self.text = text
+
+    def __call__(self, step: str) -> None:
+        self.show(step)
