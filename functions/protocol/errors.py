@@ -1,0 +1,43 @@
+"""What can be wrong with a call, in one tree.
+
+SwitchyardError
+└── ProtocolError
+    ├── BadRequestError         the request cannot mean anything for this model; the caller can fix it
+    ├── UnknownModelError       another model, or another version of it, is served here
+    ├── NotReadyError           nothing is released here yet; the same call may work later
+    ├── TooLargeError           the request or its answer does not fit through this door
+    └── UnwritableOutputError   the model answered what JSON cannot carry (NaN, infinity)
+
+No status codes in here: they belong to the HTTP skin, ``functions.inference.app``.
+"""
+
+from __future__ import annotations
+
+from model_store.contract.errors import SwitchyardError
+
+
+class ProtocolError(SwitchyardError):
+    """A call that gets an answer, but not the one it asked for."""
+
+
+class BadRequestError(ProtocolError, ValueError):
+    """The request is malformed, or its tensors are not the ones the model takes."""
+
+
+class UnknownModelError(ProtocolError, LookupError):
+    """The model or the version in the path is not the one that is served."""
+
+
+class NotReadyError(ProtocolError):
+    """The function is up, and no version of its model is released yet."""
+
+
+class TooLargeError(ProtocolError):
+    """More bytes than Lambda carries, on the way in or on the way out."""
+
+
+class UnwritableOutputError(ProtocolError):
+    """The request was understood and computed, and the result has no JSON form.
+
+    JSON has no NaN and no infinity, and this project never emits JSON that a strict parser refuses.
+    """

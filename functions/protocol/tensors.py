@@ -1,0 +1,221 @@
+"""Tensors between JSON values and numpy arrays.
+
+Nothing is rounded, wrapped or guessed in silence: a value that its datatype cannot hold is refused
+with its position. (A decimal fraction that a float type can only come near to is the one exception:
+that is what float types are.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.protocol.errors import BadRequestError, UnwritableOutputError
+from model_store.contract.tensors import TensorData
+
+Array = NDArray[Any]
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(object),
+}
+"""The protocol's datatypes as numpy has them. BYTES elements are strings, the only kind JSON carries."""
+
+DATATYPES = {dtype: datatype for datatype, dtype in DTYPES.items()}
+
+MAX_ELEMENTS = 1 << 31
+"""More elements than any payload holds. Keeps products of sizes within what numpy can count."""
+
+_EXACT = 1 << 53
+"""Up to here every integer survives being read as a float."""
+
+_NUMBER_KINDS = frozenset({int, float})
+
+_WORDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def kind(value: object) -> str:
+    """Name what a JSON value is, for people. Never its content: it may be large, deep or private."""
+    return _WORDS.get(type(value), "something else")
+
+
+def quoted(text: str) -> str:
+    """Repeat a caller's word in a message without repeating a novel."""
+    return f"`{text}`" if len(text) <= 80 else f"`{text[:80]}…`"
+
+
+def array_from_json(name: str, datatype: str, shape: Sequence[int], data: Sequence[Any]) -> Array:
+    """Build the array that ``data``, flat or nested in row-major order, describes.
+
+    ``datatype`` and ``shape`` are trusted to be well formed; ``data`` is not trusted at all.
+    """
+    values = _flattened(name, shape, data)
+    kinds = frozenset(map(type, values))
+    dtype = DTYPES[datatype]
+    if dtype.kind == "f":
+        array = _floats(name, datatype, values, kinds)
+    elif dtype.kind in "iu":
+        array = _integers(name, datatype, values, kinds)
+    else:
+        _only(name, datatype, values, kinds, frozenset({bool if datatype == "BOOL" else str}))
+        array = np.array(values, dtype=dtype)
+    return array.reshape(tuple(shape))
+
+
+def array_from_tensor(tensor: TensorData) -> Array:
+    """The array that a manifest's tensor holds."""
+    return array_from_json(tensor.name, tensor.datatype, tensor.shape, tensor.data)
+
+
+def json_from_array(name: str, array: Array) -> dict[str, Any]:
+    """Describe an array as the protocol's output tensor, flat in row-major order.
+
+    Numeric data stay a numpy array: orjson writes those itself, without a Python object per element.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UnwritableOutputError(_not_finite(name, array))
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return {
+        "name": name,
+        "datatype": DATATYPES[array.dtype],
+        "shape": list(array.shape),
+        "data": flat.tolist() if array.dtype.kind == "O" else flat,
+    }
+
+
+def _not_finite(name: str, array: Array) -> str:
+    position = int(np.flatnonzero(~np.isfinite(array))[0])
+    value = "NaN" if np.isnan(array.reshape(-1)[position]) else "infinity"
+    return (
+        f"the model answered {value} in output {quoted(name)} at position {position}, "
+        "and JSON has no such number"
+    )
+
+
+def _flattened(name: str, shape: Sequence[int], data: Sequence[Any]) -> Sequence[Any]:
+    level = data
+    if data and type(data[0]) is list:
+        level = _unnested(name, shape, data)
+    expected = math.prod(shape)
+    if len(level) != expected:
+        raise BadRequestError(
+            f"input {quoted(name)} has shape {list(shape)}, which is {expected} elements, "
+            f"and its `data` has {len(level)}"
+        )
+    return level
+
+
+def _unnested(name: str, shape: Sequence[int], data: Sequence[Any]) -> list[Any]:
+    level = list(data)
+    for depth, size in enumerate(shape):
+        if depth > 0:
+            if any(type(item) is not list or len(item) != size for item in level):
+                raise _badly_nested(name, shape)
+            level = list(chain.from_iterable(level))
+        elif len(level) != size:
+            raise _badly_nested(name, shape)
+    if level and type(level[0]) is list:
+        raise _badly_nested(name, shape)
+    return level
+
+
+def _badly_nested(name: str, shape: Sequence[int]) -> BadRequestError:
+    return BadRequestError(
+        f"the lists in `data` of input {quoted(name)} do not nest as its shape {list(shape)} says: "
+        "`data` is either flat or has one level of lists per dimension"
+    )
+
+
+def _only(
+    name: str, datatype: str, values: Sequence[Any], kinds: frozenset[type], allowed: frozenset[type]
+) -> None:
+    """Refuse the first value of a wrong JSON type. A boolean is not a number here, though Python says so."""
+    if kinds <= allowed:
+        return
+    position = next(i for i, value in enumerate(values) if type(value) not in allowed)
+    raise BadRequestError(
+        f"input {quoted(name)} is {datatype} and takes {_plural(allowed)}, "
+        f"and its `data` has {kind(values[position])} at position {position}"
+    )
+
+
+def _plural(allowed: frozenset[type]) -> str:
+    return "numbers" if int in allowed else "booleans" if bool in allowed else "strings"
+
+
+def _floats(name: str, datatype: str, values: Sequence[Any], kinds: frozenset[type]) -> Array:
+    _only(name, datatype, values, kinds, _NUMBER_KINDS)
+    dtype = DTYPES[datatype]
+    with np.errstate(over="ignore"):
+        array = np.array(values, dtype=dtype)
+    # JSON cannot say infinity, so an infinity here is a number that did not fit.
+    if not np.isfinite(array).all():
+        position = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise BadRequestError(
+            f"input {quoted(name)} has {values[position]!r} at position {position}, "
+            f"which is beyond {datatype} (largest {np.finfo(dtype).max})"
+        )
+    return array
+
+
+def _integers(name: str, datatype: str, values: Sequence[Any], kinds: frozenset[type]) -> Array:
+    _only(name, datatype, values, kinds, _NUMBER_KINDS)
+    dtype = DTYPES[datatype]
+    if float in kinds:
+        values = [_whole(name, datatype, position, value) for position, value in enumerate(values)]
+    try:
+        return np.array(values, dtype=dtype)
+    except OverflowError:
+        limits = np.iinfo(dtype)
+        position = next(i for i, value in enumerate(values) if not limits.min <= value <= limits.max)
+        raise _out_of_range(name, datatype, position, values[position]) from None
+
+
+def _whole(name: str, datatype: str, position: int, value: float) -> int:
+    """Read ``3.0`` as 3: JSON knows one kind of number, and some languages write every one that way."""
+    if not float(value).is_integer():
+        raise BadRequestError(
+            f"input {quoted(name)} is {datatype} and takes whole numbers, "
+            f"and its `data` has {value!r} at position {position}"
+        )
+    limits = np.iinfo(DTYPES[datatype])
+    if not limits.min <= value <= limits.max:
+        raise _out_of_range(name, datatype, position, value)
+    if type(value) is float and abs(value) > _EXACT:
+        raise BadRequestError(
+            f"input {quoted(name)} has {value!r} at position {position}, which is too large to be exact "
+            f"when written with a fraction or an exponent: write it as a plain integer"
+        )
+    return int(value)
+
+
+def _out_of_range(name: str, datatype: str, position: int, value: float) -> BadRequestError:
+    limits = np.iinfo(DTYPES[datatype])
+    return BadRequestError(
+        f"input {quoted(name)} has {value!r} at position {position}, "
+        f"which {datatype} cannot hold ({limits.min} to {limits.max})"
+    )

@@ -1,0 +1,72 @@
+"""``functions.inference.handler`` in a fresh interpreter, with the layer where Lambda would put it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import functions
+from model_store.contract import environment
+from model_store.contract.events import http_event, read_answer
+
+if TYPE_CHECKING:
+    from tests.unit.functions.conftest import Layer
+
+ROOT = Path(functions.__file__).parents[1]
+
+INVOKE = """
+import json, sys
+from functions.inference.handler import handler
+for line in sys.stdin:
+    print("ANSWER", json.dumps(handler(json.loads(line), None)))
+"""
+
+
+def start(
+    environ: dict[str, str], *paths: Path, events: list[dict[str, Any]]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", INVOKE],
+        input="".join(json.dumps(event) + "\n" for event in events),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *paths)))} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_released_function_answers_with_its_model(linear_layer: Layer) -> None:
+    body = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 0, 0, 1]}]}'
+    events = [http_event("POST", "/v2/models/digits/infer", body), http_event("GET", "/v2/models/digits")]
+    ran = start(linear_layer.environ, linear_layer.package.parent, events=events)
+    assert ran.stderr == ""
+    lines = ran.stdout.splitlines()
+    answers = [json.loads(line[7:]) for line in lines if line.startswith("ANSWER ")]
+    logged = [json.loads(line) for line in lines if not line.startswith("ANSWER ")]
+    status, headers, content = read_answer(answers[0])
+    assert (status, headers["x-switchyard-model"]) == (200, "digits:2")
+    assert json.loads(content)["outputs"][1]["data"] == [2]
+    assert read_answer(answers[1])[0] == 200
+    assert [line["cold"] for line in logged] == [True, False]
+
+
+def test_an_unreleased_function_starts_without_a_layer() -> None:
+    environ = {environment.MODEL: "digits", environment.STAGE: "test"}
+    ran = start(environ, events=[http_event("GET", "/v2/models/digits/ready")])
+    answer = next(json.loads(line[7:]) for line in ran.stdout.splitlines() if line.startswith("ANSWER "))
+    assert read_answer(answer)[0] == 503
+
+
+def test_a_model_that_is_not_the_published_one_fails_at_init(linear_layer: Layer) -> None:
+    """Law 2: a mismatch refuses to serve, so Lambda's init fails and nothing is ever answered."""
+    path = linear_layer.package / environment.FILES_FOLDER / "model.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+    ran = start(linear_layer.environ, linear_layer.package.parent, events=[http_event("GET", "/v2")])
+    assert ran.returncode != 0
+    assert "ANSWER" not in ran.stdout
+    assert "IntegrityError" in ran.stderr
