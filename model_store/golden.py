@@ -177,7 +177,7 @@ def _must_be_small(tensors: Iterable[TensorData], side: str) -> None:
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
         # Law 12: an array of Python objects is a pickle, and is not loaded.
-        with local_files(path), np.load(path, allow_pickle=False) as archive:
+        with local_files(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidArtifactError(

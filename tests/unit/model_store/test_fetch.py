@@ -1,0 +1,131 @@
+"""``model_store.fetch``: verified, whole or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_store.adapters.directory import DirectoryStore
+from model_store.contract.digest import Digest
+from model_store.contract.errors import AlreadyExistsError, IntegrityError, LocalFileError, NotFoundError
+from model_store.contract.keys import blob_key
+from model_store.contract.manifest import Manifest
+from model_store.contract.names import ByVersion
+from model_store.fetch import fetch
+from model_store.publish import publish
+
+REF = ByVersion("digits", 1)
+WEIGHTS = b"\0\0\0\x40" * 4
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def disk(root: Path) -> DirectoryStore:
+    return DirectoryStore(root)
+
+
+@pytest.fixture
+def manifest(disk: DirectoryStore, save_external: Callable[..., Path]) -> Manifest:
+    return publish(disk, "digits", save_external(data=WEIGHTS), created_by="ana").manifest
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_file_comes_back_as_it_was(disk: DirectoryStore, manifest: Manifest, tmp_path: Path) -> None:
+    """Law 2: digest from disk to disk."""
+    target = tmp_path / "deep" / "target"
+    assert fetch(disk, REF, target) == manifest
+    assert left_in(target) == ["model.onnx", "weights.bin"]
+    for file in manifest.files:
+        assert Digest.of_file(target / file.path) == file.digest
+    assert left_in(target.parent) == ["target"]
+
+
+def test_an_empty_folder_may_be_there_already(
+    disk: DirectoryStore, manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "target").mkdir()
+    assert fetch(disk, REF, tmp_path / "target") == manifest
+    assert left_in(tmp_path / "target") == ["model.onnx", "weights.bin"]
+
+
+def test_fetching_again_is_harmless(disk: DirectoryStore, manifest: Manifest, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert fetch(disk, REF, tmp_path / "target") == manifest
+
+
+@pytest.mark.parametrize("meddle", ["changed", "more", "less", "a file"])
+def test_a_folder_that_holds_something_else_is_left_alone(
+    disk: DirectoryStore, manifest: Manifest, tmp_path: Path, meddle: str
+) -> None:
+    target = tmp_path / "target"
+    if meddle == "a file":
+        target.write_bytes(b"mine")
+    else:
+        fetch(disk, REF, target)
+        if meddle == "less":
+            (target / "weights.bin").unlink()
+        else:
+            (target / ("more.txt" if meddle == "more" else "weights.bin")).write_bytes(b"mine")
+    with pytest.raises(AlreadyExistsError, match="something other than `digits:1`"):
+        fetch(disk, REF, target)
+    kept = {"changed": "weights.bin", "more": "more.txt"}.get(meddle)
+    if kept:
+        assert (target / kept).read_bytes() == b"mine"
+
+
+def test_one_flipped_bit_in_the_store_is_refused(
+    disk: DirectoryStore, manifest: Manifest, root: Path, tmp_path: Path
+) -> None:
+    """Law 2: every stored byte is covered; a mismatch refuses, and nothing appears."""
+    before = left_in(tmp_path)
+    for file in manifest.files:
+        blob = root / blob_key(file.digest)
+        whole = blob.read_bytes()
+        for at in (0, len(whole) // 2, len(whole) - 1):
+            blob.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(IntegrityError, match=f"`{file.path}` should have sha256"):
+                fetch(disk, REF, tmp_path / "target")
+        blob.write_bytes(whole)
+    assert left_in(tmp_path) == before
+
+
+def test_a_cut_off_blob_is_refused(
+    disk: DirectoryStore, manifest: Manifest, root: Path, tmp_path: Path
+) -> None:
+    """Law 2: half a file is not the file."""
+    blob = root / blob_key(manifest.files[0].digest)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    with pytest.raises(IntegrityError):
+        fetch(disk, REF, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_lost_blob_is_said_to_be_lost(
+    disk: DirectoryStore, manifest: Manifest, root: Path, tmp_path: Path
+) -> None:
+    (root / blob_key(manifest.files[1].digest)).unlink()
+    with pytest.raises(IntegrityError, match=r"the store has lost its file `weights.bin`"):
+        fetch(disk, REF, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_version_that_does_not_exist_is_not_found(
+    disk: DirectoryStore, manifest: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError, match="`digits:2` does not exist"):
+        fetch(disk, ByVersion("digits", 2), tmp_path / "target")
+
+
+def test_a_place_that_cannot_be_written_is_said(
+    disk: DirectoryStore, manifest: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(LocalFileError):
+        fetch(disk, REF, tmp_path / "file" / "target")
