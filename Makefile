@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Needed: Python 3.11 or newer, Node 20 or newer, make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## One real model from publish to rollback on the embedded cloud (KEEP=1 leaves it running)
+	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
+
+test: setup .venv/.tested ## Everything that CI runs, set up by itself
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup .venv/.tested ## ruff, mypy --strict, import rules, cfn-lint and cdk-nag on every template
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" $(BIN)/python -m infra.checks
+
+setup: .venv/.installed .venv-local/.installed node_modules/.installed ## Install what the project needs, here and nowhere else
+
+.venv/.installed: requirements.txt constraints.txt pyproject.toml
+	@echo "installing the project's packages into .venv" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) install -U pip
+	@$(BIN)/python $(PIP) install -r requirements.txt -c constraints.txt
+	@$(BIN)/python $(PIP) install --no-deps -e .
+	@touch $@
+
+.venv/.tested: .venv/.installed requirements-dev.txt requirements-train.txt
+	@echo "installing what the tests need into .venv" >&2
+	@$(BIN)/python $(PIP) install -r requirements-dev.txt -r requirements-train.txt -c constraints.txt
+	@touch $@
+
+# The embedded cloud pins its own botocore, so it lives in a virtual environment of its own.
+.venv-local/.installed: requirements-local.txt
+	@echo "installing the embedded cloud into .venv-local" >&2
+	@test -x .venv-local/bin/python || $(PYTHON) -m venv .venv-local
+	@.venv-local/bin/python $(PIP) install -r requirements-local.txt
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@echo "installing the CDK command line into node_modules" >&2
+	@npm ci --no-audit --no-fund --loglevel=error >&2
+	@touch $@
+
+clean: ## Remove what was installed and built
+	rm -rf .venv .venv-local node_modules build cdk.out demo-out .switchyard
