@@ -18,12 +18,10 @@ from typing import Any
 from functions import server_metadata
 from functions.front.ports import Invoker, NoAnswerError
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage, function_name
+from model_store.contract.environment import MODELS, STAGE
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.events import NotAnHttpAnswerError, http_event, read_answer
 from model_store.contract.names import ByAlias, check_alias, check_name
-
-STAGE_VARIABLE = "SWITCHYARD_STAGE"
-MODELS_VARIABLE = "SWITCHYARD_MODELS"
 
 MAX_THREADS = 32
 
@@ -55,12 +53,12 @@ class Front:
         Raises ``SwitchyardError`` at start for anything else, so that a wrong deploy fails at once.
         """
         try:
-            listed = json.loads(environ[MODELS_VARIABLE])
+            listed = json.loads(environ[MODELS])
             models = tuple(ByAlias(check_name(m["model"]), check_alias(m["alias"])) for m in listed)
-            return cls(check_stage(environ[STAGE_VARIABLE]), models, connect)
+            return cls(check_stage(environ[STAGE]), models, connect)
         except (KeyError, TypeError, ValueError) as error:
             raise SwitchyardError(
-                f"`{STAGE_VARIABLE}` and `{MODELS_VARIABLE}` do not name a stage and its models: {error}"
+                f"`{STAGE}` and `{MODELS}` do not name a stage and its models: {error}"
             ) from error
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:

@@ -92,3 +92,12 @@ def test_a_refused_run_does_not_spoil_the_next(arithmetic_layer: Layer) -> None:
 )
 def test_threads_are_the_whole_vcpus_that_the_memory_size_buys(memory_mb: int, threads: int) -> None:
     assert threads_for(memory_mb) == threads
+
+
+def test_a_refused_run_writes_nothing_of_the_callers_to_the_log(
+    arithmetic_layer: Layer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    predict = load(arithmetic_layer)
+    with pytest.raises(BadInputError):
+        predict({"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}, ["sum"])
+    assert capfd.readouterr() == ("", "")
