@@ -44,7 +44,9 @@ class PythonFunction(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, props: PythonFunctionProps) -> None:
         super().__init__(scope, id_)
+        # Role and policy stay with the function: without its role a kept function cannot run.
         removal = cdk.RemovalPolicy.RETAIN if props.keep else cdk.RemovalPolicy.DESTROY
+        cdk.RemovalPolicies.of(self).apply(removal)
         self.log_group = logs.LogGroup(
             self,
             "Logs",
@@ -80,7 +82,6 @@ class PythonFunction(Construct):
             log_group=self.log_group,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if props.snapstart else None,
         )
-        self.function.apply_removal_policy(removal)
 
 
 def retention(days: int) -> logs.RetentionDays:

@@ -1,0 +1,119 @@
+"""The design's import table, executed. ``.importlinter`` holds it; here is what it cannot say."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / ".importlinter"
+
+
+def rooms_in_config() -> set[str]:
+    parser = configparser.ConfigParser()
+    parser.read(CONFIG)
+    return set(parser["importlinter"]["root_packages"].split())
+
+
+def rooms_in_tree() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "examples", "benchmarks"}
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--config", str(CONFIG)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(
+        *sorted(rooms_in_config()),
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+    )
+
+
+def imported_by(graph: grimp.ImportGraph, room: str) -> set[str]:
+    """Everything that modules of ``room`` import directly, outside ``room``."""
+    modules = {room} | graph.find_descendants(room)
+    return {
+        imported
+        for module in modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if imported not in modules
+    }
+
+
+def test_every_room_keeps_the_design_s_import_table() -> None:
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_room_of_the_tree_is_in_the_table() -> None:
+    assert rooms_in_config() == rooms_in_tree()
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("layers", "catalog"),
+        ("infra", "functions"),
+        ("functions/inference", "boto3"),
+        ("model_store/contract", "numpy"),
+        ("model_store", "boto3"),
+        ("releases", "infra"),
+        ("catalog", "local_cloud"),
+        ("yard", "aws_cdk"),
+    ],
+)
+def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
+    packages = rooms_in_config() | {
+        "functions/protocol",
+        "functions/inference",
+        "functions/front",
+        "functions/operations",
+        "model_store/contract",
+        "model_store/adapters",
+        "model_store/ports",
+    }
+    for package in packages:
+        (tmp_path / package).mkdir(parents=True, exist_ok=True)
+        (tmp_path / package / "__init__.py").touch()
+    assert lint(tmp_path).returncode == 0
+    (tmp_path / importer / "guilty.py").write_text(f"import {imported}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1
+    assert f"{importer.replace('/', '.')}.guilty -> {imported}" in done.stdout
+
+
+@pytest.mark.parametrize("room", ["model_store.contract", "layers"])
+def test_rooms_of_the_standard_library_import_nothing_else(graph: grimp.ImportGraph, room: str) -> None:
+    foreign = {name for name in imported_by(graph, room) if name.split(".")[0] not in sys.stdlib_module_names}
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("room", ["functions.protocol", "functions.inference"])
+def test_the_hot_path_knows_the_contract_and_no_other_room(graph: grimp.ImportGraph, room: str) -> None:
+    """What answers a request is light, and travels into Lambda without the other rooms."""
+    own = {name for name in imported_by(graph, room) if name.split(".")[0] in rooms_in_config()}
+    strangers = {
+        name
+        for name in own
+        if not name.startswith(("functions.protocol", "functions.inference", "model_store.contract"))
+        and name not in {"functions", "model_store"}
+    }
+    assert strangers == set()
+
+
+def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
+    speakers = graph.find_modules_that_directly_import("boto3") | graph.find_modules_that_directly_import(
+        "botocore"
+    )
+    rooms = {name for name in speakers if name.startswith(("model_store", "releases", "catalog", "infra"))}
+    assert rooms <= {"model_store.adapters.s3", "releases.adapters.aws"}

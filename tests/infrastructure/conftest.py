@@ -1,0 +1,144 @@
+"""One synth for all: two stages of a catalog with two models, with a stand-in for the runtime layer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import Catalog, load_catalog
+from infra.checks import synthesise, with_stand_ins
+
+ROOT = Path(__file__).parents[2]
+
+CATALOG = """
+[stages.local]
+auth = "none"
+keep_data = false
+runtime_layer = "build/layers/none"
+
+[stages.prod]
+runtime_layer = "build/layers/none"
+throttle_rate = 50
+throttle_burst = 70
+log_retention_days = 90
+
+[models.digits]
+target = "lambda"
+memory_mb = 1024
+timeout_s = 10
+rollback_depth = 3
+
+[models.digits.stages.local]
+memory_mb = 512
+
+[models.fraud-eu]
+target = "lambda"
+timeout_s = 29
+snapstart = false
+aliases = ["live", "candidate"]
+"""
+
+Template = dict[str, Any]
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The templates of one stage, by concern: ``Store``, ``Model-digits`` …"""
+
+    stage: str
+    out: Path
+    templates: dict[str, Template]
+
+    def resources(self, concern: str, type_: str) -> dict[str, Resource]:
+        every = self.templates[concern]["Resources"]
+        return {id_: resource for id_, resource in every.items() if resource["Type"] == type_}
+
+    def only(self, concern: str, type_: str) -> Resource:
+        (resource,) = self.resources(concern, type_).values()
+        return resource
+
+    def statements(self, concern: str, type_: str = "AWS::IAM::Policy") -> list[dict[str, Any]]:
+        """Every statement of every policy, with its actions as a list."""
+        found = []
+        for policy in self.resources(concern, type_).values():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                found.append({**statement, "Action": [actions] if isinstance(actions, str) else actions})
+        return found
+
+    def depends_on(self, concern: str) -> set[str]:
+        """The concerns that are deployed before ``concern``."""
+        prefix = f"Switchyard-{self.stage}-"
+        manifest = json.loads((self.out / "manifest.json").read_text())
+        before = manifest["artifacts"][prefix + concern].get("dependencies", [])
+        return {
+            name.removeprefix(prefix) for name in before if name.startswith(prefix) and ".assets" not in name
+        }
+
+
+def text_of(value: Any) -> str:
+    """A value as one text, with ``<Ref>`` and ``<Id.Attribute>`` for what is known at deploy time."""
+    if isinstance(value, dict):
+        ((kind, argument),) = value.items()
+        if kind == "Ref":
+            return f"<{argument}>"
+        if kind == "Fn::GetAtt":
+            return f"<{'.'.join(argument)}>"
+        if kind == "Fn::Join":
+            return str(argument[0]).join(text_of(part) for part in argument[1])
+        raise AssertionError(f"unexpected intrinsic {kind}")
+    return str(value)
+
+
+@pytest.fixture(scope="session")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    folder = tmp_path_factory.mktemp("catalog")
+    (folder / "models.toml").write_text(CATALOG)
+    with_layers, stand_ins = with_stand_ins(load_catalog(folder / "models.toml"), ROOT, folder)
+    assert stand_ins == ["local", "prod"]
+    return with_layers
+
+
+@pytest.fixture(scope="session")
+def node_of_the_project() -> Iterator[None]:
+    """Run CDK on the pinned Node where it is installed; an older one prints warnings."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PATH", f"{ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}")
+    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
+        patch.delenv(name, raising=False)
+    yield
+    patch.undo()
+
+
+def _synthesised(catalog: Catalog, stage: str, out: Path) -> Deployed:
+    synthesise(catalog, stage, root=ROOT, out=out)
+    templates = {
+        path.name.removesuffix(".template.json").removeprefix(f"Switchyard-{stage}-"): json.loads(
+            path.read_text()
+        )
+        for path in out.glob("*.template.json")
+    }
+    return Deployed(stage, out, templates)
+
+
+@pytest.fixture(scope="session")
+def prod(catalog: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return _synthesised(catalog, "prod", tmp_path_factory.mktemp("prod"))
+
+
+@pytest.fixture(scope="session")
+def local(catalog: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return _synthesised(catalog, "local", tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="session", params=["prod", "local"])
+def stage(request: pytest.FixtureRequest) -> Deployed:
+    found: Deployed = request.getfixturevalue(request.param)
+    return found

@@ -1,0 +1,137 @@
+"""What holds for every template of every stage."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.infrastructure.conftest import Deployed
+
+CONCERNS = {"Store", "Operations", "Model-digits", "Model-fraud-eu", "Api", "Rollout"}
+
+
+def every_resource(stage: Deployed) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (concern, id_, resource)
+        for concern, template in stage.templates.items()
+        for id_, resource in template["Resources"].items()
+    ]
+
+
+def test_there_is_one_stack_for_each_concern_and_model(stage: Deployed) -> None:
+    assert set(stage.templates) == CONCERNS
+
+
+def test_no_template_owns_what_is_live(stage: Deployed) -> None:
+    """Law 4: aliases and versions belong to the release controller."""
+    types = {resource["Type"] for _, _, resource in every_resource(stage)}
+    assert types.isdisjoint({"AWS::Lambda::Alias", "AWS::Lambda::Version"})
+    assert "AWS::Lambda::Function" in types
+
+
+def test_stacks_never_block_each_other_through_exports(stage: Deployed) -> None:
+    for template in stage.templates.values():
+        written = json.dumps(template)
+        assert "Fn::ImportValue" not in written
+        assert all("Export" not in output for output in template.get("Outputs", {}).values())
+
+
+def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(stage: Deployed) -> None:
+    assert stage.depends_on("Operations") == {"Store"}
+    for model in ("Model-digits", "Model-fraud-eu"):
+        assert stage.depends_on(model) == {"Operations"}
+    assert stage.depends_on("Rollout") == {"Operations", "Model-digits", "Model-fraud-eu"}
+    assert stage.depends_on("Api") == {"Model-digits", "Model-fraud-eu"}
+
+
+def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:
+    tagged = 0
+    for concern, id_, resource in every_resource(stage):
+        tags = resource.get("Properties", {}).get("Tags")
+        if tags is None:
+            continue
+        found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+        assert found["switchyard:stage"] == stage.stage, id_
+        assert found.get("switchyard:model") == (
+            concern.removeprefix("Model-") if "Model-" in concern else None
+        )
+        tagged += 1
+    assert tagged >= 15
+
+
+def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> None:
+    functions = [
+        (concern, resource)
+        for concern, _, resource in every_resource(stage)
+        if resource["Type"] == "AWS::Lambda::Function"
+    ]
+    assert len(functions) == 4
+    for concern, function in functions:
+        properties = function["Properties"]
+        assert properties["Runtime"] == "python3.13"
+        assert len(properties["FunctionName"]) <= 64
+        role, _ = properties["Role"]["Fn::GetAtt"]
+        group = stage.templates[concern]["Resources"][properties["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group["Properties"]["RetentionInDays"] == (90 if stage.stage == "prod" else 30)
+        assert role in stage.resources(concern, "AWS::IAM::Role")
+
+
+def test_no_role_carries_a_managed_policy_or_may_pass_roles(stage: Deployed) -> None:
+    for concern, _, resource in every_resource(stage):
+        if resource["Type"] == "AWS::IAM::Role":
+            assert "ManagedPolicyArns" not in resource["Properties"], concern
+    actions = {
+        action
+        for concern in stage.templates
+        for found in stage.statements(concern)
+        for action in found["Action"]
+    }
+    assert actions
+    assert not {action for action in actions if action.startswith("iam:") or "*" in action}
+
+
+def test_custom_resources_give_up_in_time_and_are_ours(stage: Deployed) -> None:
+    own = [resource for _, _, resource in every_resource(stage) if resource["Type"].startswith("Custom::")]
+    assert sorted(resource["Type"] for resource in own) == [
+        "Custom::SwitchyardGuard",
+        "Custom::SwitchyardModel",
+        "Custom::SwitchyardModel",
+        "Custom::SwitchyardRollout",
+    ]
+    assert {resource["Properties"]["ServiceTimeout"] for resource in own} == {"960"}
+
+
+def test_data_survives_its_stack_where_it_is_kept_and_only_there(prod: Deployed, local: Deployed) -> None:
+    kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Lambda::LayerVersion"}
+    for deployed, word in ((prod, "Retain"), (local, "Delete")):
+        for _, id_, resource in every_resource(deployed):
+            if resource["Type"] in kept:
+                assert resource["DeletionPolicy"] == word, id_
+        for model in ("Model-digits", "Model-fraud-eu"):
+            for type_ in (
+                "AWS::Lambda::Function",
+                "AWS::IAM::Role",
+                "AWS::IAM::Policy",
+                "AWS::Logs::LogGroup",
+            ):
+                assert deployed.only(model, type_)["DeletionPolicy"] == word
+
+
+def test_stateful_stacks_resist_deletion_where_data_is_kept(prod: Deployed, local: Deployed) -> None:
+    def protected(deployed: Deployed) -> set[str]:
+        manifest = json.loads((deployed.out / "manifest.json").read_text())
+        return {
+            name.removeprefix(f"Switchyard-{deployed.stage}-")
+            for name, artifact in manifest["artifacts"].items()
+            if artifact.get("properties", {}).get("terminationProtection")
+        }
+
+    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu"}
+    assert protected(local) == set()
+
+
+def test_the_stages_differ_in_values_only(prod: Deployed, local: Deployed) -> None:
+    for concern in CONCERNS:
+        shape = {id_: found["Type"] for id_, found in prod.templates[concern]["Resources"].items()}
+        assert shape == {id_: found["Type"] for id_, found in local.templates[concern]["Resources"].items()}
