@@ -122,7 +122,8 @@ _FAILURES: dict[str, tuple[_Kind, str | None]] = {
     ),
     **_each(
         """BotoCoreError ClientError EventStreamError IncompleteReadError CapacityNotAvailableError
-        PaginationError UnseekableStreamError AwsChunkedWrapperError WaiterError""",
+        PaginationError UnseekableStreamError AwsChunkedWrapperError WaiterError EndpointDiscoveryException
+        EndpointDiscoveryRefreshFailed EndpointDiscoveryRequired""",
         StoreUnavailableError,
         _AGAIN,
     ),
@@ -168,8 +169,18 @@ def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> 
     patience = Config(
         connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}
     )
-    with _translated("the settings"):
-        return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=style.merge(patience))
+    with _translated("the settings of this machine"):
+        try:
+            # A session of its own: boto3's default one keeps the profile that was there first.
+            session = boto3.session.Session(region_name=region)
+            return session.client("s3", endpoint_url=endpoint_url, config=style.merge(patience))
+        except ValueError as error:
+            if isinstance(error, BotoCoreError):
+                raise
+            raise StoreUnavailableError(
+                f"S3 cannot be used: {error}",
+                hint="Set `AWS_ENDPOINT_URL` to an address such as `http://127.0.0.1:4566`, or unset it.",
+            ) from error
 
 
 class S3Store:
