@@ -1,0 +1,104 @@
+"""What all tests share: one embedded cloud, and one real deploy of the project on it.
+
+Both are started when the first test asks, and stopped with the session. Tests that change what is
+deployed (memory, catalog) put it back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud import cloud as embedded
+from local_cloud.cloud import Cloud
+from local_cloud.deploy import deploy
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGE = "local"
+
+CATALOG = """
+[stages.local]
+auth = "none"
+keep_data = false
+runtime_layer = "build/layers/local"
+
+[models.digits]
+target = "lambda"
+memory_mb = {memory_mb}
+timeout_s = 10
+
+[models.{second}]
+target = "lambda"
+memory_mb = 512
+timeout_s = 10
+"""
+"""Two models: ``digits`` goes the road, the second is released never or just to be taken away."""
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An embedded cloud with nothing on it. It ends itself if this process is killed."""
+    os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
+    home = tmp_path_factory.mktemp("cloud")
+    running = embedded.start(home)
+    yield running
+    embedded.stop(home)
+
+
+@dataclass
+class Deployed:
+    """The project, deployed to stage ``local`` of the embedded cloud."""
+
+    cloud: Cloud
+    catalog: Path
+    said: list[str] = field(default_factory=list)
+
+    def environment(self) -> dict[str, str]:
+        """For a process that should find this deployment and no other."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            **self.cloud.environment(),
+            "SWITCHYARD_HOME": str(self.cloud.home),
+            "SWITCHYARD_CATALOG": str(self.catalog),
+            "COLUMNS": "200",
+        }
+
+    def yard(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run the command line as a person would, and return what it printed."""
+        command = [sys.executable, "-m", "yard.main", *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment(), input=stdin, capture_output=True, check=False
+        )
+
+    def yard_json(self, *words: str) -> Any:
+        """Run a command that has to succeed and return the document it printed."""
+        done = self.yard(*words, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def deploy(self, *, memory_mb: int = 512, second: str = "spare") -> None:
+        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
+        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second))
+        self.said.clear()
+        deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
+
+    @property
+    def api_url(self) -> str:
+        return str(self.yard_json("local", "status")["api_url"])
+
+
+@pytest.fixture(scope="session")
+def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet."""
+    subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
+    made = Deployed(cloud, tmp_path_factory.mktemp("catalog") / "models.toml")
+    made.deploy()
+    return made
