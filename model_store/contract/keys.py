@@ -19,54 +19,67 @@ DIGITS = 9
 
 
 def blob_key(digest: Digest) -> str:
+    """Bytes, named by their digest."""
     return f"blobs/sha256/{digest.hex[:2]}/{digest.hex}"
 
 
 def versions_prefix(model: str) -> str:
+    """All manifests of a model."""
     return f"models/{model}/versions/"
 
 
 def manifest_key(model: str, version: int) -> str:
+    """What a version is; writing it is what makes the version."""
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
 
 
 def ledgers_prefix(model: str) -> str:
+    """The ledgers of all aliases of a model."""
     return f"models/{model}/releases/"
 
 
 def ledger_prefix(model: str, alias: str) -> str:
+    """All lines of the ledger of an alias."""
     return f"{ledgers_prefix(model)}{alias}/"
 
 
 def ledger_key(model: str, alias: str, line: int) -> str:
+    """One line of a ledger."""
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
 
 
 def plan_key(model: str, alias: str, plan: str) -> str:
+    """A move of an alias that was about to happen."""
     return f"models/{model}/plans/{alias}/{plan}.json"
 
 
 def prepared_prefix(model: str, version: int) -> str:
+    """Everything a version was prepared as."""
     return f"models/{model}/prepared/{version:0{DIGITS}d}/"
 
 
 def prepared_key(model: str, version: int, base: str, lambda_version: int) -> str:
+    """A version on one base, as one Lambda version."""
     return f"{prepared_prefix(model, version)}{base}-{lambda_version:0{DIGITS}d}.json"
 
 
 def bases_prefix(model: str) -> str:
+    """All configurations that deploys recorded for a model."""
     return f"models/{model}/bases/"
 
 
 def base_key(model: str, number: int) -> str:
+    """One recorded configuration."""
     return f"{bases_prefix(model)}{number:0{DIGITS}d}.json"
 
 
 def lease_prefix(model: str) -> str:
+    """All leases of a model, taken and let go."""
     return f"models/{model}/lease/"
 
 
 def lease_key(model: str, number: int) -> str:
+    """Who prepares a version of a model, and until when."""
     return f"{lease_prefix(model)}{number:0{DIGITS}d}.json"
 
 

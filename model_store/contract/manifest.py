@@ -168,8 +168,10 @@ class Manifest:
                 note=str(body["note"]),
                 schema=schema,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IntegrityError(f"the manifest cannot be read: {error}") from error
-        if body["sha256"] != manifest.digest.hex:
-            raise IntegrityError(f"the manifest of {manifest.ref} names files that are not its digest's")
+        if body.get("sha256") != manifest.digest.hex or body.get("size") != manifest.size:
+            raise IntegrityError(f"the manifest of `{manifest.ref}` names files that are not its digest's")
+        if manifest.entry not in {file.path for file in manifest.files}:
+            raise IntegrityError(f"the manifest of `{manifest.ref}` serves a file that it does not have")
         return manifest
