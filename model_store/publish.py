@@ -215,7 +215,8 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
     for name, value in offer.metrics.items():
         recorded = manifest.metrics.get(name)
         if recorded != value:
-            remarks.append(f"metric `{name}` was given as {value:g}, `{manifest.ref}` carries {recorded}")
+            carried = "none" if recorded is None else f"{recorded:g}"
+            remarks.append(f"metric `{name}` was given as {value:g}, `{manifest.ref}` carries {carried}")
     if offer.note and offer.note != manifest.note:
         remarks.append(f"the note differs from that of `{manifest.ref}`")
     for key, text in offer.lineage.items():

@@ -113,7 +113,7 @@ def test_what_an_existing_version_does_not_carry_is_said(
     assert not again.created
     assert list(again.remarks) == [
         "metric `accuracy` was given as 0.98, `digits:1` carries 0.97",
-        "metric `loss` was given as 0.1, `digits:1` carries None",
+        "metric `loss` was given as 0.1, `digits:1` carries none",
         "the note differs from that of `digits:1`",
         "lineage `git` differs from that of `digits:1`",
         "the sample differs from the golden sample of `digits:1`",
