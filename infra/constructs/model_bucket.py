@@ -7,6 +7,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.constructs.removal import kept_or_destroyed
+
 UNFINISHED_UPLOAD_DAYS = 7
 
 
@@ -15,7 +17,7 @@ class ModelBucket(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, keep_data: bool, access_log_days: int) -> None:
         super().__init__(scope, id_)
-        removal = cdk.RemovalPolicy.RETAIN if keep_data else cdk.RemovalPolicy.DESTROY
+        removal = kept_or_destroyed(keep=keep_data)
         self.key = kms.Key(
             self,
             "Key",

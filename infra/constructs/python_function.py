@@ -12,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.bundles import Tree
+from infra.constructs.removal import kept_or_destroyed
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the runtime layers are built for; raising it means building and measuring them again."""
@@ -45,7 +46,7 @@ class PythonFunction(Construct):
     def __init__(self, scope: Construct, id_: str, *, props: PythonFunctionProps) -> None:
         super().__init__(scope, id_)
         # Role and policy stay with the function: without its role a kept function cannot run.
-        removal = cdk.RemovalPolicy.RETAIN if props.keep else cdk.RemovalPolicy.DESTROY
+        removal = kept_or_destroyed(keep=props.keep)
         cdk.RemovalPolicies.of(self).apply(removal)
         self.log_group = logs.LogGroup(
             self,

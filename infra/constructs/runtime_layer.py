@@ -37,5 +37,5 @@ class RuntimeLayer(Construct):
         resource = cast("cdk.CfnResource", self.layer.node.default_child)
         resource.cfn_options.update_replace_policy = cdk.CfnDeletionPolicy.RETAIN
         resource.cfn_options.deletion_policy = (
-            cdk.CfnDeletionPolicy.RETAIN if keep else cdk.CfnDeletionPolicy.DELETE
+            cdk.CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE if keep else cdk.CfnDeletionPolicy.DELETE
         )
