@@ -129,3 +129,41 @@ def test_a_place_that_cannot_be_written_is_said(
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LocalFileError):
         fetch(disk, REF, tmp_path / "file" / "target")
+
+
+class Overtaken(DirectoryStore):
+    """While this store fetches its first file, somebody else finishes a folder."""
+
+    def __init__(self, root: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        super().fetch_file(key, path, digest)
+
+
+def test_two_who_fetch_the_same_at_once_both_have_it(
+    disk: DirectoryStore, manifest: Manifest, root: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    overtaken = Overtaken(root, lambda: fetch(disk, REF, target))
+    before = left_in(tmp_path)
+    assert fetch(overtaken, REF, target) == manifest
+    assert left_in(target) == ["model.onnx", "weights.bin"]
+    assert left_in(tmp_path) == sorted([*before, "target"])
+
+
+def test_a_folder_that_somebody_fills_meanwhile_is_left_alone(
+    disk: DirectoryStore, manifest: Manifest, root: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+
+    def fill() -> None:
+        target.mkdir()
+        (target / "mine.txt").write_bytes(b"mine")
+
+    with pytest.raises(AlreadyExistsError):
+        fetch(Overtaken(root, fill), REF, target)
+    assert left_in(target) == ["mine.txt"]

@@ -210,6 +210,16 @@ def test_two_writers_that_met_are_asked_to_try_again(
     assert pauses == [0.05, 0.1]
 
 
+def test_a_file_is_sent_whole_again_after_two_writers_met(
+    store: S3Store, bad_day: BadDay, tmp_path: Path
+) -> None:
+    """Law 2: the second attempt does not go on where the first one ended."""
+    (tmp_path / "file").write_bytes(b"data")
+    bad_day.script.extend([CONFLICT, accepts])
+    store.put_file_once("a/1", tmp_path / "file", Digest.of(b"data"))
+    assert [body for _, _, body in bad_day.seen] == [b"data", b"data"]
+
+
 def test_writers_that_meet_for_ever_give_up(store: S3Store, bad_day: BadDay, pauses: list[float]) -> None:
     bad_day.script.append(CONFLICT)
     with pytest.raises(StoreUnavailableError, match="named no winner"):
