@@ -1,0 +1,171 @@
+"""Versions and aliases: weighted routing, and the refusals a release controller depends on.
+
+Stock: ``RoutingConfig`` is stored and never used; an alias may point at a version that does not exist and
+then runs ``$LATEST``; ``PublishVersion`` ignores ``CodeSha256`` and ``RevisionId``; changes are accepted
+while an update is under way; through an HTTP API the invoked ARN names the version instead of the alias.
+AWS: "Implement Lambda canary deployments using a weighted alias"; API reference of CreateAlias, UpdateAlias
+(ResourceNotFoundException), PublishVersion (``CodeSha256``: "Only publish a version if the hash value
+matches", ``RevisionId``: "Only update the function if the revision ID matches"); "Lambda function states"
+(ResourceConflict while ``LastUpdateStatus`` is ``InProgress``).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ministack.services import lambda_svc
+
+Answer = tuple[int, dict[str, str], bytes]
+
+_QUALIFIED = re.compile(r":function:(?P<name>[^:/]+):(?P<qualifier>[^:/]+)$")
+_SETTLING_S = 0.2
+"""How long an update stays ``InProgress``; seconds on AWS."""
+
+_from_cloudformation: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "from_cloudformation", default=False
+)
+
+_stock_invoke = lambda_svc._invoke
+_stock_record_in_scope = lambda_svc._get_func_record_for_ref_in_scope
+_stock_publish_version = lambda_svc._publish_version
+
+
+@contextmanager
+def settling_at_once() -> Iterator[None]:
+    """Let CloudFormation's own code and configuration steps follow each other without a wait between them."""
+    token = _from_cloudformation.set(True)
+    try:
+        yield
+    finally:
+        _from_cloudformation.reset(token)
+
+
+def settle(name: str) -> None:
+    """Mark the function's update as finished: CloudFormation waits for that before it goes on."""
+    config = lambda_svc._functions[name]["config"]
+    config.update(State="Active", StateReason="", StateReasonCode="")
+    config.update(LastUpdateStatus="Successful", LastUpdateStatusReason="", LastUpdateStatusReasonCode="")
+
+
+def _choose(name: str, alias_name: str | None) -> str | None:
+    """Pick the version a weighted alias sends this call to; ``None`` when it has no weights."""
+    func = lambda_svc._functions.get(name) or {}
+    alias = (func.get("aliases") or {}).get(alias_name) or {}
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+    if not weights:
+        return None
+    point = random.random()  # noqa: S311  (traffic, not secrets)
+    for version, weight in weights.items():
+        point -= float(weight)
+        if point < 0:
+            return str(version)
+    return str(alias["FunctionVersion"])
+
+
+async def _invoke(
+    name: str,
+    event: Any,
+    headers: dict[str, str],
+    path_qualifier: str | None = None,
+    query_params: dict[str, Any] | None = None,
+) -> Any:
+    qualifier = path_qualifier or lambda_svc._qp_first(query_params or {}, "Qualifier") or None
+    chosen = _choose(name, qualifier)
+    return await _stock_invoke(name, event, headers, chosen or path_qualifier, query_params)
+
+
+def _record_in_scope(ref: str, *, account_id: str | None = None, region: str | None = None) -> Any:
+    """Resolve the function an HTTP API integration names: weights count, and the alias stays in its ARN."""
+    found = _QUALIFIED.search(ref or "")
+    chosen = _choose(found["name"], found["qualifier"]) if found else None
+    target = ref[: found.start("qualifier")] + chosen if found and chosen else ref
+    record, config, name = _stock_record_in_scope(target, account_id=account_id, region=region)
+    if found and config is not None:
+        config = {**config, "FunctionArn": ref[ref.index("arn:") :]} if "arn:" in ref else config
+    return record, config, name
+
+
+def _missing_version(name: str, data: dict[str, Any]) -> Answer | None:
+    func = lambda_svc._functions.get(name)
+    if not func:
+        return None
+    weights = (data.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    for version in [data.get("FunctionVersion"), *weights]:
+        if version and version != "$LATEST" and version not in func["versions"]:
+            arn = f"{lambda_svc._func_arn(name)}:{version}"
+            return _error("ResourceNotFoundException", f"Function not found: {arn}", 404)
+    return None
+
+
+def _refuse_missing_versions(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(func_name: str, *args: Any) -> Any:
+        return _missing_version(func_name, args[-1]) or stock(func_name, *args)
+
+    return checked
+
+
+def _under_way(name: str) -> Answer | None:
+    func = lambda_svc._functions.get(name)
+    if not func or _from_cloudformation.get() or func["config"].get("LastUpdateStatus") != "InProgress":
+        return None
+    message = (
+        "The operation cannot be performed at this time. "
+        f"An update is in progress for resource: {lambda_svc._func_arn(name)}"
+    )
+    return _error("ResourceConflictException", message, 409)
+
+
+def _refuse_while_updating(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(name: str, data: dict[str, Any]) -> Any:
+        return _under_way(name) or stock(name, data)
+
+    return checked
+
+
+def _publish_version(name: str, data: dict[str, Any]) -> Any:
+    func = lambda_svc._functions.get(name)
+    if func:
+        refused = _under_way(name) or lambda_svc._check_revision(func["config"], _given(data, "RevisionId"))
+        refused = refused or _other_code(func["config"], data)
+        if refused:
+            return refused
+    return _stock_publish_version(name, data)
+
+
+def _other_code(config: dict[str, Any], data: dict[str, Any]) -> Answer | None:
+    asked, current = data.get("CodeSha256"), config.get("CodeSha256")
+    if not asked or asked == current:
+        return None
+    message = (
+        f"CodeSHA256 ({asked}) is different from current CodeSHA256 in $LATEST ({current}). "
+        "Please try again with the CodeSHA256 in $LATEST."
+    )
+    return _error("InvalidParameterValueException", message, 400)
+
+
+def _given(data: dict[str, Any], key: str) -> dict[str, Any]:
+    return {key: data[key]} if data.get(key) else {}
+
+
+def _error(code: str, message: str, status: int) -> Answer:
+    headers = {"Content-Type": "application/json", "x-amzn-errortype": code}
+    kind = "Service" if status >= 500 else "User"
+    return status, headers, json.dumps({"__type": code, "Type": kind, "message": message}).encode()
+
+
+def install() -> None:
+    """Replace routing by alias, and add the refusals."""
+    lambda_svc._invoke = _invoke
+    lambda_svc._get_func_record_for_ref_in_scope = _record_in_scope
+    lambda_svc._create_alias = _refuse_missing_versions(lambda_svc._create_alias)
+    lambda_svc._update_alias = _refuse_missing_versions(lambda_svc._update_alias)
+    lambda_svc._update_code = _refuse_while_updating(lambda_svc._update_code)
+    lambda_svc._update_config = _refuse_while_updating(lambda_svc._update_config)
+    lambda_svc._publish_version = _publish_version
+    lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = _SETTLING_S
