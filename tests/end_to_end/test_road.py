@@ -1,0 +1,216 @@
+"""The whole road on a real deploy: publish, release, invoke, roll back, deploy again.
+
+One story in order, on the session's deployment: each test begins where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+
+from examples.demo.load import Images, Load, accuracy
+from local_cloud.errors import LocalCloudError
+from tests.conftest import ROOT, Deployed
+
+pytestmark = pytest.mark.cloud
+
+DIGITS = ROOT / "examples" / "digits"
+METRICS = json.loads((DIGITS / "metrics.json").read_text())["versions"]
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    with np.load(DIGITS / "held_out.npz") as file:
+        return Images(file["image"].astype(np.float32), file["label"].astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def url(deployed: Deployed) -> str:
+    return f"{deployed.api_url}/v2/models/digits"
+
+
+def infer(url: str, images: Images, index: int = 0) -> httpx.Response:
+    return httpx.post(f"{url}/infer", json=images.request(index), timeout=35)
+
+
+def live(deployed: Deployed) -> dict[str, object]:
+    found: dict[str, object] = deployed.yard_json("status", "digits")["aliases"][0]
+    return found
+
+
+def test_before_the_first_release_callers_hear_that_nothing_is_released(url: str, images: Images) -> None:
+    answer = infer(url, images)
+    assert (answer.status_code, answer.json()) == (503, {"error": "no version of digits is released yet"})
+    assert httpx.get(f"{url}/ready", timeout=35).status_code == 503
+
+
+def test_a_rollback_before_the_first_release_is_refused(deployed: Deployed) -> None:
+    done = deployed.yard("rollback", "digits")
+    assert done.returncode == 1
+    assert b"has not been released yet" in done.stderr
+    assert b"hint: Release a version" in done.stderr
+
+
+def test_publishing_gives_numbers_and_the_same_bytes_are_the_same_version(deployed: Deployed) -> None:
+    """Law 1."""
+    for version in ("1", "2"):
+        path = str(DIGITS / f"v{version}" / "model.onnx")
+        published = deployed.yard_json("publish", "digits", path, "--metric", "accuracy=0.9")
+        assert (published["version"], published["created"]) == (int(version), True)
+    again = deployed.yard_json("publish", "digits", str(DIGITS / "v1" / "model.onnx"))
+    assert (again["version"], again["created"]) == (1, False)
+    listed = deployed.yard_json("versions", "digits")
+    assert [item["version"] for item in listed] == [2, 1]
+
+
+def test_a_release_serves_the_accuracy_that_was_recorded(
+    deployed: Deployed, url: str, images: Images
+) -> None:
+    released = deployed.yard_json("release", "digits:1", "--reason", "first")
+    assert (released["version"], released["moved"], released["line"]["line"]) == (1, True, 1)
+    assert accuracy(f"{url}/infer", images) == METRICS["1"]["accuracy"]
+
+
+def test_every_answer_names_the_version_and_the_digest(deployed: Deployed, url: str, images: Images) -> None:
+    """Law 2."""
+    (digest,) = [item["digest"] for item in deployed.yard_json("versions", "digits") if item["version"] == 1]
+    answer = infer(url, images)
+    assert answer.json()["model_version"] == "1"
+    assert answer.headers["x-switchyard-model"] == "digits:1"
+    assert answer.headers["x-switchyard-digest"] == digest
+    metadata = httpx.get(url, timeout=35).json()
+    assert (metadata["name"], metadata["versions"]) == ("digits", ["1"])
+
+
+def test_the_protocol_routes_answer(deployed: Deployed, url: str) -> None:
+    """Law 7."""
+    api = deployed.api_url
+    assert httpx.get(f"{api}/v2", timeout=35).json()["name"] == "switchyard"
+    assert httpx.get(f"{api}/v2/health/live", timeout=35).status_code == 200
+    assert httpx.get(f"{url}/ready", timeout=35).status_code == 200
+    assert httpx.get(f"{url}/versions/1/ready", timeout=35).status_code == 200
+    # The second model is declared and not released: the server as a whole is not ready, and says why.
+    ready = httpx.get(f"{api}/v2/health/ready", timeout=35)
+    assert ready.status_code == 503
+    assert "spare" in ready.text
+
+
+def test_a_release_and_a_rollback_under_load_lose_no_request(
+    deployed: Deployed, url: str, images: Images
+) -> None:
+    """Law 6: no failed request, and every answer's version is true: it predicts what that version predicts."""
+    with Load(f"{url}/infer", images) as load:
+        deployed.yard_json("release", "digits:2", "--reason", "better")
+        rolled = deployed.yard_json("rollback", "digits", "--reason", "a drill")
+        returned = load.answers[-1].at
+    assert (rolled["version"], rolled["line"]["kind"]) == (1, "rollback")
+    assert {answer.status for answer in load.answers} == {200}
+    assert {answer.version for answer in load.answers} == {"1", "2"}
+    # A request that was under way when the rollback returned may still be answered by version 2.
+    assert all(answer.version == "1" for answer in load.answers if answer.at > returned + 0.5)
+    assert infer(url, images).json()["model_version"] == "1"
+
+
+def test_a_version_that_is_not_served_is_a_404_that_names_the_one_that_is(url: str, images: Images) -> None:
+    answer = httpx.post(f"{url}/versions/2/infer", json=images.request(0), timeout=35)
+    assert answer.status_code == 404
+    assert "version 1 is" in answer.json()["error"]
+
+
+def test_a_deploy_with_another_memory_size_keeps_the_rollback(
+    deployed: Deployed, url: str, images: Images
+) -> None:
+    """Law 4: no later ``cdk deploy`` undoes a rollback; the live version stands on the new configuration."""
+    deployed.deploy(memory_mb=768)
+    now = live(deployed)
+    assert (now["version"], now["memory_mb"], now["on_current_base"]) == (1, 768, True)
+    assert now["disagreements"] == []
+    assert infer(url, images).json()["model_version"] == "1"
+    kinds = [line["kind"] for line in deployed.yard_json("history", "digits")]
+    assert kinds == ["release", "release", "rollback", "rebase"]
+
+
+def test_a_deploy_that_changes_nothing_moves_nothing(deployed: Deployed) -> None:
+    """Law 4."""
+    before = live(deployed)
+    deployed.deploy(memory_mb=768)
+    assert live(deployed) == before
+
+
+def test_two_rollbacks_go_back_two_steps(deployed: Deployed, tmp_path: Path) -> None:
+    """Law 6, on versions that deploys prepared on the new base."""
+    third = tmp_path / "model.onnx"
+    third.write_bytes((DIGITS / "v2" / "model.onnx").read_bytes())
+    assert deployed.yard_json("publish", "digits", str(third), "--new")["version"] == 3
+    deployed.yard_json("release", "digits:2")
+    deployed.yard_json("release", "digits:3")
+    assert [deployed.yard_json("rollback", "digits")["version"] for _ in range(2)] == [2, 1]
+    refused = deployed.yard("rollback", "digits")
+    assert (refused.returncode, b"no earlier release" in refused.stderr) == (1, True)
+    assert live(deployed)["version"] == 1
+
+
+def test_of_releases_at_once_the_losers_say_so_and_the_ledger_is_whole(deployed: Deployed) -> None:
+    """Law 3: every command either moved the alias or exited 1; the ledger has exactly the moves."""
+    before = len(deployed.yard_json("history", "digits"))
+    start = threading.Barrier(4)
+
+    def release(version: int) -> int:
+        start.wait()
+        return deployed.yard("release", f"digits:{version}").returncode
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(release, [2, 3, 2, 3]))
+    assert set(codes) <= {0, 1}
+    assert 0 in codes
+    lines = deployed.yard_json("history", "digits")
+    assert [line["line"] for line in lines] == list(range(1, len(lines) + 1))
+    assert before < len(lines) <= before + codes.count(0)
+    assert live(deployed)["disagreements"] == []
+    assert live(deployed)["version"] == lines[-1]["version"]
+
+
+def test_an_alias_moved_by_hand_is_named_and_put_back(deployed: Deployed, url: str, images: Images) -> None:
+    """Law 3: ``status`` exits 1 and names the disagreement; ``rollback`` returns to the ledger."""
+    now = live(deployed)
+    function = boto3.session.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
+    ).client("lambda", endpoint_url=deployed.cloud.endpoint_url)
+    name = "switchyard-local-digits"
+    other = next(
+        line["lambda_version"]
+        for line in deployed.yard_json("history", "digits")
+        if line["version"] == 1 and line["kind"] == "rebase"
+    )
+    function.update_alias(FunctionName=name, Name="live", FunctionVersion=other)
+    status = deployed.yard("status", "digits")
+    assert status.returncode == 1
+    assert b"moved past the ledger" in status.stderr
+    assert deployed.yard_json("rollback", "digits")["version"] == now["version"]
+    assert infer(url, images).json()["model_version"] == str(now["version"])
+    assert deployed.yard("status", "digits").returncode == 0
+
+
+def test_a_deploy_that_forgets_a_live_model_fails_before_it_takes_anything(
+    deployed: Deployed, url: str, images: Images
+) -> None:
+    """Law 10: the guard refuses in its update; what serves goes on serving."""
+    deployed.yard_json("publish", "spare", str(DIGITS / "v1" / "model.onnx"))
+    deployed.yard_json("release", "spare:1")
+    with pytest.raises(LocalCloudError, match="spare@live"):
+        deployed.deploy(memory_mb=768, second="other")
+    assert infer(f"{deployed.api_url}/v2/models/spare", images).status_code == 200
+    assert infer(url, images).status_code == 200
+    deployed.deploy(memory_mb=768)
+    deployed.yard_json("retire", "spare", "--reason", "replaced")
+    assert infer(f"{deployed.api_url}/v2/models/spare", images).status_code == 503
+    deployed.deploy(memory_mb=768, second="other")
+    assert infer(f"{deployed.api_url}/v2/models/spare", images).status_code == 404
+    deployed.deploy(memory_mb=768)
