@@ -198,3 +198,24 @@ def test_only_the_command_line_of_the_cdk_waits_for_a_stack_to_come_to_rest(acco
         assert cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
     finally:
         cloudformation.meta.events.unregister("before-sign", as_cdk)
+
+
+def test_a_stock_cloud_words_the_reason_its_own_way_and_lacks_an_attribute(
+    stock_account: Any, name: str
+) -> None:
+    stock_account.stack(name, {"Provider": provider(name), "A": custom("bad")})
+    found = stock_account.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
+    assert "no such value" in [event.get("ResourceStatusReason") for event in found]
+    other = f"{name}-2"
+    attribute = {"Status": {"Fn::GetAtt": ["Provider", "SnapStartResponse.OptimizationStatus"]}}
+    made = stock_account.stack(other, {"Provider": provider(other)}, attribute)
+    assert made["StackStatus"] == "ROLLBACK_COMPLETE"
+
+
+def test_a_stock_cloud_goes_on_while_a_function_is_being_updated(stock_account: Any, name: str) -> None:
+    stock_account.stack(name, {"Provider": provider(name)})
+    changed = provider(name)
+    changed["Properties"]["MemorySize"] = 512
+    stock_account.stack(name, {"Provider": changed})
+    now = stock_account.client("lambda").get_function_configuration(FunctionName=name)
+    assert now["LastUpdateStatus"] == "InProgress"
