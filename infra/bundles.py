@@ -25,7 +25,6 @@ INFERENCE = (
 )
 FRONT = (
     "functions/__init__.py",
-    "functions/protocol",
     "functions/front",
     "model_store/__init__.py",
     "model_store/contract",
