@@ -53,6 +53,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     embedded.stop(home)
 
 
+@pytest.fixture(scope="session")
+def strict_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An embedded cloud that serves https and enforces IAM and bucket policies, with nothing on it."""
+    os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
+    home = tmp_path_factory.mktemp("strict")
+    running = embedded.start(home, strict=True)
+    yield running
+    embedded.stop(home)
+
+
 @dataclass
 class Deployed:
     """The project, deployed to stage ``local`` of the embedded cloud."""

@@ -21,7 +21,16 @@ from hypercorn.config import Config  # type: ignore[import-not-found]
 from ministack import app
 from ministack.core import tls
 
-from local_cloud.extension import buckets, http_api, limits, stacks, versions, workers, write_once
+from local_cloud.extension import (
+    buckets,
+    http_api,
+    lambda_permissions,
+    limits,
+    stacks,
+    versions,
+    workers,
+    write_once,
+)
 
 _WATCH_S = 0.5
 
@@ -38,7 +47,7 @@ def main() -> None:
 
 def install() -> None:
     """Apply every patch, in an order in which later ones may build on earlier ones."""
-    for module in (workers, versions, limits, http_api, buckets, write_once, stacks):
+    for module in (workers, versions, limits, http_api, buckets, write_once, lambda_permissions, stacks):
         module.install()
 
 

@@ -134,13 +134,13 @@ def _running(home: Path, **kind: Any) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    yield from _running(tmp_path_factory.mktemp("ours"))
+def account(cloud: Cloud) -> Account:
+    return Account(cloud)
 
 
 @pytest.fixture(scope="session")
-def strict_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    yield from _running(tmp_path_factory.mktemp("strict"), strict=True)
+def strict_account(strict_cloud: Cloud) -> Account:
+    return Account(strict_cloud)
 
 
 @pytest.fixture(scope="session")
