@@ -47,6 +47,8 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     rollout = RolloutStack(scope, stage=stage, models=served)
     rollout.add_stack_dependency(operations, "it answers")
     api = ApiStack(scope, stage=stage, models=models, code=front_code)
+    # Said apart from the models: without any of them the Api would otherwise not wait for the guard.
+    api.add_stack_dependency(operations, "the guard speaks before a route goes")
     for stack in served:
         stack.add_stack_dependency(operations, "the guard speaks first")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")

@@ -7,6 +7,7 @@ re-releases the live one on the new base, everything prepared and checked before
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from model_store.contract.deployment import DEFAULT_ALIAS
@@ -21,6 +22,9 @@ from releases.prepare import served_by
 from releases.records import UNRELEASED, Base, Line, Note, Prepared
 from releases.settle import wait_for_update
 from releases.stage import Stage
+
+MODELS_AT_ONCE = 32
+"""Models prepared side by side: with SnapStart each takes minutes, nearly all of them waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ class Deploy:
         so a failure moves nothing. If a move itself fails, the moves made so far are taken back.
         ``publish=False`` is for a stack that rolls back: only versions that exist already are used.
         """
-        moves = [move for model in models for move in self._prepare_rebase(model, publish=publish)]
+        with ThreadPoolExecutor(MODELS_AT_ONCE) as pool:
+            prepared = list(pool.map(lambda model: self._prepare_rebase(model, publish=publish), models))
+        moves = [move for of_model in prepared for move in of_model]
         try:
             for move in moves:
                 move.done = self._apply(move, reason="deploy")
@@ -109,7 +115,8 @@ class Deploy:
         base = self._base_for(model, publish=publish)
         if base is None:
             return []
-        moves: list[_Rebase] = []
+        serving: list[tuple[Mover, Seen, int]] = []
+        needed: list[int] = []
         for alias in model.aliases:
             mover = self._stage.mover(model.model, alias)
             seen = mover.look()
@@ -118,12 +125,17 @@ class Deploy:
                 continue
             served = served_by(self._stage.functions.config(base.function, seen.state.version))
             version = served if served != UNRELEASED else live.version
-            prepared = self._prepared_on(model.model, version, base, publish=publish)
-            for step in standing(seen.lines)[-1 - model.rollback_depth : -1]:
-                self._prepared_on(model.model, step.version, base, publish=publish)
-            if prepared is not None and not already_serves(seen, prepared):
-                moves.append(_Rebase(mover, seen, prepared))
-        return moves
+            serving.append((mover, seen, version))
+            needed += [
+                version,
+                *(step.version for step in standing(seen.lines)[-1 - model.rollback_depth : -1]),
+            ]
+        on_base = self._prepared_on(model.model, sorted(set(needed)), base, publish=publish)
+        return [
+            _Rebase(mover, seen, on_base[version])
+            for mover, seen, version in serving
+            if version in on_base and not already_serves(seen, on_base[version])
+        ]
 
     def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
         if not publish:
@@ -136,10 +148,15 @@ class Deploy:
             )
         return base
 
-    def _prepared_on(self, model: str, version: int, base: Base, *, publish: bool) -> Prepared | None:
+    def _prepared_on(
+        self, model: str, versions: list[int], base: Base, *, publish: bool
+    ) -> dict[int, Prepared]:
+        preparer = self._stage.preparer
         if not publish:
-            return self._stage.preparer.find(model, version, base)
-        return self._stage.preparer.prepare(load_manifest(self._stage.store, ByVersion(model, version)), base)
+            found = {version: preparer.find(model, version, base) for version in versions}
+            return {version: prepared for version, prepared in found.items() if prepared is not None}
+        manifests = [load_manifest(self._stage.store, ByVersion(model, version)) for version in versions]
+        return {prepared.version: prepared for prepared in preparer.prepare_all(manifests, base)}
 
     def _apply(self, move: _Rebase, *, reason: str) -> Line:
         return move.mover.move(move.seen, kind="rebase", to=move.prepared, reason=reason)

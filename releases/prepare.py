@@ -7,7 +7,7 @@ a crash or a failure anywhere here costs at most a Lambda version that nobody po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from model_store.contract import environment as env
@@ -48,9 +48,25 @@ class Preparer:
         Safe to repeat: what was prepared before and still holds is checked once more, which also
         warms it, and used again.
         """
+        (prepared,) = self.prepare_all([manifest], base)
+        return prepared
+
+    def prepare_all(self, manifests: Sequence[Manifest], base: Base) -> list[Prepared]:
+        """Prepare several versions of one model: all are published before the first is waited for.
+
+        Becoming Active takes minutes with SnapStart, so the waits overlap. One that fails its checks
+        fails them all; those that passed before it stay prepared.
+        """
+        made = [self._made(manifest, base) for manifest in manifests]
+        for manifest, prepared in zip(manifests, made, strict=True):
+            self._say(f"checking {manifest.ref} on Lambda version {prepared.lambda_version}")
+            check(self._functions, self._clock, manifest, base.function, prepared.lambda_version)
+            self._record(prepared)
+        return made
+
+    def _made(self, manifest: Manifest, base: Base) -> Prepared:
+        """The published version, not checked yet."""
         if ready := self.find(manifest.model, manifest.version, base):
-            self._say(f"checking {manifest.ref} on Lambda version {ready.lambda_version}")
-            check(self._functions, self._clock, manifest, base.function, ready.lambda_version)
             return ready
         layer = self._model_layer(manifest, base)
         variables = {
@@ -66,9 +82,7 @@ class Preparer:
             environment={**base.environment, **variables},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
-        self._say(f"checking {manifest.ref} on Lambda version {published.version}")
-        check(self._functions, self._clock, manifest, base.function, published.version)
-        prepared = Prepared(
+        return Prepared(
             model=manifest.model,
             version=manifest.version,
             digest=str(manifest.digest),
@@ -77,8 +91,6 @@ class Preparer:
             model_layer=layer,
             at=timestamp(self._clock.now()),
         )
-        self._record(prepared)
-        return prepared
 
     def prepare_unreleased(self, model: str, base: Base) -> Prepared:
         """The version that an alias points at before the first release: the bare base, no model."""

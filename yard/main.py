@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Serve models on AWS: publish immutable versions, release them by alias, roll back in a second.",
+    help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (publish, versions, release, rollback, status, history, invoke, retire):
     app.command()(command)

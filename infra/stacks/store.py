@@ -10,6 +10,7 @@ from constructs import Construct
 from catalog.schema import Stage
 from infra.acknowledged import acknowledge_unlogged_log
 from infra.constructs.model_bucket import ModelBucket
+from infra.constructs.removal import kept_or_destroyed
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import bucket_key_parameter, bucket_parameter
 
@@ -47,6 +48,10 @@ class StoreStack(StageStack):
         self._refuse_overwriting(store)
         if stage.keep_data:
             self._refuse_deleting(store)
+        # A kept bucket without its policy would be kept defenceless.
+        for bucket in (store.bucket, store.access_log):
+            assert bucket.policy is not None
+            bucket.policy.apply_removal_policy(kept_or_destroyed(keep=stage.keep_data))
         cdk.CfnOutput(
             self, "BucketName", value=store.bucket.bucket_name, description="The model store's bucket"
         )

@@ -32,6 +32,9 @@ DIRECT_ARCHIVE_BYTES = 45_000_000
 _READ_TIMEOUT_S = 910
 _CONNECT_TIMEOUT_S = 5
 
+# A deploy prepares many models side by side.
+_CONNECTIONS = 40
+
 _GONE = frozenset({"ResourceNotFoundException"})
 _RACED = frozenset({"PreconditionFailedException", "ResourceConflictException"})
 _DENIED = frozenset(
@@ -49,6 +52,7 @@ def lambda_client(region: str | None = None) -> LambdaClient:
         read_timeout=_READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 5},
         tcp_keepalive=True,
+        max_pool_connections=_CONNECTIONS,
     )
     return boto3.client("lambda", region_name=region, config=config)
 

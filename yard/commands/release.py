@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from yard import options, output
@@ -30,12 +31,17 @@ def release(
     deployment.check_declared(wanted.model)
     place = deployment.find(stage)
     with output.working(f"releasing {wanted}") as steps:
-        moved = Controller(place.releases(steps)).release(wanted, alias=alias, reason=reason)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.release(wanted, alias=alias, reason=reason)
+        took_ms = (time.perf_counter() - began) * 1000
     if moved.line is None:
         output.done(f"{wanted.model}@{alias} serves {wanted} already; nothing moved")
     else:
-        output.done(f"{wanted.model}@{alias} serves {wanted} (ledger line {moved.line.line})")
-    _report(moved, as_json=as_json)
+        output.done(
+            f"{wanted.model}@{alias} serves {wanted} (ledger line {moved.line.line}, {took_ms / 1000:.1f} s)"
+        )
+    _report(moved, took_ms, as_json=as_json)
 
 
 def rollback(
@@ -57,11 +63,13 @@ def rollback(
     check_alias(alias)
     place = deployment.find(stage)
     with output.working(f"rolling {name}@{alias} back") as steps:
-        moved = Controller(place.releases(steps)).rollback(name, alias=alias, reason=reason)
-    output.done(
-        f"{name}@{alias} serves {moved.ref} again (ledger line {moved.line.line if moved.line else '-'})"
-    )
-    _report(moved, as_json=as_json)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.rollback(name, alias=alias, reason=reason)
+        took_ms = (time.perf_counter() - began) * 1000
+    line = moved.line.line if moved.line else "-"
+    output.done(f"{name}@{alias} serves {moved.ref} again (ledger line {line}, {took_ms:.0f} ms)")
+    _report(moved, took_ms, as_json=as_json)
 
 
 def retire(
@@ -83,12 +91,15 @@ def retire(
     check_alias(alias)
     place = deployment.find(stage)
     with output.working(f"retiring {name}@{alias}") as steps:
-        moved = Controller(place.releases(steps)).retire(name, alias=alias, reason=reason)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.retire(name, alias=alias, reason=reason)
+        took_ms = (time.perf_counter() - began) * 1000
     output.done(f"{name}@{alias} is out of service and answers 503")
-    _report(moved, as_json=as_json)
+    _report(moved, took_ms, as_json=as_json)
 
 
-def _report(moved: Moved, *, as_json: bool) -> None:
+def _report(moved: Moved, took_ms: float, *, as_json: bool) -> None:
     for warning in moved.warnings:
         output.warn(warning)
     if as_json:
@@ -100,6 +111,7 @@ def _report(moved: Moved, *, as_json: bool) -> None:
                 "lambda_version": moved.lambda_version,
                 "moved": moved.line is not None,
                 "line": moved.line.as_json() if moved.line else None,
+                "took_ms": round(took_ms, 1),
                 "warnings": list(moved.warnings),
             }
         )

@@ -83,3 +83,9 @@ def test_everybody_finds_bucket_and_key_by_the_stage_s_name(stage: Deployed) -> 
         for resource in stage.resources("Store", "AWS::SSM::Parameter").values()
     }
     assert names == {f"/switchyard/{stage.stage}/bucket", f"/switchyard/{stage.stage}/bucket-key"}
+
+
+def test_a_kept_bucket_keeps_its_policy(prod: Deployed) -> None:
+    """Law 1 holds for what is left of a destroyed stage, too."""
+    policies = prod.resources("Store", "AWS::S3::BucketPolicy").values()
+    assert [policy["DeletionPolicy"] for policy in policies] == ["RetainExceptOnCreate"] * 2
