@@ -71,3 +71,17 @@ def test_a_setting_that_lambda_silently_ignored_is_an_error(world: World) -> Non
 
     with pytest.raises(DisagreementError, match="environment is"):
         prepare(world, 1, Around(world.functions, after=undo))
+
+
+def test_a_number_from_the_life_of_a_deleted_function_is_not_believed(world: World) -> None:
+    """Lambda counts from 1 again: version 2 of the old function and of the new one are different things."""
+    first = prepare(world, 1)
+    world.functions.delete(FUNCTION)
+    world.memory_mb = 1024
+    world.deploy()
+    assert prepare(world, 1).lambda_version == first.lambda_version
+    world.memory_mb = 512
+    world.deploy()
+    again = prepare(world, 1)
+    assert again.base == first.base
+    assert again.lambda_version != first.lambda_version
