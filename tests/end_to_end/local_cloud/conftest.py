@@ -138,6 +138,12 @@ def account(cloud: Cloud) -> Account:
     return Account(cloud)
 
 
+@pytest.fixture
+def fresh_account(tmp_path: Path) -> Iterator[Account]:
+    """A cloud that nothing was ever done in."""
+    yield from _running(tmp_path / "fresh")
+
+
 @pytest.fixture(scope="session")
 def strict_account(strict_cloud: Cloud) -> Account:
     return Account(strict_cloud)
