@@ -26,6 +26,8 @@ from releases.settle import wait_for_update, wait_until_active
 
 Say = Callable[[str], None]
 
+_CONFIGURE_ATTEMPTS = 4
+
 UNRELEASED_DESCRIPTION = "no model: answers 503 until the first release"
 
 
@@ -195,16 +197,33 @@ class Preparer:
                 f"the code of `{base.function}` is not the one that its last deploy left",
                 hint="A deploy is under way or was not finished: run `cdk deploy --all`, then repeat.",
             )
-        if before.layers == layers and before.environment == environment:
-            latest = before
-        else:
-            self._functions.configure(
-                base.function, layers=layers, environment=environment, revision=before.revision
-            )
+        latest = before
+        if before.layers != layers or before.environment != environment:
+            self._configure(base, before, layers=layers, environment=environment)
             # The revision changes once more when the update settles, so it is read again.
             latest = wait_for_update(self._functions, self._clock, base.function)
         _must_agree(f"`{base.function}`", base.differences(latest, layers=layers, environment=environment))
         return latest
+
+    def _configure(
+        self, base: Base, seen: FunctionConfig, *, layers: tuple[str, ...], environment: dict[str, str]
+    ) -> None:
+        """Set ``$LATEST``; asked again when it is busy settling, which publishing makes it now and then.
+
+        Absolute values may be set twice. Whether what was meant is what came out is compared later.
+        """
+        for attempt in range(1, _CONFIGURE_ATTEMPTS + 1):
+            try:
+                self._functions.configure(
+                    base.function, layers=layers, environment=environment, revision=seen.revision
+                )
+            except LostRaceError:
+                if attempt == _CONFIGURE_ATTEMPTS:
+                    raise
+                self._clock.sleep(attempt)
+                seen = wait_for_update(self._functions, self._clock, base.function)
+            else:
+                return
 
 
 def served_by(config: FunctionConfig | None) -> int:

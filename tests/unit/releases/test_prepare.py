@@ -85,3 +85,19 @@ def test_a_number_from_the_life_of_a_deleted_function_is_not_believed(world: Wor
     again = prepare(world, 1)
     assert again.base == first.base
     assert again.lambda_version != first.lambda_version
+
+
+def test_a_function_that_is_busy_settling_is_asked_again(world: World) -> None:
+    """Lambda answers a change with a conflict while an earlier one settles."""
+    refusals: list[str] = []
+
+    def busy(call: str) -> None:
+        if call == "configure" and len(refusals) < 2:
+            refusals.append(call)
+            raise LostRaceError("an update is in progress")
+
+    prepare(world, 1, Around(world.functions, before=busy))
+    assert len(refusals) == 2
+    latest = world.functions.config(FUNCTION)
+    assert latest is not None
+    assert "SWITCHYARD_VERSION" not in latest.environment
