@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -22,6 +24,14 @@ from botocore.exceptions import BotoCoreError, ClientError, UndefinedModelAttrib
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from model_store.adapters.s3_upload import (
+    MetMidFlightError,
+    UploadGoneError,
+    begin,
+    checksum_of,
+    checksum_of_parts,
+    unfinished,
+)
 from model_store.contract.digest import CHUNK_BYTES, Digest
 from model_store.contract.errors import (
     AccessDeniedError,
@@ -33,14 +43,16 @@ from model_store.contract.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
-from model_store.ports import check_key
+from model_store.ports import Entry, OnBytes, check_key, unheard
+from model_store.transfer import counted, exactly, fetched, opened
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 MAX_PUT_BYTES = 5 * 1024**3
-"""Largest single upload. Source: Amazon S3 user guide, "Amazon S3 multipart upload limits", 5 GiB."""
+"""Largest single upload, without parts. Source: Amazon S3 user guide, "Uploading objects", 5 GB."""
 
 # S3 answers 409 when two writers met mid-flight and neither is known to have won: ask again.
 _CONFLICT_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -85,6 +97,11 @@ _ANSWERS: dict[str, tuple[_Kind, str | None]] = {
     "InvalidBucketName": (InvalidNameError, "Check the name of the bucket."),
     "KeyTooLongError": (InvalidNameError, None),
     "EntityTooLarge": (InvalidArtifactError, "Split the model's external data into smaller files."),
+    "EntityTooSmall": (InvalidArtifactError, "Cut files into parts of 5 MiB or more."),
+    "InvalidRange": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
+    "416": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
+    "InvalidPart": (StoreUnavailableError, _AGAIN),
+    "InvalidPartOrder": (StoreUnavailableError, _AGAIN),
     "PermanentRedirect": (StoreUnavailableError, _REGION),
     "301": (StoreUnavailableError, _REGION),
     "AuthorizationHeaderMalformed": (StoreUnavailableError, _REGION),
@@ -184,7 +201,12 @@ def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> 
 
 
 class S3Store:
-    """A bucket as a store. Every write is conditional (``If-None-Match: *``) and carries its sha256."""
+    """A bucket as a store. Every write is conditional (``If-None-Match: *``) and carries its sha256.
+
+    A large file is a multipart upload. When a process dies in it, the parts that arrived stay in the
+    bucket, invisible, until the same bytes are put again and only the others are sent. The bucket's
+    lifecycle rule ends uploads that nobody goes on with.
+    """
 
     def __init__(
         self, bucket: str, *, client: S3Client | None = None, sleep: Callable[[float], None] = time.sleep
@@ -201,29 +223,43 @@ class S3Store:
     def try_put_once(self, key: str, data: bytes) -> bool:
         return self._create(key, data, Digest.of(data))
 
-    def put_file_once(self, key: str, path: Path, digest: Digest) -> None:
-        with local_files(path):
-            if path.stat().st_size > MAX_PUT_BYTES:
-                raise InvalidArtifactError(
-                    f"`{path.name}` is larger than 5 GiB, the most that S3 takes in one upload",
-                    hint="Split the model's external data into smaller files.",
-                )
-            # S3 checks the sha256 as well. This finds a changed file before anything is sent, and
-            # holds on a server that only pretends to be S3.
-            digest.verify_file(path)
-            body = path.open("rb")
-        with body:
-            created = self._create(key, body, digest)
-        if not created:
-            self._must_hold(key, digest)
+    def put_file_once(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        check_key(key)
+        if parts and len(parts) > 1:
+            self._put_parts(key, path, digest, parts, on_bytes)
+        else:
+            on_bytes(self._put_whole(key, path, digest))
 
     def get(self, key: str) -> bytes:
         # read() stays inside: a connection can also die halfway through the body.
         with self._asking(check_key(key)):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
-        place(self._chunks(check_key(key)), path, digest)
+    def chunks(self, key: str, part: Part | None = None) -> Iterator[bytes]:
+        asked = {"Range": f"bytes={part.start}-{part.start + part.size - 1}"} if part else {}
+        return exactly(self._chunks(check_key(key), asked), key, part)
+
+    def fetch_file(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        if parts and len(parts) > 1:
+            ranges = partial(self.chunks, check_key(key))
+            chunks = fetched(ranges, parts, name=path.name, sleep=self._sleep)
+        else:
+            chunks = self.chunks(key)
+        place(counted(chunks, on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:
         # Not HEAD: its 404 has no body, so a missing bucket would look like a missing key.
@@ -232,6 +268,9 @@ class S3Store:
         return any(item["Key"] == key for item in page.get("Contents", []))
 
     def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        return (entry.key for entry in self.entries(prefix, after))
+
+    def entries(self, prefix: str, after: str | None = None) -> Iterator[Entry]:
         asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
         if after is not None:
             asked["StartAfter"] = after
@@ -242,7 +281,67 @@ class S3Store:
                 page = next(pages, None)
             if page is None:
                 return
-            yield from (item["Key"] for item in page.get("Contents", []))
+            for item in page.get("Contents", []):
+                yield Entry(item["Key"], item["Size"], item["LastModified"].astimezone(UTC))
+
+    def _put_whole(self, key: str, path: Path, digest: Digest) -> int:
+        with local_files(path):
+            size = path.stat().st_size
+            if size > MAX_PUT_BYTES:
+                raise InvalidArtifactError(
+                    f"`{path.name}` is larger than 5 GiB, the most that S3 takes in one piece",
+                    hint="Put it in parts: `hash_file` cuts it.",
+                )
+            # S3 checks the sha256 as well. This finds a changed file before anything is sent, and
+            # holds on a server that only pretends to be S3.
+            digest.verify_file(path)
+            body = path.open("rb")
+        with body:
+            created = self._create(key, body, digest)
+        if not created:
+            self._must_hold(key, digest)
+        return size
+
+    def _put_parts(self, key: str, path: Path, digest: Digest, parts: Parts, on_bytes: OnBytes) -> None:
+        """Go on with an upload that broke off or begin one, until the key holds the file.
+
+        The upload is ended when it can never be completed: the file changed, or the key is taken. It is
+        kept when S3 or this process fails, so that the next attempt finds its parts.
+        """
+        tell = _up_to(parts.size, on_bytes)
+        with opened(path, parts) as read:
+            for pause in (*_CONFLICT_PAUSES_S, None):
+                if self._is_there(key, digest, parts):
+                    tell(parts.size)
+                    return
+                asking = partial(self._asking, key)
+                upload = unfinished(self._s3, self._bucket, key, asking, parts) or begin(
+                    self._s3, self._bucket, key, asking
+                )
+                try:
+                    upload.send(parts, read, tell, sleep=self._sleep)
+                    upload.complete(parts)
+                    return
+                except IntegrityError:
+                    upload.end()
+                    raise
+                except AlreadyExistsError:
+                    upload.end()
+                    self._must_hold(key, digest, parts)
+                    return
+                except (MetMidFlightError, UploadGoneError):
+                    # After a 409 S3 wants a new upload; one that is gone may have been completed.
+                    upload.end()
+                    if pause is None:
+                        raise
+                    self._sleep(pause)
+
+    def _is_there(self, key: str, digest: Digest, parts: Parts) -> bool:
+        try:
+            self._must_hold(key, digest, parts)
+        except NotFoundError:
+            return False
+        return True
 
     def _create(self, key: str, body: bytes | BinaryIO, digest: Digest) -> bool:
         """Write ``body`` if the key is free; ``True`` only for the write that made the key."""
@@ -254,7 +353,7 @@ class S3Store:
             except AlreadyExistsError:
                 # botocore repeats a PUT whose answer was lost, and then meets its own write.
                 return bool(self._head(key)["Metadata"].get("writer") == writer)
-            except _MetMidFlightError:
+            except MetMidFlightError:
                 if pause is None:
                     raise
                 self._sleep(pause)
@@ -272,24 +371,26 @@ class S3Store:
                 Body=body,
                 IfNoneMatch="*",
                 ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=b64encode(bytes.fromhex(digest.hex)).decode(),
+                ChecksumSHA256=checksum_of(digest),
                 Metadata={"writer": writer},
             )
 
-    def _must_hold(self, key: str, digest: Digest) -> None:
+    def _must_hold(self, key: str, digest: Digest, parts: Parts | None = None) -> None:
         checksum = self._head(key).get("ChecksumSHA256", "")
-        # A checksum of a multipart upload is one of parts (`…-3`); then the bytes are read.
+        if parts and checksum == checksum_of_parts(parts):
+            return
+        # Another checksum of parts (`…-3`) says nothing of the whole; then the bytes are read.
         whole = Digest(b64decode(checksum).hex()) if checksum and "-" not in checksum else None
-        if (whole or Digest.of_chunks(self._chunks(key))) != digest:
+        if (whole or Digest.of_chunks(self._chunks(key, {}))) != digest:
             raise AlreadyExistsError(f"`{key}` already holds other bytes")
 
     def _head(self, key: str) -> dict[str, Any]:
         with self._asking(key):
             return dict(self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"))
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, asked: dict[str, Any]) -> Iterator[bytes]:
         with self._asking(key):
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+            body = self._s3.get_object(Bucket=self._bucket, Key=key, **asked)["Body"]
         try:
             while True:
                 with self._asking(key):
@@ -306,8 +407,18 @@ class S3Store:
             yield
 
 
-class _MetMidFlightError(StoreUnavailableError):
-    """Two conditional writes met and S3 named no winner."""
+def _up_to(size: int, on_bytes: OnBytes) -> OnBytes:
+    """Tell of ``size`` bytes and no more, also when some of them have to be sent again."""
+    told = 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        more = min(count, size - told)
+        if more:
+            told += more
+            on_bytes(more)
+
+    return tell
 
 
 @contextmanager
@@ -337,7 +448,9 @@ def _failure_meaning(kind: type[BaseException]) -> tuple[_Kind, str | None]:
 def _answer_meaning(error: ClientError, key: str, bucket: str | None) -> ModelStoreError:
     code = str(error.response.get("Error", {}).get("Code", "Unknown"))
     if code in ("ConditionalRequestConflict", "409"):
-        return _MetMidFlightError(f"S3 named no winner between two writers of `{key}`", hint=_AGAIN)
+        return MetMidFlightError(f"S3 named no winner between two writers of `{key}`", hint=_AGAIN)
+    if code == "NoSuchUpload":
+        return UploadGoneError(f"the unfinished upload of `{key}` is no longer there", hint=_AGAIN)
     kind, hint = _ANSWERS.get(code, (StoreUnavailableError, _AGAIN))
     if code == "NoSuchBucket":
         return kind(f"the bucket `{bucket}` does not exist", hint=hint)

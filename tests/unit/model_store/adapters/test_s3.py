@@ -345,7 +345,7 @@ def test_a_body_whose_checksum_is_wrong_is_refused(store: S3Store, bad_day: BadD
 def test_a_listing_that_breaks_off_says_so(store: S3Store, bad_day: BadDay) -> None:
     page = (
         b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-        b"<Contents><Key>a/1</Key></Contents></ListBucketResult>"
+        b"<Contents><Key>a/1</Key><Size>1</Size><LastModified>2026-05-17T10:30:05.000Z</LastModified></Contents></ListBucketResult>"
     )
     first: Answer = lambda request: request.say(200, page, Content_Type="application/xml")  # noqa: E731
     bad_day.script.extend([first, refuses(403, "AccessDenied")])

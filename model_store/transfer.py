@@ -1,0 +1,208 @@
+"""Move a large file in parts: several at once, each verified, handed on in order, few in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from threading import local
+from typing import TypeVar
+
+from model_store.contract.digest import Digest
+from model_store.contract.errors import IntegrityError, StoreUnavailableError
+from model_store.contract.parts import Part, Parts, part_size_for
+from model_store.place import local_files
+from model_store.ports import OnBytes, unheard
+
+AT_ONCE = 4
+"""Parts of a file that are in flight, and in memory: 64 MiB together."""
+
+PAUSES_S = (0.2, 1.0)
+"""A part that fails is tried again after these; boto3's own attempts come on top of each."""
+
+_PIECE_BYTES = 4 * 1024**2
+"""Read at once to hash; every size of a part is a multiple of it."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """What a file holds: its digest, its size, and its parts if it is large enough to have some."""
+
+    digest: Digest
+    size: int
+    parts: Parts | None
+
+
+def hash_file(path: Path, on_bytes: OnBytes = unheard) -> Hashed:
+    """Read the file once and take the digests of the whole and of the parts.
+
+    Raises ``IntegrityError`` if somebody writes to it meanwhile. A file of any size takes the memory of a
+    few parts.
+    """
+    with local_files(path), path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
+        before = os.fstat(file.fileno())
+        part_size = part_size_for(before.st_size)
+        cut = before.st_size > part_size
+        whole, part, digests = hashlib.sha256(), hashlib.sha256(), list[Digest]()
+        size = 0
+        for view in _views(file, before.st_size):
+            hashing = beside.submit(part.update, view) if cut else None
+            whole.update(view)
+            size += len(view)
+            on_bytes(len(view))
+            if hashing:
+                hashing.result()
+                if size % part_size == 0 or size == before.st_size:
+                    digests.append(Digest(part.hexdigest()))
+                    part = hashlib.sha256()
+        after = os.fstat(file.fileno())
+    if (size, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
+        raise IntegrityError(
+            f"`{path.name}` changed while it was being read", hint="Wait until nothing writes to it."
+        )
+    parts = Parts(part_size, size, tuple(digests)) if digests else None
+    return Hashed(Digest(whole.hexdigest()), size, parts)
+
+
+@contextmanager
+def opened(path: Path, parts: Parts) -> Iterator[Callable[[Part], bytearray]]:
+    """Open a local file and give a function that reads its parts, each of them verified.
+
+    The function raises ``IntegrityError`` for a part that is not what it was when ``parts`` were taken. It
+    may be called from several threads; what it gives is good until the same thread calls it again.
+    """
+    own = local()
+    with local_files(path):
+        file = path.open("rb")
+    with file:
+        if os.fstat(file.fileno()).st_size != parts.size:
+            raise IntegrityError(f"`{path.name}` should have {parts.size} bytes and has another size")
+
+        def read(part: Part) -> bytearray:
+            # One buffer per thread: malloc would keep what is freed, and peak at twice the parts in flight.
+            data: bytearray | None = getattr(own, "buffer", None)
+            if data is None or len(data) != part.size:
+                data = own.buffer = bytearray(part.size)
+            with local_files(path):
+                _fill(data, file.fileno(), part.start)
+            part.digest.must_equal(Digest.of(data), what=f"part {part.number} of `{path.name}`")
+            return data
+
+        yield read
+
+
+def fetched(
+    chunks: Callable[[Part], Iterable[bytes]],
+    parts: Parts,
+    *,
+    name: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[bytes]:
+    """Fetch the parts of a stored file, and yield its bytes in order, verified.
+
+    A part that breaks off or comes out wrong is fetched again, alone; the last failure is raised.
+    """
+
+    def fetch(part: Part) -> list[bytes]:
+        return persistently(lambda: _verified(chunks(part), part, name), sleep)
+
+    for held in in_order(fetch, parts):
+        yield from held
+
+
+def exactly(chunks: Iterator[bytes], key: str, part: Part | None) -> Iterator[bytes]:
+    """Pass on the chunks of a part, and refuse them if they are not as many bytes as the part has."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        yield chunk
+    if part and size != part.size:
+        raise IntegrityError(
+            f"`{key}` gives {size} bytes for its part {part.number}, which has {part.size}",
+            hint="Do not use these bytes: run `yard verify`, and publish again.",
+        )
+
+
+def counted(chunks: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
+    """Pass on chunks, and tell of each when it was taken."""
+    for chunk in chunks:
+        yield chunk
+        on_bytes(len(chunk))
+
+
+def persistently(
+    attempt: Callable[[], _Result],
+    sleep: Callable[[float], None],
+    *,
+    but_not: tuple[type[Exception], ...] = (),
+) -> _Result:
+    """Repeat what a network may have broken: a store that did not answer, bytes that arrived wrong."""
+    for pause in PAUSES_S:
+        try:
+            return attempt()
+        except but_not:
+            raise
+        except (StoreUnavailableError, IntegrityError):
+            sleep(pause)
+    return attempt()
+
+
+def in_order(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], *, at_once: int = AT_ONCE
+) -> Iterator[_Result]:
+    """Yield ``work(item)`` for each item, in order, with up to ``at_once`` items in work in threads.
+
+    No more results than that are held. The first error ends it: what has begun is waited for, nothing
+    more is begun. The same holds for whoever stops listening.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _verified(chunks: Iterable[bytes], part: Part, name: str) -> list[bytes]:
+    running, held = hashlib.sha256(), []
+    for chunk in chunks:
+        running.update(chunk)
+        held.append(chunk)
+    part.digest.must_equal(Digest(running.hexdigest()), what=f"part {part.number} of `{name}`")
+    return held
+
+
+def _views(file: FileIO, size: int) -> Iterator[memoryview]:
+    """The first ``size`` bytes of the file, piece by piece in one buffer; no piece crosses a part."""
+    buffer = memoryview(bytearray(min(_PIECE_BYTES, size)))
+    while size > 0:
+        held = 0
+        while held < min(size, len(buffer)) and (got := file.readinto(buffer[held : min(size, len(buffer))])):
+            held += got
+        if not held:
+            return
+        yield buffer[:held]
+        size -= held
+
+
+def _fill(data: bytearray, descriptor: int, start: int) -> None:
+    """Read into ``data`` from ``start``; a file that ended early leaves what was there, which is no match."""
+    view = memoryview(data)
+    at = 0
+    while at < len(view) and (got := os.preadv(descriptor, [view[at:]], start + at)):
+        at += got
