@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 
@@ -137,11 +139,13 @@ class Overtaken(DirectoryStore):
     def __init__(self, root: Path, meanwhile: Callable[[], object]) -> None:
         super().__init__(root)
         self._meanwhile: list[Callable[[], object]] = [meanwhile]
+        self._one_at_a_time = Lock()
 
-    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
-        if self._meanwhile:
-            self._meanwhile.pop()()
-        super().fetch_file(key, path, digest)
+    def fetch_file(self, *args: Any) -> None:
+        with self._one_at_a_time:
+            if self._meanwhile:
+                self._meanwhile.pop()()
+        super().fetch_file(*args)
 
 
 def test_two_who_fetch_the_same_at_once_both_have_it(
