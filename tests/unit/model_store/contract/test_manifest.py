@@ -145,8 +145,15 @@ def test_a_manifest_that_serves_a_file_it_does_not_have_is_refused() -> None:
         Manifest.from_json(edited(lambda body: body.update(entry="../model.onnx")))
 
 
-@pytest.mark.parametrize("value", ["text", 3, [3], None])
-@pytest.mark.parametrize("key", ["metrics", "lineage", "golden", "files", "inputs"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (key, value)
+        for key in ("metrics", "lineage", "golden", "files", "inputs")
+        for value in ("text", 3, [3], None)
+        if (key, value) != ("golden", None)
+    ],
+)
 def test_a_part_of_another_form_is_refused(key: str, value: object) -> None:
     with pytest.raises(IntegrityError):
         Manifest.from_json(edited(lambda body: body.update({key: value})))
