@@ -14,11 +14,12 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import model_layer_name
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.kinds import RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
 from releases.archive import model_archive
 from releases.check import check
-from releases.errors import DisagreementError, LostRaceError
+from releases.errors import DisagreementError, LostRaceError, UnfitVersionError
 from releases.lease import lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
@@ -48,6 +49,7 @@ class Preparer:
         Safe to repeat: what was prepared before and still holds is checked once more, which also
         warms it, and used again.
         """
+        must_run_on_lambda(manifest)
         if ready := self.find(manifest.model, manifest.version, base):
             self._say(f"checking {manifest.ref} on Lambda version {ready.lambda_version}")
             check(self._functions, self._clock, manifest, base.function, ready.lambda_version)
@@ -193,6 +195,20 @@ class Preparer:
             latest = wait_for_update(self._functions, self._clock, base.function)
         _must_agree(f"`{base.function}`", base.differences(latest, layers=layers, environment=environment))
         return latest
+
+
+def must_run_on_lambda(manifest: Manifest) -> None:
+    """Refuse what a Lambda model cannot be, before anything is packed or published (law 8)."""
+    if manifest.kind not in RUNS_ON["lambda"]:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` is a {manifest.kind} artifact, and a Lambda model must be ONNX",
+            hint="Export the model to ONNX and publish that as the next version.",
+        )
+    if not manifest.golden.is_there:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` has no golden sample, so nothing can check that it answers as it should",
+            hint="Publish it again with `--new` and `--sample FILE`.",
+        )
 
 
 def served_by(config: FunctionConfig | None) -> int:

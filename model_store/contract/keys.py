@@ -89,9 +89,14 @@ def ledger_key(model: str, alias: str, line: int) -> str:
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
 
 
+def plans_prefix(model: str) -> str:
+    """All plans of all aliases of a model."""
+    return f"models/{model}/plans/"
+
+
 def plan_key(model: str, alias: str, plan: str) -> str:
     """A move of an alias that was about to happen."""
-    return f"models/{model}/plans/{alias}/{plan}.json"
+    return f"{plans_prefix(model)}{alias}/{plan}.json"
 
 
 def prepared_prefix(model: str, version: int) -> str:
