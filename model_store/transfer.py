@@ -157,6 +157,10 @@ def persistently(
     return attempt()
 
 
+def unpaused(_: float) -> None:
+    """Wait for nothing: what a disk gives wrongly is no better a second later."""
+
+
 def in_order(
     work: Callable[[_Item], _Result], items: Iterable[_Item], *, at_once: int = AT_ONCE
 ) -> Iterator[_Result]:

@@ -22,7 +22,7 @@ from model_store.contract.errors import (
 from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
 from model_store.ports import Entry, OnBytes, check_key, unheard
-from model_store.transfer import counted, exactly, fetched, in_order, opened
+from model_store.transfer import counted, exactly, fetched, in_order, opened, unpaused
 
 # No key can begin with a dot, so nothing in here is ever taken for one.
 _INCOMING = ".incoming"
@@ -90,7 +90,11 @@ class DirectoryStore:
         on_bytes: OnBytes = unheard,
     ) -> None:
         check_key(key)
-        chunks = fetched(partial(self.chunks, key), parts, name=path.name) if parts else self.chunks(key)
+        chunks = (
+            fetched(partial(self.chunks, key), parts, name=path.name, sleep=unpaused)
+            if parts
+            else self.chunks(key)
+        )
         place(counted(chunks, on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:

@@ -13,7 +13,7 @@ from model_store.contract.errors import AlreadyExistsError, IntegrityError, NotF
 from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
 from model_store.ports import Entry, OnBytes, check_key, unheard
-from model_store.transfer import counted, exactly, fetched
+from model_store.transfer import counted, exactly, fetched, unpaused
 
 
 def _utc_now() -> datetime:
@@ -82,7 +82,11 @@ class MemoryStore:
         on_bytes: OnBytes = unheard,
     ) -> None:
         check_key(key)
-        chunks = fetched(partial(self.chunks, key), parts, name=path.name) if parts else self.chunks(key)
+        chunks = (
+            fetched(partial(self.chunks, key), parts, name=path.name, sleep=unpaused)
+            if parts
+            else self.chunks(key)
+        )
         place(counted(chunks, on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:

@@ -113,7 +113,9 @@ class Upload:
 def begin(s3: S3Client, bucket: str, key: str, asking: Callable[[], AbstractContextManager[None]]) -> Upload:
     """Begin an upload of which S3 knows that its parts come with a sha256 each."""
     with asking():
-        answer = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256")
+        answer = s3.create_multipart_upload(
+            Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
+        )
     return Upload(s3, bucket, key, answer["UploadId"], asking)
 
 
