@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 
 from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import manifest_key, number_in, tombstone_key, versions_prefix
@@ -38,6 +40,26 @@ def versions(store: ObjectStore, model: str) -> list[int]:
     # After the manifests: a version that is taken away meanwhile is then no version.
     gone = set(removed(store, model)) if numbers else set()
     return [number for number in numbers if number not in gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version as a listing shows it, without its manifest being read."""
+
+    ref: ByVersion
+    published_at: datetime
+
+
+def listed(store: ObjectStore, model: str) -> list[Listed]:
+    """List every version of ``model`` with the time it was published, oldest first, as ``versions`` does.
+
+    The time is the store's own clock when the manifest was written, not the publisher's.
+    """
+    check_name(model)
+    entries = [entry for entry in store.entries(versions_prefix(model)) if _is_manifest(entry.key, model)]
+    gone = set(removed(store, model)) if entries else set()
+    found = [Listed(ByVersion(model, number_in(entry.key)), entry.written_at) for entry in entries]
+    return [version for version in found if version.ref.version not in gone]
 
 
 def written(store: ObjectStore, model: str) -> list[int]:

@@ -14,8 +14,10 @@ from yard import output
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.publish import publish
+from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
 from yard.commands.status import history, status
+from yard.commands.verify import verify
 from yard.commands.versions import versions
 
 REFUSED = 1
@@ -30,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back in a second.",
 )
-for command in (publish, versions, release, rollback, status, history, invoke, retire):
+for command in (publish, versions, pull, verify, release, rollback, status, history, invoke, retire):
     app.command()(command)
 app.add_typer(local, name="local")
 

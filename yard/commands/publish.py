@@ -37,7 +37,7 @@ def publish(
     metrics = _metrics(metric or [])
     deployment.check_declared(name)
     place = deployment.find(stage)
-    with output.working(f"publishing {name}") as steps:
+    with output.transferring(f"publishing {name}") as progress:
         published = room.publish(
             place.store(),
             name,
@@ -47,7 +47,7 @@ def publish(
             note=note,
             created_by=deployment.caller(),
             force_new=new,
-            on_progress=lambda step, at, total: steps(f"{step} ({_share(at, total)})"),
+            on_progress=progress,
         )
     manifest = published.manifest
     for remark in published.remarks:
@@ -83,7 +83,3 @@ def _metrics(given: list[str]) -> dict[str, float]:
         if not key or not equals:
             raise typer.BadParameter(f"`{item}` is not a metric; write for example accuracy=0.97")
     return metrics
-
-
-def _share(at: int, total: int) -> str:
-    return f"{at / total:.0%}" if total else "0%"
