@@ -117,7 +117,8 @@ def publish(
     scan = _scan(store, model, None if force_new else digest)
     if scan.same:
         keep(scan.same)
-        return _already(scan.same, offer)
+        if not is_removed(store, scan.same.ref):
+            return _already(scan.same, offer)
 
     say("checking the model", 0, total)
     examined = examine(source, digest, sample)

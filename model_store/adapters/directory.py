@@ -25,7 +25,7 @@ from model_store.ports import Entry, OnBytes, check_key, unheard
 from model_store.transfer import counted, exactly, fetched, in_order, opened, unpaused
 
 # No key can begin with a dot, so nothing in here is ever taken for one.
-_INCOMING = ".incoming"
+INCOMING = ".incoming"
 
 
 class DirectoryStore:
@@ -120,12 +120,12 @@ class DirectoryStore:
         folder = prefix.rpartition("/")[0]
         start = self._root / check_key(folder) if folder else self._root
         for where, folders, names in os.walk(start, onerror=_not_silently):
-            folders[:] = [name for name in folders if name != _INCOMING]
+            folders[:] = [name for name in folders if name != INCOMING]
             yield from ((Path(where) / name).relative_to(self._root).as_posix() for name in names)
 
     def _create(self, key: str, write: Callable[[BinaryIO], None]) -> bool:
         final = self._path(key)
-        incoming = self._root / _INCOMING / uuid4().hex
+        incoming = self._root / INCOMING / uuid4().hex
         with self._translated(key):
             incoming.parent.mkdir(parents=True, exist_ok=True)
             try:

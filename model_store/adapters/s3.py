@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 MAX_PUT_BYTES = 5 * 1024**3
 """Largest single upload, without parts. Source: Amazon S3 user guide, "Uploading objects", 5 GB."""
+
+ATTEMPTS = 4
+"""How often a call is made before it has failed."""
 
 # S3 answers 409 when two writers met mid-flight and neither is known to have won: ask again.
 _CONFLICT_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -175,21 +178,33 @@ _FAILURES: dict[str, tuple[_Kind, str | None]] = {
 }
 
 
-def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> S3Client:
+def s3_client(
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    credentials: Credentials | None = None,
+    attempts: int = ATTEMPTS,
+) -> S3Client:
     """Make a client that gives up in reasonable time; thread-safe, so one is enough.
 
-    Raises ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
+    With ``credentials`` it speaks as whom they belong to, not as this machine does. Raises
+    ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
     """
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # A server that is not AWS has no name per bucket.
     style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
     patience = Config(
-        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}
+        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": attempts}
     )
-    with _translated("the settings of this machine"):
+    with translated("the settings of this machine"):
         try:
             # A session of its own: boto3's default one keeps the profile that was there first.
-            session = boto3.session.Session(region_name=region)
+            session = boto3.session.Session(
+                aws_access_key_id=credentials.access_key if credentials else None,
+                aws_secret_access_key=credentials.secret_key if credentials else None,
+                aws_session_token=credentials.token if credentials else None,
+                region_name=region,
+            )
             return session.client("s3", endpoint_url=endpoint_url, config=style.merge(patience))
         except ValueError as error:
             if isinstance(error, BotoCoreError):
@@ -198,6 +213,15 @@ def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> 
                 f"S3 cannot be used: {error}",
                 hint="Set `AWS_ENDPOINT_URL` to an address such as `http://127.0.0.1:4566`, or unset it.",
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Those of a role that was assumed, good for an hour."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
 
 
 class S3Store:
@@ -376,12 +400,11 @@ class S3Store:
             )
 
     def _must_hold(self, key: str, digest: Digest, parts: Parts | None = None) -> None:
-        checksum = self._head(key).get("ChecksumSHA256", "")
-        if parts and checksum == checksum_of_parts(parts):
+        checksum = self._head(key).get("ChecksumSHA256")
+        if checksum == checksum_of(digest) or (parts and checksum == checksum_of_parts(parts)):
             return
-        # Another checksum of parts (`…-3`) says nothing of the whole; then the bytes are read.
-        whole = Digest(b64decode(checksum).hex()) if checksum and "-" not in checksum else None
-        if (whole or Digest.of_chunks(self._chunks(key, {}))) != digest:
+        # Another checksum of parts (`…-3`), or none, says nothing of the whole: the bytes are read.
+        if Digest.of_chunks(self._chunks(key, {})) != digest:
             raise AlreadyExistsError(f"`{key}` already holds other bytes")
 
     def _head(self, key: str) -> dict[str, Any]:
@@ -403,7 +426,7 @@ class S3Store:
 
     @contextmanager
     def _asking(self, key: str) -> Iterator[None]:
-        with _translated(key, self._bucket):
+        with translated(key, self._bucket):
             yield
 
 
@@ -422,7 +445,7 @@ def _up_to(size: int, on_bytes: OnBytes) -> OnBytes:
 
 
 @contextmanager
-def _translated(key: str, bucket: str | None = None) -> Iterator[None]:
+def translated(key: str, bucket: str | None = None) -> Iterator[None]:
     where = f"`{key}` in bucket `{bucket}`" if bucket else key
     try:
         yield

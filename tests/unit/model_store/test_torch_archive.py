@@ -147,8 +147,8 @@ def test_what_torch_itself_writes_is_told_as_it_is(tmp_path: Path) -> None:
     example = (torch.ones(1, 4),)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.script(model).save(tmp_path / "script.pt")
-        torch.jit.trace(model, example).save(tmp_path / "trace.pt")
+        torch.jit.script(model).save(tmp_path / "script.pt")  # type: ignore[no-untyped-call]
+        torch.jit.trace(model, example).save(tmp_path / "trace.pt")  # type: ignore[no-untyped-call]
         torch.export.save(torch.export.export(model, example), tmp_path / "export.pt2")
     torch.save(model, tmp_path / "whole.pt")
     torch.save(model.state_dict(), tmp_path / "weights.pt")

@@ -467,7 +467,7 @@ def test_every_exception_of_botocore_is_caught() -> None:
             error = kind.__new__(kind)
             if isinstance(error, botocore.exceptions.ClientError):
                 error.response = {}
-            with pytest.raises(ModelStoreError), s3._translated("a/1", "models"):
+            with pytest.raises(ModelStoreError), s3.translated("a/1", "models"):
                 raise error
 
 
