@@ -446,6 +446,7 @@ def _up_to(size: int, on_bytes: OnBytes) -> OnBytes:
 
 @contextmanager
 def translated(key: str, bucket: str | None = None) -> Iterator[None]:
+    """Say in this project's words what S3, botocore or the connection had to say of ``key``."""
     where = f"`{key}` in bucket `{bucket}`" if bucket else key
     try:
         yield
