@@ -28,7 +28,7 @@ PAUSES_S = (0.2, 1.0)
 """A part that fails is tried again after these; boto3's own attempts come on top of each."""
 
 _PIECE_BYTES = 4 * 1024**2
-"""Read at once to hash; every size of a part is a multiple of it."""
+"""Read at once to hash."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -55,7 +55,7 @@ def hash_file(path: Path, on_bytes: OnBytes = unheard) -> Hashed:
         cut = before.st_size > part_size
         whole, part, digests = hashlib.sha256(), hashlib.sha256(), list[Digest]()
         size = 0
-        for view in _views(file, before.st_size):
+        for view in _views(file, before.st_size, part_size):
             hashing = beside.submit(part.update, view) if cut else None
             whole.update(view)
             size += len(view)
@@ -191,17 +191,17 @@ def _verified(chunks: Iterable[bytes], part: Part, name: str) -> list[bytes]:
     return held
 
 
-def _views(file: FileIO, size: int) -> Iterator[memoryview]:
+def _views(file: FileIO, size: int, part_size: int) -> Iterator[memoryview]:
     """The first ``size`` bytes of the file, piece by piece in one buffer; no piece crosses a part."""
     buffer = memoryview(bytearray(min(_PIECE_BYTES, size)))
-    while size > 0:
-        held = 0
-        while held < min(size, len(buffer)) and (got := file.readinto(buffer[held : min(size, len(buffer))])):
-            held += got
-        if not held:
+    at = 0
+    while at < size:
+        wanted = min(len(buffer), size - at, part_size - at % part_size)
+        got = file.readinto(buffer[:wanted])
+        if not got:
             return
-        yield buffer[:held]
-        size -= held
+        yield buffer[:got]
+        at += got
 
 
 def _fill(data: bytearray, descriptor: int, start: int) -> None:
