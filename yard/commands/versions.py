@@ -83,6 +83,7 @@ def _document(version: Listed, manifest: Manifest | None) -> dict[str, Any]:
     }
     if manifest:
         document |= {
+            "kind": manifest.kind,
             "digest": str(manifest.digest),
             "size": manifest.size,
             "created_at": manifest.created_at,
