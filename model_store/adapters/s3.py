@@ -104,6 +104,8 @@ _ANSWERS: dict[str, tuple[_Kind, str | None]] = {
     "InvalidRange": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
     "416": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
     "InvalidPart": (StoreUnavailableError, _AGAIN),
+    "InvalidRequest": (StoreUnavailableError, "Update Switchyard and boto3: S3 refuses what they ask."),
+    "NoSuchUpload": (StoreUnavailableError, _AGAIN),
     "InvalidPartOrder": (StoreUnavailableError, _AGAIN),
     "PermanentRedirect": (StoreUnavailableError, _REGION),
     "301": (StoreUnavailableError, _REGION),
