@@ -72,7 +72,7 @@ def find_source(path: Path, *, kind: str | None = None, allow_code: bool = False
     if path.is_file():
         found = _single(path)
     elif path.is_dir():
-        found = _among(dict(sorted(regular_files(path))), path.name, kind)
+        found = among(dict(sorted(regular_files(path))), path.name, kind)
     else:
         raise NotFoundError(
             f"`{path}` is not there", hint="Give the path of an ONNX file or of a folder with one."
@@ -134,8 +134,8 @@ def _single(path: Path) -> Source:
     return Source(ENTRY, {ENTRY: path}, ONNX)
 
 
-def _among(paths: dict[str, Path], folder: str, kind: str | None) -> Source:
-    """Which file of a folder is the model: an ONNX file, else safetensors, else a torch archive."""
+def among(paths: dict[str, Path], folder: str, kind: str | None) -> Source:
+    """Say which file of a folder is the model: an ONNX file, else safetensors, else a torch archive."""
     of_kind = {
         ONNX: [name for name in paths if name.endswith(".onnx")],
         SAFETENSORS: [name for name in paths if name.endswith(".safetensors")],

@@ -37,6 +37,7 @@ from model_store.contract.errors import IntegrityError, InvalidNameError, NotFou
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion, parse_version_ref
+from model_store.lineage import PARENT
 from model_store.pins import pins
 from model_store.ports import Entry, ObjectStore
 from model_store.sweeps import Now, Sweep, claim, end
@@ -49,9 +50,6 @@ GRACE_SECONDS = 7 * DAY_SECONDS
 
 MIN_GRACE_SECONDS = DAY_SECONDS
 """The shortest grace period that is accepted; below it a slow publish could lose what it has sent."""
-
-PARENT = "parent"
-"""In a version's lineage: the version that it was made from."""
 
 _BLOBS = "blobs/"
 _LAYERS = "layers/"
