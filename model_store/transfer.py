@@ -21,14 +21,17 @@ from model_store.contract.parts import Part, Parts, part_size_for
 from model_store.place import local_files
 from model_store.ports import OnBytes, unheard
 
-AT_ONCE = 4
-"""Parts of a file that are in flight, and in memory: 64 MiB together."""
+AT_ONCE = 6
+"""Parts of a file that are in flight, and in memory: 48 MiB together."""
 
 PAUSES_S = (0.2, 1.0)
 """A part that fails is tried again after these; boto3's own attempts come on top of each."""
 
 _PIECE_BYTES = 4 * 1024**2
 """Read at once to hash."""
+
+_SMALL_PIECE_BYTES = 256 * 1024
+"""Read at once to hash and write: small enough to be in the processor's cache when it is written."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -74,31 +77,63 @@ def hash_file(path: Path, on_bytes: OnBytes = unheard) -> Hashed:
     return Hashed(Digest(whole.hexdigest()), size, parts)
 
 
-@contextmanager
-def opened(path: Path, parts: Parts) -> Iterator[Callable[[Part], bytearray]]:
-    """Open a local file and give a function that reads its parts, each of them verified.
+class LocalParts:
+    """An open local file and its parts, each of them verified when it is read.
 
-    The function raises ``IntegrityError`` for a part that is not what it was when ``parts`` were taken. It
-    may be called from several threads; what it gives is good until the same thread calls it again.
+    Several threads may read at once; what a thread gets is good until it reads again. A part that is not
+    what it was when the parts were taken is an ``IntegrityError``.
     """
-    own = local()
+
+    def __init__(self, file: FileIO, path: Path) -> None:
+        self._file, self._path = file, path
+        # One buffer per thread: malloc would keep what is freed, and peak at twice the parts in flight.
+        self._own = local()
+
+    def read(self, part: Part) -> bytearray:
+        """The whole part, and nothing of it if it is wrong."""
+        data: bytearray | None = getattr(self._own, "buffer", None)
+        if data is None or len(data) != part.size:
+            data = self._own.buffer = bytearray(part.size)
+        view = memoryview(data)
+        with local_files(self._path):
+            at = 0
+            while at < part.size and (got := self._at(view[at:], part.start + at)):
+                at += got
+        self._must_be(part, Digest.of(data))
+        return data
+
+    def pieces(self, part: Part) -> Iterator[memoryview]:
+        """The part, a little at a time; that it is wrong is known, and raised, at its end."""
+        buffer: memoryview | None = getattr(self._own, "piece", None)
+        if buffer is None:
+            buffer = self._own.piece = memoryview(bytearray(_SMALL_PIECE_BYTES))
+        running, at = hashlib.sha256(), 0
+        while at < part.size:
+            with local_files(self._path):
+                got = self._at(buffer[: min(len(buffer), part.size - at)], part.start + at)
+            if not got:
+                break
+            running.update(buffer[:got])
+            yield buffer[:got]
+            at += got
+        self._must_be(part, Digest(running.hexdigest()))
+
+    def _at(self, view: memoryview, start: int) -> int:
+        return os.preadv(self._file.fileno(), [view], start)
+
+    def _must_be(self, part: Part, found: Digest) -> None:
+        part.digest.must_equal(found, what=f"part {part.number} of `{self._path.name}`")
+
+
+@contextmanager
+def opened(path: Path, parts: Parts) -> Iterator[LocalParts]:
+    """Open a local file to read its parts; refuse it if it has another size by now."""
     with local_files(path):
-        file = path.open("rb")
+        file = path.open("rb", buffering=0)
     with file:
         if os.fstat(file.fileno()).st_size != parts.size:
             raise IntegrityError(f"`{path.name}` should have {parts.size} bytes and has another size")
-
-        def read(part: Part) -> bytearray:
-            # One buffer per thread: malloc would keep what is freed, and peak at twice the parts in flight.
-            data: bytearray | None = getattr(own, "buffer", None)
-            if data is None or len(data) != part.size:
-                data = own.buffer = bytearray(part.size)
-            with local_files(path):
-                _fill(data, file.fileno(), part.start)
-            part.digest.must_equal(Digest.of(data), what=f"part {part.number} of `{path.name}`")
-            return data
-
-        yield read
+        yield LocalParts(file, path)
 
 
 def fetched(
@@ -201,12 +236,4 @@ def _views(file: FileIO, size: int, part_size: int) -> Iterator[memoryview]:
         if not got:
             return
         yield buffer[:got]
-        at += got
-
-
-def _fill(data: bytearray, descriptor: int, start: int) -> None:
-    """Read into ``data`` from ``start``; a file that ended early leaves what was there, which is no match."""
-    view = memoryview(data)
-    at = 0
-    while at < len(view) and (got := os.preadv(descriptor, [view[at:]], start + at)):
         at += got

@@ -22,7 +22,7 @@ from model_store.contract.errors import (
 from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
 from model_store.ports import Entry, OnBytes, check_key, unheard
-from model_store.transfer import counted, exactly, fetched, in_order, opened, unpaused
+from model_store.transfer import LocalParts, counted, exactly, fetched, in_order, opened, unpaused
 
 # No key can begin with a dot, so nothing in here is ever taken for one.
 INCOMING = ".incoming"
@@ -64,8 +64,8 @@ class DirectoryStore:
 
         def copy(file: BinaryIO) -> None:
             if parts:
-                with opened(path, parts) as read:
-                    for size in in_order(partial(_copy_part, read, file), parts):
+                with opened(path, parts) as local:
+                    for size in in_order(partial(_copy_part, local, file), parts):
                         on_bytes(size)
             else:
                 found = Digest.of_chunks(_copied(counted(_chunks_of_local(path), on_bytes), file))
@@ -208,12 +208,14 @@ def _copied(chunks: Iterator[bytes], file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _copy_part(read: Callable[[Part], bytearray], file: BinaryIO, part: Part) -> int:
-    """Write one verified part to its place; several threads write to one file without a cursor."""
-    view = memoryview(read(part))
-    at = 0
-    while at < part.size:
-        at += os.pwrite(file.fileno(), view[at:], part.start + at)
+def _copy_part(local: LocalParts, file: BinaryIO, part: Part) -> int:
+    """Write one part to its place, verified; several threads write to one file without a cursor."""
+    at = part.start
+    for piece in local.pieces(part):
+        written = 0
+        while written < len(piece):
+            written += os.pwrite(file.fileno(), piece[written:], at + written)
+        at += written
     return part.size
 
 

@@ -194,9 +194,14 @@ def s3_client(
     """
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # A server that is not AWS has no name per bucket.
-    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
-    patience = Config(
-        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": attempts}
+    style: dict[str, Any] = {"addressing_style": "path"} if elsewhere else {}
+    config = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        # What is stored carries its sha256 in a header, and the signature covers the header: signing the
+        # body as well would only hash every byte once more.
+        s3={"payload_signing_enabled": False, **style},
     )
     with translated("the settings of this machine"):
         try:
@@ -207,7 +212,7 @@ def s3_client(
                 aws_session_token=credentials.token if credentials else None,
                 region_name=region,
             )
-            return session.client("s3", endpoint_url=endpoint_url, config=style.merge(patience))
+            return session.client("s3", endpoint_url=endpoint_url, config=config)
         except ValueError as error:
             if isinstance(error, BotoCoreError):
                 raise
@@ -335,7 +340,7 @@ class S3Store:
         kept when S3 or this process fails, so that the next attempt finds its parts.
         """
         tell = _up_to(parts.size, on_bytes)
-        with opened(path, parts) as read:
+        with opened(path, parts) as local:
             for pause in (*_CONFLICT_PAUSES_S, None):
                 if self._is_there(key, digest, parts):
                     tell(parts.size)
@@ -345,7 +350,7 @@ class S3Store:
                     self._s3, self._bucket, key, asking
                 )
                 try:
-                    upload.send(parts, read, tell, sleep=self._sleep)
+                    upload.send(parts, local.read, tell, sleep=self._sleep)
                     upload.complete(parts)
                     return
                 except IntegrityError:

@@ -13,11 +13,11 @@ from typing import Any
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 
-PART_BYTES = 16 * 1024**2
+PART_BYTES = 8 * 1024**2
 """Size of a part. A file that is not larger is not cut.
 
 Amazon S3 user guide, "Best practices design patterns": ranges of 8 to 16 MB make good use of several
-connections. With 10,000 parts this reaches to 156 GiB; larger files have larger parts.
+connections. With 10,000 parts this reaches to 78 GiB; larger files have larger parts.
 """
 
 MAX_PARTS = 10_000

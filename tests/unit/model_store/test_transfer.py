@@ -103,26 +103,32 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_local_file_are_read_and_verified(path: Path) -> None:
-    with opened(path, PARTS) as read:
-        assert [bytes(read(part)) for part in PARTS] == [b"aaaa", b"bbbb", b"c"]
+    with opened(path, PARTS) as file:
+        assert [bytes(file.read(part)) for part in PARTS] == [b"aaaa", b"bbbb", b"c"]
+        assert [b"".join(map(bytes, file.pieces(part))) for part in PARTS] == [b"aaaa", b"bbbb", b"c"]
 
 
 def test_a_part_that_changed_is_refused_and_the_others_are_not(path: Path) -> None:
     """Law 2: a file that changes between hashing and sending is not sent."""
     path.write_bytes(b"aaaabXbbc")
-    with opened(path, PARTS) as read:
+    with opened(path, PARTS) as file:
         first, second, _ = PARTS
-        assert bytes(read(first)) == b"aaaa"
+        assert bytes(file.read(first)) == b"aaaa"
+        assert list(file.pieces(first))
         with pytest.raises(IntegrityError, match="part 2 of `file`"):
-            read(second)
+            file.read(second)
+        with pytest.raises(IntegrityError, match="part 2 of `file`"):
+            list(file.pieces(second))
 
 
 def test_a_file_that_shrinks_while_it_is_open_is_refused(path: Path) -> None:
     """Law 2: missing bytes are other bytes."""
-    with opened(path, PARTS) as read:
+    with opened(path, PARTS) as file:
         os.truncate(path, 5)
         with pytest.raises(IntegrityError, match="part 2"):
-            read(list(PARTS)[1])
+            file.read(list(PARTS)[1])
+        with pytest.raises(IntegrityError, match="part 2"):
+            list(file.pieces(list(PARTS)[1]))
 
 
 def test_a_file_of_another_size_is_refused_before_a_part_is_read(path: Path) -> None:
