@@ -1,7 +1,7 @@
 """Publish and fetch, beside the plain tools that verify nothing.
 
-Run ``python -m benchmarks.store [--megabytes 256 2048] [--rounds 3] [--out FILE.json]``. Each round does
-the plain thing and ours one right after the other, so that both meet the same machine:
+Run ``python -m benchmarks.store [--megabytes 256 2048] [--rounds 3] [--write]``. Each round does the plain
+thing and ours one right after the other, so that both meet the same machine:
 
 * S3 (the embedded cloud): boto3's ``upload_file`` / ``download_file`` and one pass of sha256;
 * a folder: ``cp`` and one pass of sha256, with the copy synced to disk, as ours is; and ``cp`` with
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -25,15 +24,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import boto3
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.report import write_section
 from local_cloud import cloud as embedded
 from model_store.adapters.directory import DirectoryStore
 from model_store.adapters.s3 import S3Store, s3_client
@@ -47,7 +48,9 @@ from model_store.versions import listed
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+ROOT = Path(__file__).parents[1]
 VERSIONS = 10_000
+HEAD = "| what | size | plain | plain takes | ours takes | ours | ratio |\n|---|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +73,49 @@ class Row:
         )
 
 
+INTRODUCTION = (
+    "`python -m benchmarks.store --write` ({rounds} rounds, Python {python}, {cores} cores, shared with "
+    "other work and with the embedded cloud itself: look at the ratios). In each round the plain thing and "
+    "ours run one after the other; times are medians, the ratio is the median of the rounds' ratios, and above 1 ours "
+    "is faster.\n\n"
+    "* **Ours** is a whole `publish` (model checked and run, every byte hashed, sent in parts with their "
+    "checksums, each verified, manifest) and a whole `fetch` (parts and whole verified, synced to disk).\n"
+    "* **Plain** is boto3's own `upload_file` or `download_file` with its defaults and one pass of sha256, "
+    "or `cp` and a pass. What it copies it does not verify, and its downloads are not synced to disk.\n"
+    "* sha256 is Python's, which uses the processor's own instructions; the `sha256sum` of this machine does "
+    "not, so a row with it is there as well.\n"
+)
+
+
 def main() -> None:
-    """Measure, print the tables, and write the numbers where asked."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    options.add_argument("--megabytes", type=int, nargs="+", default=[256, 2048])
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--out", type=Path)
-    chosen = options.parse_args()
-    rows: list[Row] = []
+    """Measure, print the table, and if asked, write it down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[256, 2048])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _cloud(Path(name) / "cloud"):
-        folder = Path(name)
-        for megabytes in chosen.megabytes:
-            artifact = _artifact(folder / f"artifact-{megabytes}", megabytes)
-            for compared in (_on_s3, _in_a_folder):
-                for row in compared(folder, artifact, megabytes, chosen.rounds):
-                    rows.append(row)
-                    print(row.line(), flush=True)
-            shutil.rmtree(artifact)
+        rows = list(_rows(Path(name), options.megabytes, options.rounds))
         listing = _listing()
-    print(listing["said"])
-    if chosen.out:
-        chosen.out.write_text(
-            json.dumps(
-                {
-                    "machine": _machine(),
-                    "rounds": chosen.rounds,
-                    "rows": [asdict(row) for row in rows],
-                    "listing": listing,
-                },
-                indent=2,
-            )
-            + "\n"
+    print(listing)
+    if options.write:
+        introduction = INTRODUCTION.format(
+            rounds=options.rounds, python=platform.python_version(), cores=os.cpu_count()
         )
+        table = "\n".join([HEAD, *(row.line() for row in rows)])
+        plot = f"![Throughput beside the plain tools]({_plot(rows)})"
+        write_section("Model store", f"{introduction}\n{table}\n\n{plot}\n\n{listing}\n")
+
+
+def _rows(folder: Path, sizes: list[int], rounds: int) -> Iterator[Row]:
+    print(HEAD)
+    for megabytes in sizes:
+        artifact = _artifact(folder / f"artifact-{megabytes}", megabytes)
+        for compared in (_on_s3, _in_a_folder):
+            for row in compared(folder, artifact, megabytes, rounds):
+                print(row.line(), flush=True)
+                yield row
+        shutil.rmtree(artifact)
 
 
 @contextmanager
@@ -135,17 +149,18 @@ def _large(folder: Path) -> Path:
 
 def _on_s3(folder: Path, artifact: Path, megabytes: int, rounds: int) -> Iterator[Row]:
     client = s3_client()
+    plain: S3Client = boto3.client("s3")
     target = folder / "fetched"
     taken: dict[str, list[tuple[float, float]]] = {"publish": [], "fetch": []}
     for _ in range(rounds):
         with _bucket(client) as bucket:
 
             def upload(bucket: str = bucket) -> None:
-                client.upload_file(str(_large(artifact)), bucket, "large")
+                plain.upload_file(str(_large(artifact)), bucket, "large")
                 _sha256(_large(artifact))
 
             def download(bucket: str = bucket) -> None:
-                client.download_file(bucket, "large", str(folder / "plain"))
+                plain.download_file(bucket, "large", str(folder / "plain"))
                 _sha256(folder / "plain")
 
             plain_put, plain_get = _seconds(upload), _seconds(download)
@@ -197,7 +212,7 @@ def _ours(store: ObjectStore, artifact: Path, target: Path) -> tuple[float, floa
     return put, get
 
 
-def _listing() -> dict[str, Any]:
+def _listing() -> str:
     """List the versions of a model that has ten thousand, and count the calls."""
     client = s3_client()
     calls: Counter[str] = Counter()
@@ -208,9 +223,36 @@ def _listing() -> dict[str, Any]:
             store.put_once(manifest_key("digits", number), b"")
         calls.clear()
         taken = _seconds(lambda: listed(store, "digits"))
-        made = {name.rsplit(".", 1)[1]: count for name, count in calls.items()}
-    said = f"{VERSIONS:,} versions are listed in {taken:.2f} s by {made}"
-    return {"said": said, "seconds": taken, "calls": made}
+        made = ", ".join(f"{count} `{name.rsplit('.', 1)[1]}`" for name, count in calls.items())
+    return (
+        f"{VERSIONS:,} versions are listed in {taken:.2f} s by {made} and no other call: one per thousand, "
+        "and one for those that were taken away."
+    )
+
+
+def _plot(rows: list[Row]) -> str:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "switchyard"
+    from matplotlib import pyplot as plt
+
+    shown = [row for row in rows if "sha256sum" not in row.plain]
+    figure, axes = plt.subplots(figsize=(9, 0.5 * len(shown) + 1.2), layout="constrained")
+    for shift, label, colour, seconds in (
+        (-0.2, "plain tools", "#9aa5b1", [row.plain_s for row in shown]),
+        (0.2, "ours", "#1f6feb", [row.ours_s for row in shown]),
+    ):
+        speeds = [row.megabytes / taken for row, taken in zip(shown, seconds, strict=True)]
+        axes.barh([at + shift for at in range(len(shown))], speeds, 0.36, label=label, color=colour)
+    axes.set_yticks(range(len(shown)), [f"{row.what}, {row.megabytes:,} MB" for row in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("MB/s, hashing included")
+    axes.legend()
+    path = ROOT / "docs" / "benchmarks" / "store.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    return "benchmarks/store.svg"
 
 
 @contextmanager
@@ -244,11 +286,6 @@ def _seconds(work: Callable[[], object]) -> float:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _machine() -> str:
-    cores = os.cpu_count()
-    return f"{cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

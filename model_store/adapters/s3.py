@@ -193,16 +193,17 @@ def s3_client(
     ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
     """
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # A server that is not AWS has no name per bucket.
-    style: dict[str, Any] = {"addressing_style": "path"} if elsewhere else {}
     config = Config(
         connect_timeout=5,
         read_timeout=60,
         retries={"mode": "standard", "total_max_attempts": attempts},
         # What is stored carries its sha256 in a header, and the signature covers the header: signing the
         # body as well would only hash every byte once more.
-        s3={"payload_signing_enabled": False, **style},
+        s3={"payload_signing_enabled": False},
     )
+    if elsewhere:
+        # A server that is not AWS has no name per bucket.
+        config = config.merge(Config(s3={"payload_signing_enabled": False, "addressing_style": "path"}))
     with translated("the settings of this machine"):
         try:
             # A session of its own: boto3's default one keeps the profile that was there first.
