@@ -23,6 +23,9 @@ from releases.stage import Stage
 KEPT_RELEASES = 10
 """How many of an alias's newest releases are kept where nobody asks for another number."""
 
+DEEPEST_ROLLBACK = 10
+"""Steps back that a deploy may be told to keep ready (``rollback_depth``): it reads their manifests."""
+
 PLAN_SECONDS = 24 * 3600.0
 """A plan that is older and has no line in the ledger was given up, or its alias says that it was not."""
 
@@ -32,7 +35,8 @@ def needed(stage: Stage, *, keep: int = KEPT_RELEASES) -> dict[ByVersion, str]:
     found: dict[ByVersion, str] = {}
     for model in models(stage.store):
         for version, why in _of_model(stage, model, keep):
-            found.setdefault(ByVersion(model, version), why)
+            if version != UNRELEASED:
+                found.setdefault(ByVersion(model, version), why)
     return found
 
 
@@ -55,7 +59,7 @@ def _of_alias(
     name = f"{model}@{alias}"
     for version in _serving(stage, model, alias):
         yield version, f"`{name}` serves it"
-    for step in standing(lines)[-keep:]:
+    for step in standing(lines)[-1 - max(keep, DEEPEST_ROLLBACK) :]:
         yield step.version, f"`{name}` can roll back to it"
     for line in lines[-keep:]:
         yield line.version, f"it is one of the last {keep} releases of `{name}`"

@@ -11,7 +11,7 @@ from model_store.sweeps import SWEEP_SECONDS, claim, end
 from model_store.tombstones import Tombstone, bury
 from releases.errors import ServiceError, UnfitVersionError
 from releases.lease import lease
-from releases.needs import PLAN_SECONDS, needed
+from releases.needs import DEEPEST_ROLLBACK, PLAN_SECONDS, needed
 from releases.records import Note, Plan
 from tests.unit.releases.world import STAGE, Around, World
 
@@ -54,7 +54,17 @@ def test_the_last_releases_are_needed_also_when_they_were_rolled_back(six: World
 def test_older_releases_than_asked_for_are_not_needed(six: World) -> None:
     for version in range(1, 7):
         six.controller().release(ref(version))
-    assert set(needed(six.stage(), keep=2)) == {ref(5), ref(6)}
+    six.controller().retire("digits")
+    assert set(needed(six.stage(), keep=3)) == {ref(5), ref(6)}
+
+
+def test_as_many_steps_stay_as_any_deploy_may_want_to_roll_back(world: World) -> None:
+    """Law 10: a deploy prepares the rollback targets on its base, so it must find them."""
+    for version in range(4, DEEPEST_ROLLBACK + 4):
+        world.publish(version)
+    for version in range(1, DEEPEST_ROLLBACK + 4):
+        world.controller().release(ref(version))
+    assert {found.version for found in needed(world.stage(), keep=1)} == set(range(3, DEEPEST_ROLLBACK + 4))
 
 
 def test_what_lambda_serves_is_needed_whatever_the_ledger_says(six: World) -> None:
