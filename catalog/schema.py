@@ -22,6 +22,7 @@ LATER_TARGETS = ("sagemaker", "ec2")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
 
@@ -102,6 +103,15 @@ def _listed(values: tuple[str, ...]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
 
+def _principal(value: str) -> str:
+    if _PRINCIPAL.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not the ARN of a role or a user",
+        "Write it whole, for example `arn:aws:iam::123456789012:role/Platform`.",
+    )
+
+
 Alias = Annotated[str, _name(check_alias)]
 Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
 Memory = Annotated[int, _between(128, 10_240, "MB", "Lambda gives a function no other amount")]
@@ -135,6 +145,7 @@ class Stage(_Table):
     throttle_burst: Annotated[int, _between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+    collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
 
 
 class Overrides(_Table):

@@ -35,6 +35,8 @@ def _as_nag_writes(resolved: Any) -> str:
         return resolved
     if "Ref" in resolved:
         return f"<{resolved['Ref']}>"
+    if "Fn::GetAtt" in resolved:
+        return f"<{'.'.join(resolved['Fn::GetAtt'])}>"
     separator, parts = resolved["Fn::Join"]
     return str(separator).join(_as_nag_writes(part) for part in parts)
 

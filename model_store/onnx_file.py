@@ -7,9 +7,6 @@ every reference to a file is confined to the artifact's own folder before onnxru
 from __future__ import annotations
 
 import itertools
-import os
-import stat
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,11 +16,11 @@ import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
-from model_store.contract.errors import InvalidArtifactError, NotFoundError
+from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.tensors import Dimension, TensorSpec
+from model_store.pickles import looks_like_pickle
 from model_store.place import local_files
-
-ENTRY = "model.onnx"
+from model_store.source import EXPORT, Source, must_not_carry_pickles
 
 MAX_GRAPH_BYTES = 2**31 - 1
 """Largest protobuf message. Source: protobuf documentation, "Encoding", 2 GiB."""
@@ -54,21 +51,6 @@ _DATATYPES = {
 # onnxruntime reads "external data" at this location as an address in its own memory.
 _MEMORY_LOCATION = "_ORT_MEM_ADDR_"
 
-_PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill"})
-_EXPORT = "Export the model to ONNX, for example with `torch.onnx.export`, and publish that file."
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What lies on disk: the artifact's files by their path in the artifact, and which is the graph."""
-
-    entry: str
-    paths: dict[str, Path]
-
-    @property
-    def graph(self) -> Path:
-        return self.paths[self.entry]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -89,34 +71,11 @@ class OpenModel:
     session: onnxruntime.InferenceSession
 
 
-def inspect(path: Path) -> ModelFacts:
-    """Check the ONNX file or folder at ``path`` and read its tensors.
-
-    Raises ``InvalidArtifactError`` for anything that cannot be served safely, ``NotFoundError`` if
-    nothing is there. Reads only; safe to repeat.
-    """
-    return open_model(find_source(path)).facts
-
-
-def find_source(path: Path) -> Source:
-    """List the files of the artifact at ``path``: one ONNX file, or a folder with one among others.
-
-    A single file is always called ``model.onnx`` in the artifact, so that a renamed copy is the same
-    artifact. A link named by the caller is followed, a link inside a folder is refused.
-    """
-    path = Path(os.path.realpath(path)) if path.exists() else path
-    if path.is_file():
-        return Source(ENTRY, {ENTRY: path})
-    if not path.is_dir():
-        raise NotFoundError(
-            f"`{path}` is not there", hint="Give the path of an ONNX file or of a folder with one."
-        )
-    paths = dict(sorted(_regular_files(path)))
-    return Source(_graph_among(paths, path), paths)
-
-
 def open_model(source: Source) -> OpenModel:
-    """Check ``source`` and load it with onnxruntime; see ``inspect`` for what is refused."""
+    """Check ``source``, load it with onnxruntime, and read its tensors.
+
+    Raises ``InvalidArtifactError`` for anything that cannot be served safely. Reads only; safe to repeat.
+    """
     model = _parsed(source.graph)
     _must_stay_inside(model, source)
     _must_not_hold_pickles(source, model)
@@ -141,40 +100,6 @@ def reason(error: Exception) -> str:
     return f"{line[:300]}…" if len(line) > 300 else line
 
 
-def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    with local_files(folder):
-        found = sorted(folder.rglob("*"))
-    for path in found:
-        name = path.relative_to(folder).as_posix()
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            raise InvalidArtifactError(
-                f"`{name}` is a symbolic link", hint="Put the file itself into the folder."
-            )
-        if any(part.startswith(".") for part in PurePosixPath(name).parts):
-            raise InvalidArtifactError(
-                f"`{name}` is hidden", hint="Remove it from the folder: everything in it would be published."
-            )
-        if stat.S_ISREG(mode):
-            yield name, path
-        elif not stat.S_ISDIR(mode):
-            raise InvalidArtifactError(f"`{name}` is neither a file nor a folder", hint="Remove it.")
-
-
-def _graph_among(paths: dict[str, Path], folder: Path) -> str:
-    graphs = [name for name in paths if name.endswith(".onnx")]
-    if len(graphs) == 1:
-        return graphs[0]
-    if ENTRY in graphs:
-        return ENTRY
-    if not graphs:
-        raise InvalidArtifactError(f"the folder `{folder.name}` holds no `.onnx` file", hint=_EXPORT)
-    raise InvalidArtifactError(
-        f"the folder `{folder.name}` holds {len(graphs)} ONNX files: {', '.join(graphs[:5])}",
-        hint=f"Call the one to serve `{ENTRY}`, or publish it alone.",
-    )
-
-
 def _parsed(path: Path) -> onnx.ModelProto:
     with local_files(path):
         size = path.stat().st_size
@@ -189,10 +114,10 @@ def _parsed(path: Path) -> onnx.ModelProto:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise InvalidArtifactError(
-            f"`{path.name}` is not an ONNX file, or it is cut off: {error}", hint=_EXPORT
+            f"`{path.name}` is not an ONNX file, or it is cut off: {error}", hint=EXPORT
         ) from error
     if not model.HasField("graph") or not model.opset_import or model.ir_version < 1:
-        raise InvalidArtifactError(f"`{path.name}` is not a whole ONNX file: it has no graph", hint=_EXPORT)
+        raise InvalidArtifactError(f"`{path.name}` is not a whole ONNX file: it has no graph", hint=EXPORT)
     return model
 
 
@@ -200,7 +125,7 @@ def _must_not_be_something_else(head: bytes, path: Path) -> None:
     kind = None
     if not head:
         kind = "it is empty"
-    elif _is_pickle(head):
+    elif looks_like_pickle(head):
         kind = "it is a Python pickle, and those execute code when they are loaded"
     elif head.startswith(b"PK\x03\x04"):
         kind = "it is a zip archive (a torch checkpoint, perhaps)"
@@ -211,17 +136,12 @@ def _must_not_be_something_else(head: bytes, path: Path) -> None:
     elif _is_text(head):
         kind = "it is a text"
     if kind:
-        raise InvalidArtifactError(f"`{path.name}` is not an ONNX file: {kind}", hint=_EXPORT)
+        raise InvalidArtifactError(f"`{path.name}` is not an ONNX file: {kind}", hint=EXPORT)
 
 
 def _is_text(head: bytes) -> bool:
     # An ONNX file begins with field numbers, which are control characters to a reader of text.
     return all(byte > 31 or byte in b"\t\n\f\r" for byte in head)
-
-
-def _is_pickle(head: bytes) -> bool:
-    # Protocol 2 to 5 begins with PROTO and its number; then comes FRAME, GLOBAL, a collection or a memo.
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2:3] in b"\x95c}](\x8c\x8aXKUM)"
 
 
 def _must_stay_inside(model: onnx.ModelProto, source: Source) -> None:
@@ -319,26 +239,7 @@ def _must_not_hold_pickles(source: Source, model: onnx.ModelProto) -> None:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    for name, path in source.paths.items():
-        if name != source.entry and name not in weights and _may_be_pickle(path):
-            raise InvalidArtifactError(
-                f"`{name}` is or holds a Python pickle, and those execute code when they are loaded",
-                hint="Take it out of the folder: serving needs the ONNX file and its data only.",
-            )
-
-
-def _may_be_pickle(path: Path) -> bool:
-    if path.suffix.lower() in _PICKLE_SUFFIXES:
-        return True
-    with local_files(path), path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return any(Path(name).suffix in _PICKLE_SUFFIXES for name in archive.namelist())
-        except zipfile.BadZipFile:
-            return False
-    return _is_pickle(head)
+    must_not_carry_pickles(source, sparing=frozenset(weights))
 
 
 def _session(graph: Path) -> onnxruntime.InferenceSession:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.keys import ledgers_prefix
 from model_store.contract.names import ByVersion
+from model_store.ports import ObjectStore
 from model_store.versions import load_manifest
 from releases.bases import base_with_fingerprint, current_base, record_base
 from releases.errors import DisagreementError, ReleaseError, StillLiveError
@@ -98,7 +99,7 @@ class Deploy:
         missing: list[str] = []
         for model in known:
             function = self._stage.function(model)
-            for alias in self._aliases_with_history(model):
+            for alias in aliases_with_history(self._stage.store, model):
                 if alias in declared.get(model, ()):
                     continue
                 state = self._stage.functions.alias(function, alias)
@@ -173,7 +174,8 @@ class Deploy:
                 before = Prepared.of(config, model=move.prepared.model)
                 move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
 
-    def _aliases_with_history(self, model: str) -> list[str]:
-        prefix = ledgers_prefix(model)
-        found = {key.removeprefix(prefix).split("/", 1)[0] for key in self._stage.store.keys(prefix)}
-        return sorted(found)
+
+def aliases_with_history(store: ObjectStore, model: str) -> list[str]:
+    """Every alias of ``model`` that was ever moved, whatever the catalog says."""
+    prefix = ledgers_prefix(model)
+    return sorted({key.removeprefix(prefix).split("/", 1)[0] for key in store.keys(prefix)})

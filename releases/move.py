@@ -1,6 +1,7 @@
 """Move: one compare-and-swap puts an alias on another version, and claims the ledger line for it.
 
-The order is the safety. (1) The plan is written to the store. (2) One ``UpdateAlias`` that names the
+The order is the safety. (1) The plan is written to the store; only then is it asked whether a collection
+takes the version away (``model_store.sweeps`` says why in this order). (2) One ``UpdateAlias`` that names the
 revision it saw sets the version, clears the weights and notes line and plan in the alias itself.
 (3) The ledger line is written. A crash before 2 changes nothing; a crash between 2 and 3 leaves an
 alias that names a line which the ledger lacks, and whoever comes next writes it from the plan.
@@ -11,12 +12,23 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from model_store.contract.names import ByAlias
+from model_store.contract.names import ByAlias, ByVersion
 from model_store.ports import ObjectStore
-from releases.errors import DisagreementError, LostRaceError, NotDeployedError, ServiceError
+from model_store.sweeps import must_not_be_going
+from model_store.tombstones import is_removed
+from releases.errors import (
+    DisagreementError,
+    LostRaceError,
+    NotDeployedError,
+    ServiceError,
+    UnfitVersionError,
+)
 from releases.ledger import Ledger, in_force
 from releases.ports import AliasState, Clock, Functions
 from releases.records import UNRELEASED, Kind, Line, Note, Plan, Prepared, timestamp
+
+_BEGINS_TO_NEED = ("release", "rollback")
+"""Moves to another model version. A rebase or a retirement starts to need nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class Mover:
     def __init__(
         self, store: ObjectStore, functions: Functions, clock: Clock, *, function: str, ref: ByAlias, by: str
     ) -> None:
+        self._store = store
         self._functions = functions
         self._clock = clock
         self._function = function
@@ -88,6 +101,8 @@ class Mover:
         number = lines[-1].line + 1 if lines else 1
         note = Note(number, plan.id, to.version)
         self.ledger.write_plan(plan)
+        if kind in _BEGINS_TO_NEED:
+            must_be_kept(self._store, self._clock, ByVersion(self._ref.model, to.version))
         self._swap(state, plan, note)
         return self.ledger.append(number, plan)
 
@@ -132,6 +147,16 @@ class Mover:
         if missing is not None:
             return missing.plan
         return next((line.plan for line in lines if note and line.line == note.line), None)
+
+
+def must_be_kept(store: ObjectStore, clock: Clock, ref: ByVersion) -> None:
+    """Refuse to put in force what a collection takes away right now, or has taken away."""
+    must_not_be_going(store, clock.now, ref)
+    if is_removed(store, ref):
+        raise UnfitVersionError(
+            f"`{ref}` was taken away by a collection",
+            hint=f"Release a version that exists: `yard versions {ref.model}`.",
+        )
 
 
 def already_serves(seen: Seen, prepared: Prepared) -> bool:

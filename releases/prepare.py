@@ -14,11 +14,12 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import model_layer_name
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.kinds import RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
 from releases.archive import model_archive
 from releases.check import check
-from releases.errors import DisagreementError, LostRaceError
+from releases.errors import DisagreementError, LostRaceError, UnfitVersionError
 from releases.lease import lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
@@ -68,6 +69,7 @@ class Preparer:
 
     def _made(self, manifest: Manifest, base: Base) -> Prepared:
         """The published version, not checked yet."""
+        must_run_on_lambda(manifest)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
         layer = self._model_layer(manifest, base)
@@ -224,6 +226,20 @@ class Preparer:
                 seen = wait_for_update(self._functions, self._clock, base.function)
             else:
                 return
+
+
+def must_run_on_lambda(manifest: Manifest) -> None:
+    """Refuse what a Lambda model cannot be, before anything is packed or published (law 8)."""
+    if manifest.kind not in RUNS_ON["lambda"]:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` is a {manifest.kind} artifact, and a Lambda model must be ONNX",
+            hint="Export the model to ONNX and publish that as the next version.",
+        )
+    if not manifest.golden.is_there:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` has no golden sample, so nothing can check that it answers as it should",
+            hint="Publish it again with `--new` and `--sample FILE`.",
+        )
 
 
 def served_by(config: FunctionConfig | None) -> int:

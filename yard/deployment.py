@@ -15,6 +15,7 @@ from model_store.contract.deployment import (
     api_url_parameter,
     bucket_parameter,
     check_stage,
+    collector_role_parameter,
     parameters_path,
 )
 from model_store.contract.errors import CatalogError, SwitchyardError
@@ -22,7 +23,8 @@ from releases.errors import NotDeployedError, ServiceError
 
 if TYPE_CHECKING:
     from catalog.schema import Catalog
-    from model_store.adapters.s3 import S3Store
+    from model_store.adapters.s3 import Credentials, S3Store
+    from model_store.adapters.s3_collector import S3Collector
     from releases.stage import Stage
 
 LOCAL = "local"
@@ -43,11 +45,49 @@ class Deployment:
     bucket: str
     api_url: str | None
     auth: Literal["iam", "none"]
+    collector_role: str | None = None
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
 
         return S3Store(self.bucket)
+
+    def collector(self, *, assume: bool = False) -> CollectedBy:
+        """The store, and who may delete from it: as the collector's role if ``assume``, else as the caller.
+
+        A plan needs no role; a deletion by anybody else is refused by the bucket where data is kept.
+        """
+        from model_store.adapters.s3 import S3Store, s3_client
+        from model_store.adapters.s3_collector import S3Collector
+
+        credentials = self._collector_credentials() if assume else None
+        # A deletion is sent once: one that is repeated after a pause would be signed anew.
+        once = s3_client(credentials=credentials, attempts=1)
+        store = S3Store(self.bucket, client=s3_client(credentials=credentials))
+        return CollectedBy(store, S3Collector(self.bucket, client=once))
+
+    def _collector_credentials(self) -> Credentials:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from model_store.adapters.s3 import Credentials
+
+        if self.collector_role is None:
+            raise NotDeployedError(
+                f"stage `{self.stage}` has no role that may delete",
+                hint=f"Deploy it again: `cdk deploy --all -c stage={self.stage}`.",
+            )
+        try:
+            answer = boto3.client("sts").assume_role(
+                RoleArn=self.collector_role, RoleSessionName=f"yard-{getpass.getuser()[:32]}"
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ServiceError(
+                f"AWS does not let you act as `{self.collector_role}`: {error}",
+                hint="Ask for `sts:AssumeRole` on that role; the catalog's `collectors` may name who has it.",
+            ) from error
+        given = answer["Credentials"]
+        return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
@@ -58,6 +98,14 @@ class Deployment:
         store = self.store()
         functions = LambdaFunctions(store, bucket=self.bucket)
         return Stage(self.stage, store, functions, SystemClock(), by=caller(), say=say)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedBy:
+    """A store, and a way to delete from it."""
+
+    store: S3Store
+    deletes: S3Collector
 
 
 def find(stage: str) -> Deployment:
@@ -87,6 +135,7 @@ def find(stage: str) -> Deployment:
         stage=stage,
         bucket=found[bucket_parameter(stage)],
         api_url=found.get(api_url_parameter(stage)),
+        collector_role=found.get(collector_role_parameter(stage)),
         auth="none" if found.get(api_auth_parameter(stage)) == "none" else "iam",
     )
 

@@ -10,6 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -65,6 +73,54 @@ def working(text: str) -> Iterator[Steps]:
             yield steps
     else:
         yield steps
+
+
+@contextmanager
+def transferring(text: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show bytes on their way: a bar with speed and time left in a terminal, a line per step elsewhere.
+
+    Yields what to call with the step, the bytes done and the bytes in all.
+    """
+    if not people.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=people, transient=True) as progress:
+        yield _Bar(progress, text)
+
+
+class _Lines:
+    """Prints each step once, with how far things are when it begins."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if step != self._step:
+            self._step = step
+            say(f"{step} ({done / total:.0%})" if total else step)
+
+
+class _Bar:
+    """One bar; a step that begins again at zero (hashing, then storing) gets a new one."""
+
+    def __init__(self, progress: Progress, text: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(escape(text), total=None)
+        self._done = 0
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if done < self._done:
+            # Speed and time left are those of this pass, not of the one before.
+            self._progress.reset(self._task)
+        self._done = done
+        self._progress.update(self._task, description=escape(step), completed=done, total=total)
 
 
 class Steps:

@@ -72,6 +72,11 @@ def bucket_key_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}bucket-key"
 
 
+def collector_role_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the only role that may delete from the bucket."""
+    return f"{parameters_path(stage)}collector-role"
+
+
 def api_url_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's address, without a slash at the end."""
     return f"{parameters_path(stage)}api-url"

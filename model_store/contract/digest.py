@@ -37,7 +37,7 @@ class Digest:
         return self.hex[:12]
 
     @classmethod
-    def of(cls, data: bytes) -> Digest:
+    def of(cls, data: bytes | bytearray) -> Digest:
         return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod

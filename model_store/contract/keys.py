@@ -4,11 +4,14 @@
 
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
+    models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
+    models/<m>/pins/000000007/000000002.json             the second pin of version 7, until `.ended` is there
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
     models/<m>/plans/<alias>/<id>.json                   a move of <alias> that was about to happen
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
+    collect/000000005.json                               what the fifth collection is taking away
 """
 
 from __future__ import annotations
@@ -33,6 +36,44 @@ def manifest_key(model: str, version: int) -> str:
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
 
 
+def removed_prefix(model: str) -> str:
+    """The tombstones of a model."""
+    return f"models/{model}/removed/"
+
+
+def tombstone_key(model: str, version: int) -> str:
+    """Says that a version is gone; writing it is what removes the version."""
+    return f"{removed_prefix(model)}{version:0{DIGITS}d}.json"
+
+
+def pins_prefix(model: str) -> str:
+    """All pins of a model, held and let go."""
+    return f"models/{model}/pins/"
+
+
+def pin_key(model: str, version: int, number: int) -> str:
+    """Somebody wants a version kept."""
+    return f"{pins_prefix(model)}{version:0{DIGITS}d}/{number:0{DIGITS}d}.json"
+
+
+def pin_end_key(model: str, version: int, number: int) -> str:
+    """Written when a pin is let go."""
+    return f"{pins_prefix(model)}{version:0{DIGITS}d}/{number:0{DIGITS}d}.ended"
+
+
+SWEEPS_PREFIX = "collect/"
+
+
+def sweep_key(number: int) -> str:
+    """What a collection is about to take away, and until when it may."""
+    return f"{SWEEPS_PREFIX}{number:0{DIGITS}d}.json"
+
+
+def sweep_end_key(number: int) -> str:
+    """Written when a collection has ended."""
+    return f"{SWEEPS_PREFIX}{number:0{DIGITS}d}.ended"
+
+
 def ledgers_prefix(model: str) -> str:
     """The ledgers of all aliases of a model."""
     return f"models/{model}/releases/"
@@ -48,9 +89,14 @@ def ledger_key(model: str, alias: str, line: int) -> str:
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
 
 
+def plans_prefix(model: str) -> str:
+    """All plans of all aliases of a model."""
+    return f"models/{model}/plans/"
+
+
 def plan_key(model: str, alias: str, plan: str) -> str:
     """A move of an alias that was about to happen."""
-    return f"models/{model}/plans/{alias}/{plan}.json"
+    return f"{plans_prefix(model)}{alias}/{plan}.json"
 
 
 def prepared_prefix(model: str, version: int) -> str:

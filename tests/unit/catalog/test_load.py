@@ -128,6 +128,12 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
         (('auth = "none"', "account = 12"), "stages.local.account", "`12`", "in quotes"),
         (('auth = "none"', 'region = "Frankfurt"'), "stages.local.region", "`Frankfurt`", "eu-central-1"),
         (('auth = "none"', "log_retention_days = 8"), "stages.local.log_retention_days", "`8`", "7, 14"),
+        (
+            ('auth = "none"', 'collectors = ["ana"]'),
+            "stages.local.collectors[0]",
+            "not the ARN of a role",
+            "whole",
+        ),
         (('"build/layers/local"', '"/etc"'), "stages.local.runtime_layer", "`/etc`", "relative"),
         (('runtime_layer = "build/layers/x86_64"', ""), "stages.prod.runtime_layer", "missing", "Add"),
         (("[models.digits]", "[model.digits]"), "model", "unknown key", "`models`?"),

@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from model_store.artifact import find_source, inspect
 from model_store.contract.errors import InvalidArtifactError, NotFoundError
 from model_store.contract.tensors import TensorSpec
-from model_store.onnx_file import find_source, inspect
 
 SaveModel = Callable[..., Path]
 WEIGHTS = np.full(4, 2, np.float32).tobytes()

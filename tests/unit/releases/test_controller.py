@@ -9,6 +9,7 @@ import pytest
 
 from model_store.contract.deployment import function_name
 from model_store.contract.errors import NotFoundError
+from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import (
@@ -203,3 +204,21 @@ def test_a_rollback_whose_version_is_gone_is_refused(world: World) -> None:
     with pytest.raises(UnfitVersionError, match="no Lambda version of `digits:1` is left"):
         world.controller().rollback("digits")
     assert world.ask() == (200, "digits:2")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torchscript", "torch-export", "torch-pickle"])
+def test_a_kind_that_lambda_cannot_run_is_refused_before_anything_is_packed(world: World, kind: str) -> None:
+    """Law 8: refused early, in one sentence. Law 12: code that was let in is not let run here."""
+    world.publish(9, kind=kind)
+    with pytest.raises(
+        UnfitVersionError, match=f"`digits:9` is a {kind} artifact, and a Lambda model must be"
+    ):
+        world.controller().release(ref(9))
+    assert not [said for said in world.said if "packing" in said]
+
+
+def test_a_version_without_a_golden_sample_is_not_released(world: World) -> None:
+    """Law 5: what nothing can check becomes no target."""
+    world.publish(9, golden=NO_GOLDEN)
+    with pytest.raises(UnfitVersionError, match="has no golden sample"):
+        world.controller().release(ref(9))

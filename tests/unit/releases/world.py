@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_store.adapters.memory import MemoryStore
@@ -80,8 +80,8 @@ class World:
     def status(self) -> AliasStatus:
         return status(self.stage(), "digits")
 
-    def publish(self, version: int, model: str = "digits") -> ByVersion:
-        """Store a version whose every answer is its own number."""
+    def publish(self, version: int, model: str = "digits", **changes: Any) -> ByVersion:
+        """Store a version whose every answer is its own number; ``changes`` are fields of its manifest."""
         data = f"{model} {version}".encode()
         digest = Digest.of(data)
         manifest = Manifest(
@@ -95,6 +95,7 @@ class World:
             created_at="2026-11-22T00:00:00Z",
             created_by="ann",
         )
+        manifest = replace(manifest, **changes)
         self.store.put_once(blob_key(digest), data)
         self.store.put_once(manifest_key(model, version), manifest.to_json())
         return manifest.ref
