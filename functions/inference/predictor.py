@@ -73,10 +73,19 @@ class Predictor:
             model = str(folder / manifest.entry)
         return cls(ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"]))
 
-    def __call__(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Run the model and return the wanted outputs in the wanted order."""
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        *,
+        options: ort.RunOptions | None = None,
+    ) -> dict[str, Array]:
+        """Run the model and return the wanted outputs in the wanted order.
+
+        Another thread may set ``options.terminate``; a run that ends so raises ``BadInputError`` too.
+        """
         try:
-            results = self._session.run(list(outputs), dict(inputs))
+            results = self._session.run(list(outputs), dict(inputs), options)
         except _RUN_ERRORS as error:
             raise BadInputError(_why_not(error)) from error
         return dict(zip(outputs, map(np.asarray, results), strict=True))

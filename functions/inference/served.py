@@ -12,21 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from functions.inference.limits import MEMORY_VARIABLE
 from functions.inference.predictor import Predictor, threads_for
 from functions.protocol.requests import Signature
-from functions.protocol.tensors import array_from_tensor
 from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import check_name
 
-MEMORY_VARIABLE = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
-
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A released version, loaded and warm."""
+    """A released version, loaded.
+
+    ``labels`` go into every log line, ``headers`` into every answer, so that a bad prediction can be
+    traced to the release that made it.
+    """
 
     manifest: Manifest
     predictor: Predictor
@@ -36,12 +38,31 @@ class Served:
     def model(self) -> str:
         return self.manifest.model
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"model": self.model, "version": str(self.manifest.version)}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            environment.MODEL_HEADER: str(self.manifest.ref),
+            environment.DIGEST_HEADER: str(self.manifest.digest),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Unreleased:
     """A function that ``cdk deploy`` made and no release has reached yet."""
 
     model: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"model": self.model, "version": ""}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {}
 
 
 def load_served(environ: Mapping[str, str], *, package: Path | None = None) -> Served | Unreleased:
@@ -62,20 +83,7 @@ def load_served(environ: Mapping[str, str], *, package: Path | None = None) -> S
     _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
     threads = threads_for(int(environ.get(MEMORY_VARIABLE) or 0))
     predictor = Predictor.load(package / environment.FILES_FOLDER, manifest, threads=threads)
-    served = Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs))
-    prime(served)
-    return served
-
-
-def prime(served: Served) -> None:
-    """Run the golden inputs once.
-
-    A SnapStart snapshot then holds a session that has allocated its memory and started its threads, and
-    a model that cannot run fails here and not in front of a caller. Whether the *outputs* are the golden
-    ones is the release's question, asked once per version and not at every start.
-    """
-    inputs = {tensor.name: array_from_tensor(tensor) for tensor in served.manifest.golden.inputs}
-    served.predictor(inputs, tuple(served.signature.outputs))
+    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs))
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

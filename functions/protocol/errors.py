@@ -5,10 +5,11 @@ SwitchyardError
     ├── BadRequestError         the request cannot mean anything for this model; the caller can fix it
     ├── UnknownModelError       another model, or another version of it, is served here
     ├── NotReadyError           nothing is released here yet; the same call may work later
-    ├── TooLargeError           the request or its answer does not fit through this door
+    ├── TooLargeError           the request or its answer does not fit through here, in bytes, rows or time
+    ├── DeadlineError           an ordinary request was not computed in time
     └── UnwritableOutputError   the model answered what JSON cannot carry (NaN, infinity)
 
-No status codes in here: they belong to the HTTP skin, ``functions.inference.app``.
+No status codes in here: they belong to the HTTP skin, ``functions.inference.statuses``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ class NotReadyError(ProtocolError):
 
 
 class TooLargeError(ProtocolError):
-    """More bytes than Lambda carries, on the way in or on the way out."""
+    """More bytes than Lambda carries, more rows than the model takes at once, or more than its time allows.
+
+    The same call fails again; a smaller one goes through.
+    """
+
+
+class DeadlineError(ProtocolError):
+    """A request no larger than the golden sample was not computed in time; the same call may work later."""
 
 
 class UnwritableOutputError(ProtocolError):

@@ -17,6 +17,12 @@ VERSION = "SWITCHYARD_VERSION"
 DIGEST = "SWITCHYARD_DIGEST"
 BASE = "SWITCHYARD_BASE"
 
+TIMEOUT = "SWITCHYARD_TIMEOUT_S"
+"""Seconds that Lambda gives one request. Part of the base; Lambda tells it only while a request runs."""
+
+MAX_BATCH = "SWITCHYARD_MAX_BATCH"
+"""The most rows that one request may have. Part of the base; without it the other limits decide."""
+
 BUCKET = "SWITCHYARD_BUCKET"
 """Set on the operations function: the model store it works on."""
 
@@ -40,6 +46,10 @@ MAX_PAYLOAD_BYTES = 6_291_456
 
 Source: AWS Lambda quotas, "Invocation payload (request and response)", 6 MB synchronous.
 """
+
+MAX_BODY_BYTES = MAX_PAYLOAD_BYTES - 4096
+"""Largest body that goes through an inference function: what surrounds it (status, headers, braces) fits
+into the rest. A binary body travels as base64, four bytes for three."""
 
 UNZIPPED_LIMIT_BYTES = 262_144_000
 """Largest function code with all layers, unzipped. Source: AWS Lambda quotas, 250 MB."""

@@ -14,9 +14,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from functions.inference.app import create_app
 from functions.inference.door import HttpDoor
+from functions.inference.limits import Limits
+from functions.inference.request_log import RequestLog
 from functions.inference.served import Served, Unreleased, load_served
+from functions.inference.service import ModelService
 from functions.protocol.tensors import DATATYPES, DTYPES, Array
 from model_store.contract import environment
 from model_store.contract.digest import Digest
@@ -72,7 +74,15 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body, parse_constant=_refuse)
+        """The body, or what of it stands before the binary data."""
+        length = self.headers.get("inference-header-content-length")
+        text = self.body if length is None else self.body[: int(length)]
+        return json.loads(text, parse_constant=_refuse)
+
+    @property
+    def data(self) -> bytes:
+        """What follows the JSON."""
+        return self.body[int(self.headers["inference-header-content-length"]) :]
 
 
 def _refuse(word: str) -> None:
@@ -84,25 +94,45 @@ class Caller:
     """Calls an app through the same door as API Gateway; keeps the log lines it wrote."""
 
     served: Served | Unreleased
+    limits: Limits = field(default_factory=Limits)
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.served, write_log=self.lines.append)
-        self.door = HttpDoor(self.app)
+        self.service = ModelService(self.served, self.limits)
+        self.door = HttpDoor(self.service, RequestLog(self.served.labels, self.lines.append))
 
     @property
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
 
-    def event(self, event: object) -> Reply:
-        return Reply(*read_answer(self.door(event, None)))
+    def event(self, event: object, context: object = None) -> Reply:
+        return Reply(*read_answer(self.door(event, context)))
 
     def get(self, path: str) -> Reply:
         return self.event(http_event("GET", path))
 
-    def post(self, path: str, body: object, *, content_type: str = "application/json") -> Reply:
+    def post(
+        self,
+        path: str,
+        body: object,
+        *,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.event(http_event("POST", path, content, content_type=content_type))
+        event = http_event("POST", path, content, content_type=content_type)
+        event["headers"] |= headers or {}
+        return self.event(event)
+
+    def binary(self, document: Mapping[str, Any], *data: bytes, path: str | None = None) -> Reply:
+        """Send a request with binary data the way the extension has it."""
+        text = json.dumps(document).encode()
+        return self.post(
+            path or f"/v2/models/{self.served.model}/infer",
+            b"".join([text, *data]),
+            content_type="application/octet-stream",
+            headers={"inference-header-content-length": str(len(text))},
+        )
 
     def infer(self, *inputs: Mapping[str, Any], **rest: Any) -> Reply:
         return self.post(f"/v2/models/{self.served.model}/infer", {"inputs": list(inputs), **rest})

@@ -5,17 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from onnx import helper
 
-from functions.inference.predictor import BadInputError
 from functions.inference.served import Unreleased, load_served
 from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, InvalidNameError
-from model_store.contract.tensors import TensorSpec
-from tests.unit.functions.conftest import lay_out, onnx_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,18 +106,3 @@ def test_a_manifest_that_cannot_be_read_refuses_to_serve(linear_layer: Layer, co
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(IntegrityError, match="manifest"):
         linear_layer.load()
-
-
-def test_a_model_that_cannot_run_its_golden_sample_refuses_to_serve(package: Path) -> None:
-    specs = [TensorSpec("a", "FP32", ("n",)), TensorSpec("b", "FP32", ("m",))]
-    out = [TensorSpec("sum", "FP32", ("n",))]
-    model = onnx_model([helper.make_node("Add", ["a", "b"], ["sum"])], specs, out)
-    layer = lay_out(
-        package,
-        {"model.onnx": model.SerializeToString()},
-        inputs=specs,
-        outputs=out,
-        golden={"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)},
-    )
-    with pytest.raises(BadInputError, match="its `Add` step refuses them"):
-        layer.load()
