@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from functions.inference.door import HttpDoor
+from functions.inference.doors import Doors
 from functions.inference.limits import Limits
 from functions.inference.request_log import RequestLog
 from functions.inference.served import load_served
@@ -15,7 +16,7 @@ _served = load_served(os.environ)
 _service = ModelService(_served, Limits.from_environment(os.environ))
 _log = RequestLog(_served.labels)
 
-handler = HttpDoor(_service, _log)
+handler = Doors(HttpDoor(_service, _log), _service, _log, os.environ)
 
 
 def _refresh() -> None:

@@ -39,6 +39,12 @@ class Limits:
         """The largest body with binary data: base64 makes four bytes of three."""
         return self.max_payload_bytes // 4 * 3
 
+    @property
+    def max_object_bytes(self) -> int:
+        """The largest request or answer that lies in S3: an eighth of the memory, which has to hold the
+        bytes, the arrays made of them, what the model makes of those, and the answer's bytes."""
+        return (self.memory_mb or 512) * 1_048_576 // 8
+
     def as_parameters(self) -> dict[str, int]:
         """As the metadata say it; what is not bounded is left out."""
         named = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,6 +83,8 @@ def _to_stdout(line: str) -> None:
 
 
 def _where(error: Exception) -> dict[str, Any]:
+    import traceback  # milliseconds that only a failure has to pay
+
     kind = type(error)
     return {
         "failure": f"{kind.__module__}.{kind.__qualname__}",

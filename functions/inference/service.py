@@ -73,24 +73,26 @@ class ModelService:
         *,
         json_length: int | None = None,
         remaining_s: float | None = None,
+        max_bytes: int | None = None,
     ) -> Encoded:
         """Answer one inference request.
 
         ``json_length`` is set when binary data follow the JSON (``functions.protocol.headers``);
-        ``remaining_s`` is how long Lambda lets this request run.
+        ``remaining_s`` is how long Lambda lets this request run. ``max_bytes`` bounds request and answer
+        where they do not travel in Lambda's payload.
         """
         served = self.select(model, version)
         size = (
             len(body) if isinstance(body, bytes) or body.isascii() else len(body.encode("utf-8", "replace"))
         )
-        if size > self.limits.max_payload_bytes:
-            raise TooLargeError(
-                f"the body has {size} bytes, and at most {self.limits.max_payload_bytes} go through here"
-            )
+        most = max_bytes or self.limits.max_payload_bytes
+        if size > most:
+            raise TooLargeError(f"the body has {size} bytes, and at most {most} go through here")
         request = decode_request(body, served.signature, json_length=json_length)
         outputs = self.run(served, request, remaining_s)
         answer = encode_answer(served.manifest.ref, outputs, id_=request.id, binary=request.binary)
-        self._must_fit(answer)
+        if max_bytes is None:
+            self.must_fit(answer)
         return answer
 
     def run(self, served: Served, request: InferRequest, remaining_s: float | None) -> dict[str, Array]:
@@ -115,7 +117,8 @@ class ModelService:
                     f"input {quoted(name)} has {array.shape[0]} rows, and at most {most} go through at once"
                 )
 
-    def _must_fit(self, answer: Encoded) -> None:
+    def must_fit(self, answer: Encoded) -> None:
+        """Refuse an answer that Lambda would not carry."""
         most = self.limits.max_payload_bytes
         if len(answer.body) * _SURELY_FITS > most and (size := _payload_bytes(answer)) > most:
             raise TooLargeError(

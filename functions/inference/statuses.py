@@ -6,9 +6,11 @@ error                  status  why
 BadRequestError        400     the request cannot mean anything for this model
 BadInputError          400     the tensors are of the right kind, and the model still refuses them
 UnknownModelError      404     that model or version is not what is served here
+NothingThereError      404     no upload of this caller has that name, or it is gone
 TooLargeError          413     more bytes, more rows or more work than go through here at once
 UnwritableOutputError  422     understood and computed; the result is NaN, which JSON cannot carry
 NotReadyError          503     nothing is released yet
+CloudUnavailableError  503     S3 did not answer for a payload that travels through it
 DeadlineError          504     a request of ordinary size was not computed in time
 anything else          500     a fault of this server, never of what a caller sends
 =====================  ======  =====================================================================
@@ -24,6 +26,7 @@ golden sample is like hears 504, and that is what alarms are for.
 
 from __future__ import annotations
 
+from functions.inference.ports import CloudUnavailableError, NothingThereError
 from functions.inference.predictor import BadInputError
 from functions.protocol.errors import (
     BadRequestError,
@@ -38,8 +41,10 @@ STATUS: dict[type[Exception], int] = {
     BadRequestError: 400,
     BadInputError: 400,
     UnknownModelError: 404,
+    NothingThereError: 404,
     TooLargeError: 413,
     UnwritableOutputError: 422,
     NotReadyError: 503,
+    CloudUnavailableError: 503,
     DeadlineError: 504,
 }

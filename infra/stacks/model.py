@@ -21,7 +21,7 @@ from infra.constructs.runtime_layer import RuntimeLayer
 from infra.preflight import check_environment, check_machine, check_size
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import function_name, runtime_layer_name
-from model_store.contract.environment import MODEL, STAGE
+from model_store.contract.environment import MAX_BATCH, MODEL, STAGE, TIMEOUT
 
 HANDLER = "functions.inference.handler.handler"
 
@@ -44,7 +44,7 @@ class ModelStack(StageStack):
         check_size(model.name, runtime_layer, code)
         self.model = model
         name = function_name(stage.name, model.name)
-        environment = check_environment(name, {MODEL: model.name, STAGE: stage.name})
+        environment = check_environment(name, _environment(stage, model))
         layer = RuntimeLayer(
             self,
             "Runtime",
@@ -110,6 +110,14 @@ class ModelStack(StageStack):
         cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
         )
+
+
+def _environment(stage: Stage, model: Model) -> dict[str, str]:
+    """What the function is told about itself; a release adds which version it serves."""
+    variables = {MODEL: model.name, STAGE: stage.name, TIMEOUT: str(model.timeout_s)}
+    if model.max_batch is not None:
+        variables[MAX_BATCH] = str(model.max_batch)
+    return variables
 
 
 def _fingerprint(facts: dict[str, Any]) -> str:

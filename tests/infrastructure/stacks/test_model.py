@@ -30,12 +30,16 @@ def test_the_function_is_what_the_catalog_says(prod: Deployed, local: Deployed) 
     assert local.only("Model-digits", "AWS::Lambda::Function")["Properties"]["MemorySize"] == 512
 
 
-def test_the_environment_holds_the_two_variables_of_the_base_exactly(stage: Deployed) -> None:
+def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed) -> None:
     function = stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
     assert function["Environment"]["Variables"] == {
         "SWITCHYARD_MODEL": "fraud-eu",
         "SWITCHYARD_STAGE": stage.stage,
+        "SWITCHYARD_TIMEOUT_S": "29",
+        "SWITCHYARD_MAX_BATCH": "64",
     }
+    unbounded = stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    assert set(unbounded) == {"SWITCHYARD_MODEL", "SWITCHYARD_STAGE", "SWITCHYARD_TIMEOUT_S"}
 
 
 def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
