@@ -14,7 +14,8 @@ from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
 from model_store.contract.tensors import TensorSpec
 
-PLATFORM = "onnxruntime_onnx"
+PLATFORM = "onnx_onnxv1"
+"""The protocol's name for "a ONNX model encoded for ONNX Runtime"; it allows no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Server:
             {
                 "name": "double",
                 "versions": ["7"],
-                "platform": "onnxruntime_onnx",
+                "platform": "onnx_onnxv1",
                 "inputs": [tensor],
                 "outputs": [{**tensor, "name": "y"}],
                 "parameters": parameters,

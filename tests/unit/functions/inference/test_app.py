@@ -50,7 +50,7 @@ def test_a_released_function_is_live_and_ready(digits: Caller) -> None:
 def test_the_model_describes_itself(digits: Caller) -> None:
     reply = digits.get("/v2/models/digits")
     assert (reply.status, reply.json["name"], reply.json["versions"]) == (200, "digits", ["2"])
-    assert reply.json["platform"] == "onnxruntime_onnx"
+    assert reply.json["platform"] == "onnx_onnxv1"
     assert reply.json["inputs"][0]["shape"] == [-1, 4]
     assert reply.json["parameters"]["digest"] == reply.headers["x-switchyard-digest"]
     assert digits.get("/v2/models/digits/versions/2").json == reply.json

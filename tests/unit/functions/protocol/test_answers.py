@@ -49,7 +49,7 @@ def test_metadata_write_chosen_sizes_as_minus_one_and_keep_their_names() -> None
     assert model_metadata(manifest) == {
         "name": "digits",
         "versions": ["2"],
-        "platform": "onnxruntime_onnx",
+        "platform": "onnx_onnxv1",
         "inputs": [
             {"name": "x", "datatype": "FP32", "shape": [-1, 4], "parameters": {"symbolic_shape": "batch,4"}}
         ],
