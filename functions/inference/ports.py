@@ -3,7 +3,7 @@
 The laws, checked against every adapter in ``tests/contract/test_inference_ports.py``:
 
 * ``read`` returns exactly what ``write`` was given, with its header length; nothing there is
-  ``NothingThereError``, more than ``limit`` is ``TooLargeError`` and is not read.
+  ``UnknownUploadError``, more than ``limit`` is ``TooLargeError`` and is not read.
 * ``write`` replaces: writing the same twice is writing it once.
 * ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
 * Everything else that goes wrong is ``CloudUnavailableError``, and the same call may work later.
@@ -13,16 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
-
-from functions.protocol.errors import ProtocolError
-
-
-class NothingThereError(ProtocolError, LookupError):
-    """Nothing is stored under that name, or it is too old, or it is another caller's."""
-
-
-class CloudUnavailableError(ProtocolError):
-    """A service that this request needs could not answer. The same call may work later."""
 
 
 @dataclass(frozen=True, slots=True)

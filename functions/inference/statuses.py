@@ -6,7 +6,7 @@ error                  status  why
 BadRequestError        400     the request cannot mean anything for this model
 BadInputError          400     the tensors are of the right kind, and the model still refuses them
 UnknownModelError      404     that model or version is not what is served here
-NothingThereError      404     no upload of this caller has that name, or it is gone
+UnknownUploadError     404     no upload of this caller has that name, or it is gone
 TooLargeError          413     more bytes, more rows or more work than go through here at once
 UnwritableOutputError  422     understood and computed; the result is NaN, which JSON cannot carry
 NotReadyError          503     nothing is released yet
@@ -26,14 +26,15 @@ golden sample is like hears 504, and that is what alarms are for.
 
 from __future__ import annotations
 
-from functions.inference.ports import CloudUnavailableError, NothingThereError
 from functions.inference.predictor import BadInputError
 from functions.protocol.errors import (
     BadRequestError,
+    CloudUnavailableError,
     DeadlineError,
     NotReadyError,
     TooLargeError,
     UnknownModelError,
+    UnknownUploadError,
     UnwritableOutputError,
 )
 
@@ -41,7 +42,7 @@ STATUS: dict[type[Exception], int] = {
     BadRequestError: 400,
     BadInputError: 400,
     UnknownModelError: 404,
-    NothingThereError: 404,
+    UnknownUploadError: 404,
     TooLargeError: 413,
     UnwritableOutputError: 422,
     NotReadyError: 503,

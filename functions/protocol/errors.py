@@ -4,8 +4,10 @@ SwitchyardError
 └── ProtocolError
     ├── BadRequestError         the request cannot mean anything for this model; the caller can fix it
     ├── UnknownModelError       another model, or another version of it, is served here
+    ├── UnknownUploadError      a request names an upload that is not there for this caller
     ├── NotReadyError           nothing is released here yet; the same call may work later
     ├── TooLargeError           the request or its answer does not fit through here, in bytes, rows or time
+    ├── CloudUnavailableError   a service that this call needs did not answer; the same call may work later
     ├── DeadlineError           an ordinary request was not computed in time
     └── UnwritableOutputError   the model answered what JSON cannot carry (NaN, infinity)
 
@@ -27,6 +29,14 @@ class BadRequestError(ProtocolError, ValueError):
 
 class UnknownModelError(ProtocolError, LookupError):
     """The model or the version in the path is not the one that is served."""
+
+
+class UnknownUploadError(ProtocolError, LookupError):
+    """Nothing is stored under that name, or it is too old, or it is another caller's."""
+
+
+class CloudUnavailableError(ProtocolError):
+    """A service that this call needs could not answer. The same call may work later."""
 
 
 class NotReadyError(ProtocolError):

@@ -23,6 +23,12 @@ TIMEOUT = "SWITCHYARD_TIMEOUT_S"
 MAX_BATCH = "SWITCHYARD_MAX_BATCH"
 """The most rows that one request may have. Part of the base; without it the other limits decide."""
 
+HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
+"""The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
+
+ANSWERS_QUEUE = "SWITCHYARD_ANSWERS_QUEUE"
+"""Address of the queue that answers to queued requests go to. Without it, none are taken from a queue."""
+
 BUCKET = "SWITCHYARD_BUCKET"
 """Set on the operations function: the model store it works on."""
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from functions.inference.ports import Address, CloudUnavailableError, NothingThereError, Stored
-from functions.protocol.errors import TooLargeError
+from functions.inference.ports import Address, Stored
+from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import JSON_LENGTH
 
 CONNECT_SECONDS = 2
@@ -113,7 +113,7 @@ def _translated(what: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _NOT_THERE and error.operation_name == "GetObject":
-            raise NothingThereError("there is no such upload, or it is gone") from error
+            raise UnknownUploadError("there is no such upload, or it is gone") from error
         raise CloudUnavailableError(f"AWS answered {code} for {what}") from error
     except (BotoCoreError, HTTPClientError, OSError) as error:
         raise CloudUnavailableError(f"AWS did not answer for {what}: {type(error).__name__}") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from functions.inference.ports import Address, NothingThereError, Stored
-from functions.protocol.errors import TooLargeError
+from functions.inference.ports import Address, Stored
+from functions.protocol.errors import TooLargeError, UnknownUploadError
 
 SCHEME = "memory://"
 
@@ -23,7 +23,7 @@ class MemoryObjects:
         try:
             stored, at = self._objects[bucket, key]
         except KeyError:
-            raise NothingThereError("there is no such upload, or it is gone") from None
+            raise UnknownUploadError("there is no such upload, or it is gone") from None
         if len(stored.body) > limit:
             raise TooLargeError(f"the upload has {len(stored.body)} bytes, and at most {limit} are read")
         return replace(stored, age_s=time.time() - at)

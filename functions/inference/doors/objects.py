@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
-from functions.inference.ports import NothingThereError, Objects, Stored
+from functions.inference.ports import Objects, Stored
 from functions.inference.quick import remaining_s
 from functions.inference.request_log import RequestLog
 from functions.inference.service import ModelService
-from functions.protocol.errors import BadRequestError
+from functions.protocol.errors import BadRequestError, UnknownUploadError
 
 REQUESTS = "requests/"
 ANSWERS = "answers/"
@@ -55,7 +55,7 @@ class ObjectDoor:
             if not outcome.is_fault:
                 stored = Stored(outcome.encoded.body, outcome.encoded.json_length)
                 self._objects.write(bucket, answer_key(key), stored)
-        except NothingThereError:
+        except UnknownUploadError:
             # Deleted since: whoever deleted it wants no answer, and asking again would not bring it back.
             return None
         except Exception as error:  # noqa: BLE001 - one object must not keep the others from their turn

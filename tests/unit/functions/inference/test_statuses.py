@@ -30,4 +30,4 @@ def test_the_documented_table_is_the_table_that_is_used() -> None:
 
 def test_only_what_no_caller_can_bring_about_is_a_5xx() -> None:
     fives = {kind.__name__ for kind, status in statuses.STATUS.items() if status >= 500}
-    assert fives == {"NotReadyError", "DeadlineError"}
+    assert fives == {"NotReadyError", "DeadlineError", "CloudUnavailableError"}
