@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -33,11 +33,14 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 class HttpDoor:
     """A Lambda handler for API Gateway's HTTP API events, payload format 2.0 (function URLs send it too)."""
 
-    def __init__(self, service: ModelService, log: RequestLog) -> None:
+    def __init__(
+        self, service: ModelService, log: RequestLog, routes: Mapping[tuple[str, str], Route] | None = None
+    ) -> None:
+        """``routes`` come on top of the protocol's own, or in their place."""
         self._service = service
         self._log = log
         self._headers = service.served.headers
-        self._routes = quick_routes(service)
+        self._routes = {**quick_routes(service), **(routes or {})}
         self._framework: Handler | None = None
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:

@@ -1,22 +1,31 @@
-"""Lambda entry point. Every line here runs once, in the init phase, before a SnapStart snapshot."""
+"""Lambda entry point. Every line here runs once, in the init phase, before a SnapStart snapshot.
 
+The order is deliberate: the model is being hashed while numpy and onnxruntime are imported.
+"""
+
+# ruff: noqa: E402
 from __future__ import annotations
 
 import os
 
+from functions.inference.artifact import find_artifact
+
+_artifact = find_artifact(os.environ)
+
 from functions.inference.door import HttpDoor
 from functions.inference.doors import Doors
+from functions.inference.doors.payloads import handoff_routes
 from functions.inference.limits import Limits
 from functions.inference.request_log import RequestLog
 from functions.inference.served import load_served
 from functions.inference.service import ModelService
 from functions.inference.snapstart import prepare
 
-_served = load_served(os.environ)
+_served = load_served(os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
 _log = RequestLog(_served.labels)
 
-handler = Doors(HttpDoor(_service, _log), _service, _log, os.environ)
+handler = Doors(HttpDoor(_service, _log, handoff_routes(_service, os.environ)), _service, _log, os.environ)
 
 
 def _refresh() -> None:

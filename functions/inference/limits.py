@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model_store.contract import environment
 from model_store.contract.errors import IntegrityError
@@ -23,16 +23,20 @@ class Limits:
     max_batch: int | None = None
     deadline_ms: int | None = None
     memory_mb: int | None = None
+    handoff_max_bytes: int | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Limits:
         """Read what ``cdk deploy`` and Lambda say. Raises ``IntegrityError`` for what is no number."""
         timeout_s = _number(environ, environment.TIMEOUT)
-        return cls(
+        limits = cls(
             max_batch=_number(environ, environment.MAX_BATCH),
             deadline_ms=timeout_s * 1000 if timeout_s else None,
             memory_mb=_number(environ, MEMORY_VARIABLE),
         )
+        if environ.get(environment.HANDOFF_BUCKET):
+            return replace(limits, handoff_max_bytes=limits.max_object_bytes)
+        return limits
 
     @property
     def max_binary_bytes(self) -> int:
@@ -53,6 +57,7 @@ class Limits:
             "max_batch": self.max_batch,
             "deadline_ms": self.deadline_ms,
             "memory_mb": self.memory_mb,
+            "handoff_max_bytes": self.handoff_max_bytes,
         }
         return {name: value for name, value in named.items() if value is not None}
 

@@ -32,3 +32,8 @@ def test_what_nobody_bounds_is_not_mentioned() -> None:
 def test_a_limit_that_is_no_number_fails_at_start(value: str) -> None:
     with pytest.raises(IntegrityError, match=f"`SWITCHYARD_MAX_BATCH` is `{value}`"):
         Limits.from_environment({"SWITCHYARD_MAX_BATCH": value})
+
+
+def test_a_bucket_for_large_payloads_is_a_limit_to_know() -> None:
+    environ = {"SWITCHYARD_HANDOFF_BUCKET": "b", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"}
+    assert Limits.from_environment(environ).as_parameters()["handoff_max_bytes"] == 128 * 1024 * 1024
