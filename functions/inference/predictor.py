@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from functions.inference.artifact import Artifact
 from functions.protocol.tensors import Array
-from model_store.contract.errors import IntegrityError, SwitchyardError
-from model_store.contract.manifest import Manifest
+from model_store.contract.errors import SwitchyardError
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
@@ -46,32 +45,21 @@ class BadInputError(SwitchyardError, ValueError):
 class Predictor:
     """Built once per Lambda environment, called once per request.
 
-    A failure while running is the caller's: a version that cannot run its golden sample is never
-    released, and ``functions.inference.served`` runs it again before the first request.
+    A failure while running is the caller's: a version that cannot run its golden sample is never released.
     """
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, *, threads: int = 1) -> Predictor:
-        """Load the artifact in ``folder``, if its files are byte for byte the manifest's (law 2).
+    def load(cls, artifact: Artifact, *, threads: int = 1) -> Predictor:
+        """Load the artifact, once all of its files are verified (law 2).
 
-        A single file goes from the verified bytes into memory. A graph with external data has to be
-        opened by path, so every file is verified first and no other may lie beside them.
+        By path and not from bytes: external data are found beside the graph, and no second copy of the
+        model is made on the way.
         """
-        unexpected = _files_in(folder) - {file.path for file in manifest.files}
-        if unexpected:
-            raise IntegrityError(
-                f"the artifact of {manifest.ref} has `{min(unexpected)}`, which its manifest does not name"
-            )
-        if len(manifest.files) == 1:
-            model: bytes | str = _verified_bytes(folder, manifest)
-        else:
-            for file in manifest.files:
-                file.digest.verify_file(_present(folder / file.path, file.path, manifest))
-            model = str(folder / manifest.entry)
-        return cls(ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"]))
+        graph = artifact.verified() / artifact.manifest.entry
+        return cls(ort.InferenceSession(str(graph), _options(threads), providers=["CPUExecutionProvider"]))
 
     def __call__(
         self,
@@ -108,21 +96,6 @@ def _options(threads: int) -> ort.SessionOptions:
     # What fails is told to the caller; onnxruntime would write the caller's shapes and values to the log.
     options.log_severity_level = _FATAL_ONLY
     return options
-
-
-def _files_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
-def _verified_bytes(folder: Path, manifest: Manifest) -> bytes:
-    (file,) = manifest.files
-    return file.digest.verify(_present(folder / file.path, file.path, manifest).read_bytes())
-
-
-def _present(path: Path, name: str, manifest: Manifest) -> Path:
-    if path.is_file():
-        return path
-    raise IntegrityError(f"the artifact of {manifest.ref} lacks `{name}`, which its manifest names")
 
 
 def _why_not(error: Exception) -> str:

@@ -146,7 +146,15 @@ class Manifest:
     def from_json(cls, data: bytes) -> Manifest:
         """Read a manifest back; a manifest that contradicts itself is refused."""
         try:
-            body = json.loads(data)
+            document = json.loads(data)
+        except ValueError as error:
+            raise IntegrityError(f"the manifest cannot be read: {error}") from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, body: Any) -> Manifest:
+        """The same from JSON that somebody parsed, by whatever parser is at hand."""
+        try:
             schema = int(body["schema"])
             if schema > SCHEMA:
                 raise IntegrityError(

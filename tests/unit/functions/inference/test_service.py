@@ -40,7 +40,7 @@ class Counting:
         return self._session.run(*given)
 
 
-def service_of(layer: Layer, **limits: int) -> ModelService:
+def service_of(layer: Layer, **limits: Any) -> ModelService:
     return ModelService(layer.load(), Limits(**limits))
 
 
