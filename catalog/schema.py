@@ -148,6 +148,8 @@ class Overrides(_Table):
     snapstart: bool | None = None
     architecture: Architecture | None = None
     max_batch: MaxBatch | None = None
+    handoff: bool | None = None
+    queue: bool | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
 
@@ -155,7 +157,9 @@ class Overrides(_Table):
 class Model(_Table):
     """One model as one stage serves it.
 
-    ``max_batch`` is the most rows that one request may have; without it bytes and time decide.
+    ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
+    ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
+    from a queue too, and answered in another.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -165,6 +169,8 @@ class Model(_Table):
     snapstart: bool = True
     architecture: Architecture = "x86_64"
     max_batch: MaxBatch | None = None
+    handoff: bool = False
+    queue: bool = False
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)

@@ -14,6 +14,7 @@ from infra.stacks import api as api_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
+from infra.stacks.handoff import HandoffStack
 from infra.stacks.model import ModelStack
 from infra.stacks.operations import OperationsStack
 from infra.stacks.rollout import RolloutStack
@@ -23,7 +24,8 @@ from infra.stacks.store import StoreStack
 def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) -> list[cdk.Stack]:
     """Declare the stacks of ``stage_name`` in ``scope``; functions' code and layers stand below ``root``.
 
-    Store, then Operations with the guard, then the models, then Rollout and Api. Raises
+    Store, then Operations with the guard, the Handoff bucket where a model asks for it, then the models,
+    then Rollout and Api. Raises
     ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
     stage = catalog.stage(stage_name)
@@ -40,6 +42,7 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     store = StoreStack(scope, stage=stage)
     operations = OperationsStack(scope, stage=stage, models=models, code=operations_code)
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
+    handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     served = [
         ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
         for model in models.values()
@@ -49,6 +52,8 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     api = ApiStack(scope, stage=stage, models=models, code=front_code)
     for stack in served:
         stack.add_stack_dependency(operations, "the guard speaks first")
+        if handoff is not None and stack.model.handoff:
+            stack.add_stack_dependency(handoff, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
-    return [store, operations, *served, rollout, api]
+    return [store, operations, *([handoff] if handoff else []), *served, rollout, api]

@@ -42,6 +42,8 @@ target = "lambda"
 timeout_s = 29
 snapstart = false
 max_batch = 64
+handoff = true
+queue = true
 aliases = ["live", "candidate"]
 """
 
