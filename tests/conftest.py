@@ -39,8 +39,16 @@ timeout_s = 10
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+
+[models.echo]
+target = "lambda"
+memory_mb = 512
+timeout_s = 10
+handoff = true
+queue = true
 """
-"""Two models: ``digits`` goes the road, the second is released never or just to be taken away."""
+"""Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
+``echo`` takes requests by every way there is."""
 
 
 @pytest.fixture(scope="session")

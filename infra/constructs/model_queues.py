@@ -11,7 +11,7 @@ KEPT_DAYS = 14
 """SQS's longest."""
 
 VISIBILITY_FACTOR = 6
-"""Of the function's timeout, as AWS advises. Source: Lambda developer guide, "Using Lambda with Amazon SQS"."""
+"""Of the function's timeout, as AWS advises (Lambda developer guide, "Using Lambda with Amazon SQS")."""
 
 
 class ModelQueues(Construct):
