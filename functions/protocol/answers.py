@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ PLATFORM = "onnx_onnxv1"
 """The protocol's name for "a ONNX model encoded for ONNX Runtime"; it allows no other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """An answer as it goes over the wire.
 
     ``json_length`` is set when binary data follow the JSON; it goes into the header

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,8 +30,7 @@ class Signature:
         return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs})
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request that the model can be asked: every input there, every tensor as the model takes it.
 
     ``outputs`` are the wanted ones in the order they were asked for, all of them if none were; ``binary``
@@ -41,7 +40,7 @@ class InferRequest:
     inputs: dict[str, Array]
     outputs: tuple[str, ...]
     id: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
     binary: frozenset[str] = frozenset()
 
 
