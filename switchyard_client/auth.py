@@ -88,15 +88,23 @@ def auth_of(given: Auth | AuthWord) -> Auth:
 
 
 def region_of(url: str) -> str:
-    """The region an API stands in: in its address, or else the environment's."""
+    """The region an API stands in: in its address, else the environment's, else the profile's."""
     if found := _API_HOST.fullmatch(urlsplit(url).hostname or ""):
         return found["region"]
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _region_of_profile()
     if region:
         return region
     raise CredentialsError(
         f"no AWS region is known for `{url}`", hint="Set AWS_REGION, or give `Iam(region=...)`."
     )
+
+
+def _region_of_profile() -> str | None:
+    try:
+        import botocore.session
+    except ImportError:
+        return None
+    return botocore.session.get_session().get_config_variable("region")
 
 
 def find_credentials() -> Provider:

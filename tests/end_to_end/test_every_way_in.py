@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from switchyard_client import Client, TooLargeError
-from tests.conftest import Deployed
+from tests.conftest import ROOT, Deployed
 
 pytestmark = pytest.mark.cloud
 
@@ -96,6 +99,29 @@ def test_an_address_takes_only_what_was_announced_for_it(echo: Deployed) -> None
 def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
     answer = httpx.post(f"{echo.api_url}/v2/models/digits/uploads", json={"bytes": 5}, timeout=35)
     assert answer.status_code == 404
+
+
+def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
+    command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=echo.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        said = b""
+        while not said.endswith(b"}\n"):
+            said += running.stdout.readline()
+        place = json.loads(said)
+        with Client(place["url"]) as client:
+            x = np.ones((100, 1024), np.float32)
+            assert np.array_equal(client.infer("echo", {"x": x})["y"], x * 2)
+        running.send_signal(signal.SIGINT)
+        log = running.stderr.read().decode()
+        assert running.wait(20) == 0
+    assert place["api_url"] == echo.api_url
+    assert "POST /v2/models/echo/infer 200 in" in log
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{place['url']}/v2", timeout=5)
 
 
 def test_a_plain_invocation_is_answered_plainly(echo: Deployed) -> None:

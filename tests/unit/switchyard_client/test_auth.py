@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_the_region_is_the_one_in_the_address(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     assert region_of(API) == "eu-central-1"
     assert region_of("https://models.example.com") == "us-west-2"
+
+
+def test_a_profile_may_say_the_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = eu-south-2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert region_of("https://models.example.com") == "eu-south-2"
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(CredentialsError):
+        region_of("https://models.example.com")
 
 
 def test_an_unknown_region_is_an_error_with_a_way_out() -> None:

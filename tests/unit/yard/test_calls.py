@@ -1,0 +1,36 @@
+"""``yard.calls``: what a call is made of before it is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_store.contract.environment import MAX_PAYLOAD_BYTES
+from releases.errors import ServiceError
+from yard.calls import CallRefusedError, call
+from yard.deployment import Deployment
+
+IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
+
+
+def test_a_stage_without_an_api_says_what_is_missing() -> None:
+    with pytest.raises(ServiceError, match="has no API yet") as caught:
+        call(Deployment("prod", "bucket", None, "iam"), "GET", "/v2")
+    assert "cdk deploy" in (caught.value.hint or "")
+
+
+def test_a_body_that_lambda_would_refuse_is_not_sent() -> None:
+    with pytest.raises(CallRefusedError, match="takes at most"):
+        call(IAM, "POST", "/v2", bytes(MAX_PAYLOAD_BYTES + 1))
+
+
+def test_a_call_that_cannot_be_signed_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(CallRefusedError, match="cannot be signed: .* no AWS credentials") as caught:
+        call(IAM, "GET", "/v2")
+    assert caught.value.hint
