@@ -104,7 +104,8 @@ def _region_of_profile() -> str | None:
         import botocore.session
     except ImportError:
         return None
-    return botocore.session.get_session().get_config_variable("region")
+    region = botocore.session.get_session().get_config_variable("region")
+    return str(region) if region else None
 
 
 def find_credentials() -> Provider:

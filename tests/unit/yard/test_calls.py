@@ -31,6 +31,6 @@ def test_a_call_that_cannot_be_signed_is_not_sent(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(CallRefusedError, match="cannot be signed: .* no AWS credentials") as caught:
+    with pytest.raises(CallRefusedError, match=r"cannot be signed: .* no AWS credentials") as caught:
         call(IAM, "GET", "/v2")
     assert caught.value.hint
