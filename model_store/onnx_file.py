@@ -10,7 +10,7 @@ import itertools
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
 from model_store.contract.errors import InvalidArtifactError, NotFoundError
+from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
 from model_store.place import local_files
 
@@ -60,7 +61,7 @@ _EXPORT = "Export the model to ONNX, for example with `torch.onnx.export`, and p
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What lies on disk: the artifact's files by their path in the artifact, and which is the graph."""
+    """What lies on disk: the artifact's files by their path in the artifact, and which of them is served."""
 
     entry: str
     paths: dict[str, Path]
@@ -83,10 +84,24 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """A model that onnxruntime has loaded."""
+    """A model that onnxruntime has loaded, or a pipeline of several."""
 
     facts: ModelFacts
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One ONNX file of an artifact, checked and loaded."""
+
+    path: str
+    model: onnx.ModelProto
     session: onnxruntime.InferenceSession
+
+    @property
+    def step(self) -> Step:
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        return Step(self.path, tuple(node.name for node in inputs), tuple(node.name for node in outputs))
 
 
 def inspect(path: Path) -> ModelFacts:
@@ -100,6 +115,8 @@ def inspect(path: Path) -> ModelFacts:
 
 def find_source(path: Path) -> Source:
     """List the files of the artifact at ``path``: one ONNX file, or a folder with one among others.
+
+    A folder with a ``pipeline.json`` may have several: that file says which, and in which order they run.
 
     A single file is always called ``model.onnx`` in the artifact, so that a renamed copy is the same
     artifact. A link named by the caller is followed, a link inside a folder is refused.
@@ -117,20 +134,73 @@ def find_source(path: Path) -> Source:
 
 def open_model(source: Source) -> OpenModel:
     """Check ``source`` and load it with onnxruntime; see ``inspect`` for what is refused."""
-    model = _parsed(source.graph)
-    _must_stay_inside(model, source)
-    _must_not_hold_pickles(source, model)
-    session = _session(source.graph)
-    _must_take_and_give_tensors(session, model, source.graph.name)
+    names = _steps(source) if source.entry == PIPELINE_FILE else (source.entry,)
+    models = {name: _parsed(source.paths[name]) for name in names}
+    for name, model in models.items():
+        _must_stay_inside(model, source, name)
+    _must_not_hold_pickles(source, models)
+    graphs = [_Graph(name, model, _session(source.paths[name])) for name, model in models.items()]
+    for graph in graphs:
+        _must_take_and_give_tensors(graph.session, graph.model, PurePosixPath(graph.path).name)
+    inputs, outputs = _followed(graphs)
     unnamed = itertools.count()
     facts = ModelFacts(
         entry=source.entry,
         files=tuple(source.paths),
-        inputs=tuple(_spec(node, unnamed) for node in session.get_inputs()),
-        outputs=tuple(_spec(node, unnamed) for node in session.get_outputs()),
-        origin=_origin(model),
+        inputs=tuple(_spec(node, unnamed) for node in inputs),
+        outputs=tuple(_spec(node, unnamed) for node in outputs),
+        origin=_origin(_model_among(graphs)),
     )
+    session: Session = graphs[0].session
+    if source.entry == PIPELINE_FILE:
+        session = Chain([(graph.step, graph.session) for graph in graphs])
     return OpenModel(facts, session)
+
+
+def _steps(source: Source) -> tuple[str, ...]:
+    with local_files(source.graph):
+        steps = read_steps(source.graph.read_bytes())
+    for step in steps:
+        if step not in source.paths:
+            raise InvalidArtifactError(
+                f"`{PIPELINE_FILE}` names `{step}`, which is not in the folder", hint="Put it there."
+            )
+    unused = [name for name in source.paths if name.endswith(".onnx") and name not in steps]
+    if unused:
+        raise InvalidArtifactError(
+            f"`{unused[0]}` is in the folder and no step of `{PIPELINE_FILE}`",
+            hint="Name it among the steps, or take it out: everything in the folder would be published.",
+        )
+    return steps
+
+
+def _followed(
+    graphs: Sequence[_Graph],
+) -> tuple[list[onnxruntime.NodeArg], list[onnxruntime.NodeArg]]:
+    """What the caller gives and gets; every tensor between two steps is of one type."""
+    wiring = wire([graph.step for graph in graphs])
+    given: dict[str, onnxruntime.NodeArg] = {}
+    asked: dict[str, onnxruntime.NodeArg] = {}
+    for graph in graphs:
+        for node in graph.session.get_inputs():
+            source = given.get(node.name) or asked.setdefault(node.name, node)
+            if source.type != node.type:
+                raise InvalidArtifactError(
+                    f"`{graph.path}` takes `{node.name}` as {node.type}, and what comes is {source.type}",
+                    hint="Add a Cast to one of the graphs, or rename the tensor.",
+                )
+        given |= {node.name: node for node in graph.session.get_outputs()}
+    if not wiring.inputs:
+        raise InvalidArtifactError("the steps take nothing from a caller", hint="Check the tensors' names.")
+    return [asked[name] for name in wiring.inputs], [given[name] for name in wiring.outputs]
+
+
+def _model_among(graphs: Sequence[_Graph]) -> onnx.ModelProto:
+    """The step whose origin is told: ``model.onnx``, or the largest."""
+    for graph in graphs:
+        if PurePosixPath(graph.path).name == ENTRY:
+            return graph.model
+    return max(graphs, key=lambda graph: graph.model.ByteSize()).model
 
 
 def reason(error: Exception) -> str:
@@ -162,6 +232,8 @@ def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _graph_among(paths: dict[str, Path], folder: Path) -> str:
+    if PIPELINE_FILE in paths:
+        return PIPELINE_FILE
     graphs = [name for name in paths if name.endswith(".onnx")]
     if len(graphs) == 1:
         return graphs[0]
@@ -171,7 +243,7 @@ def _graph_among(paths: dict[str, Path], folder: Path) -> str:
         raise InvalidArtifactError(f"the folder `{folder.name}` holds no `.onnx` file", hint=_EXPORT)
     raise InvalidArtifactError(
         f"the folder `{folder.name}` holds {len(graphs)} ONNX files: {', '.join(graphs[:5])}",
-        hint=f"Call the one to serve `{ENTRY}`, or publish it alone.",
+        hint=f"Call the one to serve `{ENTRY}`, publish it alone, or order them in a `{PIPELINE_FILE}`.",
     )
 
 
@@ -224,15 +296,15 @@ def _is_pickle(head: bytes) -> bool:
     return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2:3] in b"\x95c}](\x8c\x8aXKUM)"
 
 
-def _must_stay_inside(model: onnx.ModelProto, source: Source) -> None:
+def _must_stay_inside(model: onnx.ModelProto, source: Source, graph: str) -> None:
     """Refuse external data that is not a file of this artifact, or reaches beyond that file's end."""
-    folder = PurePosixPath(source.entry).parent
+    folder = PurePosixPath(graph).parent
     for tensor in _external(model):
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
         if len(source.paths) == 1:
             raise InvalidArtifactError(
-                f"`{source.graph.name}` keeps tensor `{tensor.name}` in another file, `{location}`",
+                f"`{source.paths[graph].name}` keeps tensor `{tensor.name}` in another file, `{location}`",
                 hint="Publish the folder that holds both files.",
             )
         name = _inside(folder, location, tensor.name)
@@ -310,17 +382,17 @@ def _sparse_tensors(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.
         yield tensor.indices
 
 
-def _must_not_hold_pickles(source: Source, model: onnx.ModelProto) -> None:
+def _must_not_hold_pickles(source: Source, models: Mapping[str, onnx.ModelProto]) -> None:
     """Law 12, for the files that travel along. Weights may begin with any byte, so they are let be."""
-    folder = PurePosixPath(source.entry).parent
     weights = {
-        str(folder / entry.value)
+        str(PurePosixPath(graph).parent / entry.value)
+        for graph, model in models.items()
         for tensor in _external(model)
         for entry in tensor.external_data
         if entry.key == "location"
     }
     for name, path in source.paths.items():
-        if name != source.entry and name not in weights and _may_be_pickle(path):
+        if name not in models and name not in weights and _may_be_pickle(path):
             raise InvalidArtifactError(
                 f"`{name}` is or holds a Python pickle, and those execute code when they are loaded",
                 hint="Take it out of the folder: serving needs the ONNX file and its data only.",

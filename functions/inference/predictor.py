@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from functions.inference.artifact import Artifact
 from functions.protocol.tensors import Array
 from model_store.contract.errors import SwitchyardError
+from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
@@ -48,7 +50,7 @@ class Predictor:
     A failure while running is the caller's: a version that cannot run its golden sample is never released.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     @classmethod
@@ -58,8 +60,11 @@ class Predictor:
         By path and not from bytes: external data are found beside the graph, and no second copy of the
         model is made on the way.
         """
-        graph = artifact.verified() / artifact.manifest.entry
-        return cls(ort.InferenceSession(str(graph), _options(threads), providers=["CPUExecutionProvider"]))
+        folder, entry = artifact.verified(), artifact.manifest.entry
+        if entry == PIPELINE_FILE:
+            paths = read_steps((folder / entry).read_bytes())
+            return cls(Chain([_step(folder, path, threads) for path in paths]))
+        return cls(_session(folder / entry, threads))
 
     def __call__(
         self,
@@ -86,6 +91,16 @@ def threads_for(memory_mb: int) -> int:
     throttled while it spins.
     """
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
+
+
+def _session(graph: Path, threads: int) -> ort.InferenceSession:
+    return ort.InferenceSession(str(graph), _options(threads), providers=["CPUExecutionProvider"])
+
+
+def _step(folder: Path, path: str, threads: int) -> tuple[Step, Session]:
+    session = _session(folder / path, threads)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
 
 
 def _options(threads: int) -> ort.SessionOptions:

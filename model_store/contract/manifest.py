@@ -89,7 +89,8 @@ class Golden:
 class Manifest:
     """One immutable version of a model.
 
-    ``entry`` is the path of the ONNX graph among ``files``; ``created_at`` is UTC, ISO 8601 with
+    ``entry`` is the path of what is served among ``files``: an ONNX graph, or ``pipeline.json`` that names
+    several (``model_store.contract.pipeline``); ``created_at`` is UTC, ISO 8601 with
     seconds; ``created_by`` is the caller as the store's backend knows it.
     """
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from examples.digits.steps import WORDS, build
 from switchyard_client import Client, TooLargeError
 from tests.conftest import ROOT, Deployed
 
@@ -164,3 +165,16 @@ def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
             answers[name] = json.loads(message["Body"])
     assert {name: answer.get("status") for name, answer in answers.items()} == sent
     assert any("outputs" in answer for answer in answers.values())
+
+
+def test_pictures_go_in_and_words_come_out(echo: Deployed, client: Client, tmp_path: Path) -> None:
+    """Steps around a model are part of its version: the last test here, because it changes what is live."""
+    published = echo.yard_json("publish", "echo", str(build(tmp_path / "digits")))
+    echo.yard_json("release", f"echo:{published['version']}")
+    with np.load(ROOT / "examples" / "digits" / "held_out.npz") as file:
+        images, label = file["image"], file["label"]
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    result = client.infer("echo", {"pixels": pixels})
+    words = result.text("digit").tolist()
+    assert result.version == str(published["version"])
+    assert np.mean([WORDS.index(word) for word in words] == label) > 0.9
