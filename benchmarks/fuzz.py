@@ -173,7 +173,7 @@ def make_handler(folder: Path) -> Handler:
         environment.VERSION: "1",
         environment.DIGEST: str(manifest.digest),
     }
-    served = load_served(environ, package=folder)
+    served = load_served(environ, package=str(folder))
     assert isinstance(served, Served)
     return HttpDoor(ModelService(served), RequestLog(served.labels, lambda _line: None))
 

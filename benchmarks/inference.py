@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,10 @@ class Place:
         package = home / "python" / environment.MODEL_PACKAGE
         (package / environment.FILES_FOLDER).mkdir(parents=True)
         (package / environment.FILES_FOLDER / "model.onnx").write_bytes(subject.graph)
-        (package / environment.MANIFEST_FILE).write_bytes(_manifest(subject).to_json())
+        manifest = _manifest(subject)
+        slim = replace(manifest, golden=manifest.golden.without_values())
+        (package / environment.MANIFEST_FILE).write_bytes(slim.to_json())
+        (package / environment.GOLDEN_FILE).write_text(json.dumps(manifest.golden.as_json()))
         np.save(home / "x.npy", subject.input)
         for name, event in _events(subject).items():
             (home / f"{name}.json").write_text(json.dumps(event))
@@ -319,8 +322,8 @@ INTRODUCTION = (
     "other work: look at the ratios). Every measurement is a new process with the runtime layer and nothing "
     "else on its path, bytecode compiled for all; contenders take turns, and the medians of the rounds are "
     "compared. Cold start is from the start of the process to its first answer; every process reads its "
-    "event first, as Lambda's runtime would. Warm calls are counted in CPU time of the process, less `session.run` "
-    "with the same input in the same process; ours writes its log line.\n"
+    "event first, as Lambda's runtime would. Warm calls are counted in CPU time of the process, less "
+    "`session.run` with the same input in the same process; ours writes its log line.\n"
     "\n"
     "* **perceptron** 1000-500-250-100-1, 2.6 MB; **resnet** ResNet-18-like, 3 by 224 by 224, 47 MB; "
     "**encoder** 6 layers, hidden 384, 128 tokens, 90 MB. Random weights, fixed seeds "

@@ -5,9 +5,10 @@ No framework in sight, so the same object serves a request, a benchmark and a no
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
@@ -15,8 +16,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from functions.inference.artifact import Artifact
 from functions.protocol.tensors import Array
+from model_store.contract.environment import PIPELINE_FILE
 from model_store.contract.errors import SwitchyardError
-from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps
+
+if TYPE_CHECKING:
+    from model_store.contract.pipeline import Session
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
@@ -35,9 +39,10 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
 )
 
-_NODE = re.compile(r"while running (?P<node>\w+) node")
-_STATUS = re.compile(r"Status Message: (?P<status>.*)", re.DOTALL)
-_SOURCE_FILE = re.compile(r"^\S*/\S+:\d+ .*?(?: was false\. |$)", re.DOTALL)
+# Compiled when something is refused, and not at every start.
+_NODE = r"while running (?P<node>\w+) node"
+_STATUS = r"(?s:Status Message: (?P<status>.*))"
+_SOURCE_FILE = r"(?s:^\S*/\S+:\d+ .*?(?: was false\. |$))"
 
 
 class BadInputError(SwitchyardError, ValueError):
@@ -62,9 +67,8 @@ class Predictor:
         """
         folder, entry = artifact.verified(), artifact.manifest.entry
         if entry == PIPELINE_FILE:
-            paths = read_steps((folder / entry).read_bytes())
-            return cls(Chain([_step(folder, path, threads) for path in paths]))
-        return cls(_session(folder / entry, threads))
+            return cls(_chain(folder, threads))
+        return cls(_session(os.path.join(folder, entry), threads))
 
     def __call__(
         self,
@@ -93,14 +97,21 @@ def threads_for(memory_mb: int) -> int:
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
 
 
-def _session(graph: Path, threads: int) -> ort.InferenceSession:
-    return ort.InferenceSession(str(graph), _options(threads), providers=["CPUExecutionProvider"])
+def _session(graph: str, threads: int) -> ort.InferenceSession:
+    return ort.InferenceSession(graph, _options(threads), providers=["CPUExecutionProvider"])
 
 
-def _step(folder: Path, path: str, threads: int) -> tuple[Step, Session]:
-    session = _session(folder / path, threads)
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
+def _chain(folder: str, threads: int) -> Session:
+    """The graphs that a pipeline names; few artifacts are one, so the others do not import it."""
+    from model_store.contract.pipeline import Chain, Step, read_steps
+
+    def step(path: str) -> tuple[Step, Session]:
+        session = _session(os.path.join(folder, path), threads)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
+
+    with open(os.path.join(folder, PIPELINE_FILE), "rb") as file:
+        return Chain([step(path) for path in read_steps(file.read())])
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -116,10 +127,10 @@ def _options(threads: int) -> ort.SessionOptions:
 def _why_not(error: Exception) -> str:
     """Say which step refused and why, without the paths and signatures of onnxruntime's sources."""
     text = str(error).strip()
-    node = _NODE.search(text)
-    status = _STATUS.search(text)
+    node = re.search(_NODE, text)
+    status = re.search(_STATUS, text)
     if node is None or status is None:
         return "the model cannot run on these inputs"
-    reason = _SOURCE_FILE.sub("", status["status"]).strip().rstrip(".")
+    reason = re.sub(_SOURCE_FILE, "", status["status"]).strip().rstrip(".")
     refused = f"the model cannot run on these inputs, its `{node['node']}` step refuses them"
     return f"{refused}: {reason}" if reason else refused

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,11 +14,10 @@ from functions.protocol.errors import BadRequestError
 from functions.protocol.tensors import DTYPES, MAX_ELEMENTS, Array, array_from_json, kind, quoted
 from model_store.contract.tensors import Dimension, TensorSpec
 
-_NOT_A_NUMBER = re.compile(r"[+-]?(?P<word>nan|inf(?:inity)?)\b", re.IGNORECASE)
+_NOT_A_NUMBER = r"(?i:[+-]?(?P<word>nan|inf(?:inity)?)\b)"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a model takes and gives, by name, in the model's own order."""
 
     inputs: Mapping[str, TensorSpec]
@@ -151,7 +149,7 @@ def _parsed(text: bytes | str | memoryview) -> object:
 def _why_not_json(error: orjson.JSONDecodeError) -> str:
     # The parser stops at the word, or one character into it when it starts with a minus.
     for start in (error.pos, error.pos - 1):
-        if start >= 0 and (found := _NOT_A_NUMBER.match(error.doc, start)):
+        if start >= 0 and (found := re.compile(_NOT_A_NUMBER).match(error.doc, start)):
             return f"{found['word']} is not a JSON number"
     if "infinity" in error.msg:
         return f"the number at character {error.pos} is too large"

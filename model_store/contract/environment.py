@@ -5,7 +5,9 @@ version it publishes, and nothing else. A function without ``VERSION`` is the on
 made before the first release; it answers 503.
 
 The model travels as a Lambda layer that holds an importable folder, ``python/switchyard_model``:
-``manifest.json`` and the artifact's files under ``files/``. A function finds it through Python's own
+``manifest.json``, ``golden.json`` and the artifact's files under ``files/``. The values of the golden
+sample stand in ``golden.json`` and not in the manifest, because a start of the function reads the one and
+seldom the other, and an image's values are megabytes. A function finds it through Python's own
 import path, so no code spells out where Lambda unpacks layers.
 """
 
@@ -39,7 +41,11 @@ RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
 MODEL_PACKAGE = "switchyard_model"
 MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.json"
 FILES_FOLDER = "files"
+
+PIPELINE_FILE = "pipeline.json"
+"""The entry of an artifact of several graphs (``model_store.contract.pipeline``)."""
 
 MODEL_HEADER = "x-switchyard-model"
 """Answer header: the exact version, ``digits:7``."""

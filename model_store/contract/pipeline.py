@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+from model_store.contract.environment import PIPELINE_FILE as PIPELINE_FILE
 from model_store.contract.errors import InvalidArtifactError
-
-PIPELINE_FILE = "pipeline.json"
 
 MAX_STEPS = 8
 """More is a program; every step is a session to start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Layer:
     environ: dict[str, str]
 
     def load(self) -> Served:
-        served = load_served(self.environ, package=self.package)
+        served = load_served(self.environ, package=str(self.package))
         assert isinstance(served, Served)
         return served
 
@@ -191,7 +191,9 @@ def lay_out(
         created_at="2026-11-22T09:00:00+00:00",
         created_by="tests",
     )
-    (package / environment.MANIFEST_FILE).write_bytes(manifest.to_json())
+    slim = replace(manifest, golden=manifest.golden.without_values())
+    (package / environment.MANIFEST_FILE).write_bytes(slim.to_json())
+    (package / environment.GOLDEN_FILE).write_text(json.dumps(manifest.golden.as_json()))
     environ = {
         environment.MODEL: model,
         environment.VERSION: str(version),

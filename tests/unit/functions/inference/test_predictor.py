@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load(layer: Layer) -> Predictor:
-    return Predictor.load(Artifact(layer.package / FILES_FOLDER, layer.manifest))
+    return Predictor.load(Artifact(str(layer.package), layer.manifest))
 
 
 def test_the_wanted_outputs_come_back_in_the_wanted_order(linear_layer: Layer) -> None:
