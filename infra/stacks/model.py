@@ -60,7 +60,7 @@ class ModelStack(StageStack):
             model=model.name,
         )
         check_machine(model, runtime_layer)
-        check_size(model.name, runtime_layer, code)
+        left = check_size(model.name, runtime_layer, code)
         self.model = model
         name = function_name(stage.name, model.name)
         # What only the deploy knows, by the name that stands for it in the fingerprint.
@@ -146,6 +146,9 @@ class ModelStack(StageStack):
         if queues is not None:
             self._take_messages(queues, after=(inference, released))
         cdk.CfnOutput(self, "FunctionName", value=name, description=f"Serves {model.name}")
+        cdk.CfnOutput(
+            self, "ModelBytes", value=str(left), description="What a version may take unzipped, in bytes"
+        )
         cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
         )

@@ -47,6 +47,12 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
     assert set(unbounded) == {"SWITCHYARD_MODEL", "SWITCHYARD_STAGE", "SWITCHYARD_TIMEOUT_S"}
 
 
+def test_the_stack_says_how_much_room_is_left_for_a_model(stage: Deployed) -> None:
+    """Law 8: what runtime layer and code leave of Lambda's 250 MB."""
+    outputs = stage.templates["Model-digits"]["Outputs"]
+    assert 130_000_000 < int(outputs["ModelBytes"]["Value"]) < 262_144_000
+
+
 def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
     assert stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["SnapStart"] == {
         "ApplyOn": "PublishedVersions"
