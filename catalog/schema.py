@@ -125,6 +125,9 @@ RollbackDepth = Annotated[
 Architecture = Literal["x86_64", "arm64"]
 
 
+MaxBatch = Annotated[int, _between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
+
+
 class _Table(BaseModel):
     """A table of the file: unknown keys are mistakes, and TOML's types are taken at their word."""
 
@@ -155,12 +158,20 @@ class Overrides(_Table):
     timeout_s: Timeout | None = None
     snapstart: bool | None = None
     architecture: Architecture | None = None
+    max_batch: MaxBatch | None = None
+    handoff: bool | None = None
+    queue: bool | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
 
 
 class Model(_Table):
-    """One model as one stage serves it."""
+    """One model as one stage serves it.
+
+    ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
+    ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
+    from a queue too, and answered in another.
+    """
 
     name: Annotated[str, _name(check_name)]
     target: Literal["lambda"]
@@ -168,6 +179,9 @@ class Model(_Table):
     timeout_s: Timeout = 10
     snapstart: bool = True
     architecture: Architecture = "x86_64"
+    max_batch: MaxBatch | None = None
+    handoff: bool = False
+    queue: bool = False
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)

@@ -57,6 +57,22 @@ def acknowledge_unlogged_log(bucket: Construct) -> None:
     )
 
 
+def acknowledge_passing_payloads(bucket: Construct) -> None:
+    """Say why the bucket of payloads on their way keeps no access log."""
+    _accept(
+        bucket,
+        "AwsSolutions-S1",
+        "Objects live for a day; the API's access log and the function's own log name every hand-off",
+    )
+
+
+def acknowledge_last_queues(*queues: Construct) -> None:
+    """Say why a queue has no dead-letter queue."""
+    reason = "Nothing of ours reads it: it holds answers for their reader, or is the dead-letter queue"
+    for queue in queues:
+        _accept(queue, "AwsSolutions-SQS3", reason)
+
+
 def acknowledge_snapstart(function: Construct) -> None:
     """Say where the published versions are, without which SnapStart would do nothing."""
     reason = "The release controller publishes the versions that serve; the template never does (law 4)"

@@ -9,11 +9,12 @@ from constructs import Construct
 
 from catalog.schema import Catalog
 from infra import bundles
-from infra.preflight import check_runtime_layer
+from infra.preflight import check_runtime_layer, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
+from infra.stacks.handoff import HandoffStack
 from infra.stacks.model import ModelStack
 from infra.stacks.operations import OperationsStack
 from infra.stacks.rollout import RolloutStack
@@ -23,23 +24,26 @@ from infra.stacks.store import StoreStack
 def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) -> list[cdk.Stack]:
     """Declare the stacks of ``stage_name`` in ``scope``; functions' code and layers stand below ``root``.
 
-    Store, then Operations with the guard, then the models, then Rollout and Api. Raises
+    Store, then Operations with the guard, the Handoff bucket where a model asks for it, then the models,
+    then Rollout and Api. Raises
     ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
-    inference_code = bundles.stage_bundle(
-        "inference", bundles.INFERENCE, root=root, handler=model_stack.HANDLER
-    )
-    front_code = bundles.stage_bundle("front", bundles.FRONT, root=root, handler=api_stack.HANDLER)
-    operations_code = bundles.stage_bundle(
-        "operations", bundles.OPERATIONS, root=root, handler=operations_stack.HANDLER
-    )
     layer = check_runtime_layer(stage.runtime_layer, root=root)
+    python = layer_python(layer)
+
+    def code(name: str, packages: tuple[str, ...], handler: str) -> bundles.Tree:
+        return bundles.stage_bundle(name, packages, root=root, handler=handler, python=python)
+
+    inference_code = code("inference", bundles.INFERENCE, model_stack.HANDLER)
+    front_code = code("front", bundles.FRONT, api_stack.HANDLER)
+    operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     store = StoreStack(scope, stage=stage)
     operations = OperationsStack(scope, stage=stage, models=models, code=operations_code)
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
+    handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     served = [
         ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
         for model in models.values()
@@ -51,6 +55,8 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     api.add_stack_dependency(operations, "the guard speaks before a route goes")
     for stack in served:
         stack.add_stack_dependency(operations, "the guard speaks first")
+        if handoff is not None and stack.model.handoff:
+            stack.add_stack_dependency(handoff, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
-    return [store, operations, *served, rollout, api]
+    return [store, operations, *([handoff] if handoff else []), *served, rollout, api]

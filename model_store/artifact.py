@@ -30,14 +30,13 @@ from model_store.contract.kinds import (
     TORCHSCRIPT,
 )
 from model_store.contract.manifest import NO_GOLDEN, Golden
+from model_store.contract.pipeline import PIPELINE_FILE
 from model_store.contract.tensors import TensorSpec
 from model_store.golden import given_golden, make_golden, observed
 from model_store.onnx_file import ModelFacts, open_model
 from model_store.safetensors_file import INDEX_SUFFIX, inspect_safetensors
-from model_store.source import EXPORT, Source, followed, must_not_carry_pickles, regular_files
+from model_store.source import ENTRY, EXPORT, Source, followed, must_not_carry_pickles, regular_files
 from model_store.torch_archive import inspect_torch, kind_of
-
-ENTRY = "model.onnx"
 
 _TORCH = (TORCHSCRIPT, TORCH_EXPORT, TORCH_PICKLE)
 _TORCH_SUFFIXES = (".pt", ".pth", ".pt2")
@@ -156,6 +155,8 @@ def _entry_among(names: list[str], paths: dict[str, Path], folder: str, family: 
     indexes = [name for name in paths if name.endswith(INDEX_SUFFIX)]
     if family == SAFETENSORS and len(indexes) == 1:
         return indexes[0]
+    if family == ONNX and PIPELINE_FILE in paths:
+        return PIPELINE_FILE
     if len(names) == 1:
         return names[0]
     usual = {ONNX: ENTRY, SAFETENSORS: "model.safetensors", TORCHSCRIPT: "model.pt"}[family]
@@ -164,7 +165,9 @@ def _entry_among(names: list[str], paths: dict[str, Path], folder: str, family: 
     said = {ONNX: "ONNX", SAFETENSORS: "safetensors", TORCHSCRIPT: "torch"}[family]
     raise InvalidArtifactError(
         f"the folder `{folder}` holds {len(names)} {said} files: {', '.join(names[:5])}",
-        hint=f"Call the one to serve `{usual}`, or publish it alone.",
+        hint=f"Call the one to serve `{usual}`, publish it alone, or order them in a `{PIPELINE_FILE}`."
+        if family == ONNX
+        else f"Call the one to serve `{usual}`, or publish it alone.",
     )
 
 

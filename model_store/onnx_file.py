@@ -7,7 +7,7 @@ every reference to a file is confined to the artifact's own folder before onnxru
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,10 +17,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
 from model_store.contract.errors import InvalidArtifactError
+from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
 from model_store.pickles import looks_like_pickle
 from model_store.place import local_files
-from model_store.source import EXPORT, Source, must_not_carry_pickles
+from model_store.source import ENTRY, EXPORT, Source, must_not_carry_pickles
 
 MAX_GRAPH_BYTES = 2**31 - 1
 """Largest protobuf message. Source: protobuf documentation, "Encoding", 2 GiB."""
@@ -65,10 +66,24 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """A model that onnxruntime has loaded."""
+    """A model that onnxruntime has loaded, or a pipeline of several."""
 
     facts: ModelFacts
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One ONNX file of an artifact, checked and loaded."""
+
+    path: str
+    model: onnx.ModelProto
     session: onnxruntime.InferenceSession
+
+    @property
+    def step(self) -> Step:
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        return Step(self.path, tuple(node.name for node in inputs), tuple(node.name for node in outputs))
 
 
 def open_model(source: Source) -> OpenModel:
@@ -76,20 +91,73 @@ def open_model(source: Source) -> OpenModel:
 
     Raises ``InvalidArtifactError`` for anything that cannot be served safely. Reads only; safe to repeat.
     """
-    model = _parsed(source.graph)
-    _must_stay_inside(model, source)
-    _must_not_hold_pickles(source, model)
-    session = _session(source.graph)
-    _must_take_and_give_tensors(session, model, source.graph.name)
+    names = _steps(source) if source.entry == PIPELINE_FILE else (source.entry,)
+    models = {name: _parsed(source.paths[name]) for name in names}
+    for name, model in models.items():
+        _must_stay_inside(model, source, name)
+    _must_not_hold_pickles(source, models)
+    graphs = [_Graph(name, model, _session(source.paths[name])) for name, model in models.items()]
+    for graph in graphs:
+        _must_take_and_give_tensors(graph.session, graph.model, PurePosixPath(graph.path).name)
+    inputs, outputs = _followed(graphs)
     unnamed = itertools.count()
     facts = ModelFacts(
         entry=source.entry,
         files=tuple(source.paths),
-        inputs=tuple(_spec(node, unnamed) for node in session.get_inputs()),
-        outputs=tuple(_spec(node, unnamed) for node in session.get_outputs()),
-        origin=_origin(model),
+        inputs=tuple(_spec(node, unnamed) for node in inputs),
+        outputs=tuple(_spec(node, unnamed) for node in outputs),
+        origin=_origin(_model_among(graphs)),
     )
+    session: Session = graphs[0].session
+    if source.entry == PIPELINE_FILE:
+        session = Chain([(graph.step, graph.session) for graph in graphs])
     return OpenModel(facts, session)
+
+
+def _steps(source: Source) -> tuple[str, ...]:
+    with local_files(source.graph):
+        steps = read_steps(source.graph.read_bytes())
+    for step in steps:
+        if step not in source.paths:
+            raise InvalidArtifactError(
+                f"`{PIPELINE_FILE}` names `{step}`, which is not in the folder", hint="Put it there."
+            )
+    unused = [name for name in source.paths if name.endswith(".onnx") and name not in steps]
+    if unused:
+        raise InvalidArtifactError(
+            f"`{unused[0]}` is in the folder and no step of `{PIPELINE_FILE}`",
+            hint="Name it among the steps, or take it out: everything in the folder would be published.",
+        )
+    return steps
+
+
+def _followed(
+    graphs: Sequence[_Graph],
+) -> tuple[list[onnxruntime.NodeArg], list[onnxruntime.NodeArg]]:
+    """What the caller gives and gets; every tensor between two steps is of one type."""
+    wiring = wire([graph.step for graph in graphs])
+    given: dict[str, onnxruntime.NodeArg] = {}
+    asked: dict[str, onnxruntime.NodeArg] = {}
+    for graph in graphs:
+        for node in graph.session.get_inputs():
+            source = given.get(node.name) or asked.setdefault(node.name, node)
+            if source.type != node.type:
+                raise InvalidArtifactError(
+                    f"`{graph.path}` takes `{node.name}` as {node.type}, and what comes is {source.type}",
+                    hint="Add a Cast to one of the graphs, or rename the tensor.",
+                )
+        given |= {node.name: node for node in graph.session.get_outputs()}
+    if not wiring.inputs:
+        raise InvalidArtifactError("the steps take nothing from a caller", hint="Check the tensors' names.")
+    return [asked[name] for name in wiring.inputs], [given[name] for name in wiring.outputs]
+
+
+def _model_among(graphs: Sequence[_Graph]) -> onnx.ModelProto:
+    """The step whose origin is told: ``model.onnx``, or the largest."""
+    for graph in graphs:
+        if PurePosixPath(graph.path).name == ENTRY:
+            return graph.model
+    return max(graphs, key=lambda graph: graph.model.ByteSize()).model
 
 
 def reason(error: Exception) -> str:
@@ -144,15 +212,15 @@ def _is_text(head: bytes) -> bool:
     return all(byte > 31 or byte in b"\t\n\f\r" for byte in head)
 
 
-def _must_stay_inside(model: onnx.ModelProto, source: Source) -> None:
+def _must_stay_inside(model: onnx.ModelProto, source: Source, graph: str) -> None:
     """Refuse external data that is not a file of this artifact, or reaches beyond that file's end."""
-    folder = PurePosixPath(source.entry).parent
+    folder = PurePosixPath(graph).parent
     for tensor in _external(model):
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
         if len(source.paths) == 1:
             raise InvalidArtifactError(
-                f"`{source.graph.name}` keeps tensor `{tensor.name}` in another file, `{location}`",
+                f"`{source.paths[graph].name}` keeps tensor `{tensor.name}` in another file, `{location}`",
                 hint="Publish the folder that holds both files.",
             )
         name = _inside(folder, location, tensor.name)
@@ -230,16 +298,16 @@ def _sparse_tensors(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.
         yield tensor.indices
 
 
-def _must_not_hold_pickles(source: Source, model: onnx.ModelProto) -> None:
+def _must_not_hold_pickles(source: Source, models: Mapping[str, onnx.ModelProto]) -> None:
     """Law 12, for the files that travel along. Weights may begin with any byte, so they are let be."""
-    folder = PurePosixPath(source.entry).parent
     weights = {
-        str(folder / entry.value)
+        str(PurePosixPath(graph).parent / entry.value)
+        for graph, model in models.items()
         for tensor in _external(model)
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    must_not_carry_pickles(source, sparing=frozenset(weights))
+    must_not_carry_pickles(source, sparing=frozenset(weights) | frozenset(models))
 
 
 def _session(graph: Path) -> onnxruntime.InferenceSession:

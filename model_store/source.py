@@ -15,6 +15,9 @@ from model_store.contract.paths import check_artifact_path
 from model_store.pickles import looks_like_pickle, promises_pickle
 from model_store.place import local_files
 
+ENTRY = "model.onnx"
+"""What a single ONNX file is called in an artifact."""
+
 EXPORT = "Export the model to ONNX, for example with `torch.onnx.export`, and publish that file."
 
 

@@ -16,10 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local_cloud import cloud as embedded
 from local_cloud.cloud import Cloud
 from local_cloud.deploy import deploy
+
+# The same examples in every run, and no verdict on speed: the machines are shared and slow at times.
+settings.register_profile(
+    "switchyard", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("switchyard")
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = "local"
@@ -39,8 +46,16 @@ timeout_s = 10
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+
+[models.echo]
+target = "lambda"
+memory_mb = 512
+timeout_s = 10
+handoff = true
+queue = true
 """
-"""Two models: ``digits`` goes the road, the second is released never or just to be taken away."""
+"""Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
+``echo`` takes requests by every way there is."""
 
 
 @pytest.fixture(scope="session")

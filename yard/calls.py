@@ -68,18 +68,11 @@ def call(place: Deployment, method: str, path: str, body: bytes | None = None) -
 
 def _signed(method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
     """Add an AWS Signature Version 4 for ``execute-api``."""
-    import botocore.session
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
+    from switchyard_client import CredentialsError, Iam
 
-    session = botocore.session.get_session()
-    credentials = session.get_credentials()
-    region = session.get_config_variable("region")
-    if credentials is None or region is None:
+    try:
+        return Iam().headers(method, url, headers, body or b"")
+    except CredentialsError as error:
         raise CallRefusedError(
-            "this API asks for IAM and no AWS credentials or region are set",
-            hint="Set AWS_PROFILE and AWS_REGION, or sign in first.",
-        )
-    request = AWSRequest(method=method, url=url, data=body or b"", headers=headers)
-    SigV4Auth(credentials, "execute-api", region).add_auth(request)
-    return dict(request.headers.items())
+            f"this call cannot be signed: {error}", hint="Set AWS_PROFILE and AWS_REGION, or sign in first."
+        ) from error

@@ -14,6 +14,7 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for command in (
     *(publish, versions, show, diff, pull, verify),
-    *(release, rollback, status, history, invoke, retire),
+    *(release, rollback, status, history, invoke, retire, proxy),
     *(collect, pin, unpin, pins),
 ):
     app.command()(command)

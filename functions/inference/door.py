@@ -1,4 +1,4 @@
-"""From a Lambda event to the API: checks that it is an HTTP call, then lets Mangum carry it.
+"""From a Lambda event to an answer: the protocol's own calls at once, everything else through FastAPI.
 
 A Lambda function can be invoked with any JSON at all. What is not an HTTP call is told so; an exception
 here would reach the caller as a stack trace.
@@ -7,35 +7,91 @@ here would reach the caller as a stack trace.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mangum import Mangum
-from mangum.types import ASGI
+import orjson
 
+from functions.inference.predictor import BadInputError
+from functions.inference.quick import Event, Route, quick_routes
+from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix, request_id
+from functions.inference.service import ModelService
+from functions.inference.statuses import STATUS
+from functions.protocol.answers import Encoded
+from functions.protocol.carried import to_base64
+from functions.protocol.errors import ProtocolError
+from functions.protocol.headers import content_headers
 from functions.protocol.tensors import kind
-
-Event = dict[str, Any]
 
 # Mangum parses these two and fails on what a caller may write into them. Nothing here reads them.
 _UNREAD_HEADERS = frozenset({"host", "x-forwarded-port"})
 
+Handler = Callable[[Any, Any], dict[str, Any]]
+
 
 class HttpDoor:
-    """A Lambda handler for API Gateway's HTTP API events, payload format 2.0."""
+    """A Lambda handler for API Gateway's HTTP API events, payload format 2.0 (function URLs send it too)."""
 
-    def __init__(self, app: ASGI) -> None:
-        # "off", because Mangum runs the ASGI lifespan on every invocation: anything loaded there would
-        # be loaded again for each request.
-        self._mangum = Mangum(app, lifespan="off")
+    def __init__(
+        self, service: ModelService, log: RequestLog, routes: Mapping[tuple[str, str], Route] | None = None
+    ) -> None:
+        """``routes`` come on top of the protocol's own, or in their place."""
+        self._service = service
+        self._log = log
+        self._headers = service.served.headers
+        self._routes = {**quick_routes(service), **(routes or {})}
+        self._framework: Handler | None = None
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
         if not isinstance(event, dict) or not _is_http(event):
             return _refusal(f"this event is {kind(event)} and not an HTTP API call of payload format 2.0")
+        http = event["requestContext"]["http"]
+        route = self._routes.get((http["method"], cut_prefix(http["path"])))
+        if route is not None:
+            return self._quick(route, event, context)
+        if self._framework is None:
+            self._framework = self._start_framework()
         try:
             # The app answers for its own exceptions; what gets out is an event that cannot be read.
-            return self._mangum(_readable(event), context)  # type: ignore[arg-type]
+            return self._framework(_readable(event), context)
         except ValueError:
             return _refusal("the body of this event is not what its `isBase64Encoded` says")
+
+    def _quick(self, route: Route, event: Event, context: object) -> dict[str, Any]:
+        started = time.perf_counter()
+        status, failure = 200, None
+        try:
+            encoded = route.answer(event, context)
+        except (ProtocolError, BadInputError) as error:
+            status, encoded = STATUS[type(error)], Encoded(orjson.dumps({"error": str(error)}))
+        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+            status, encoded, failure = 500, Encoded(INTERNAL_ERROR), error
+        self._log.line(
+            request_id=request_id(event, context),
+            method=event["requestContext"]["http"]["method"],
+            route=route.template,
+            status=status,
+            started=started,
+            error=failure,
+        )
+        return {
+            "statusCode": status,
+            "headers": {**content_headers(encoded), **self._headers},
+            "body": encoded.body.decode() if encoded.is_text else to_base64(encoded.body),
+            "isBase64Encoded": not encoded.is_text,
+        }
+
+    def _start_framework(self) -> Handler:
+        """Import FastAPI and Mangum: more than everything else together, and most environments never do."""
+        from mangum import Mangum
+
+        from functions.inference.app import create_app
+
+        # "off", because Mangum runs the ASGI lifespan on every invocation: anything loaded there would
+        # be loaded again for each request.
+        started: Handler = Mangum(create_app(self._service, self._log), lifespan="off")
+        return started
 
 
 def _is_http(event: Event) -> bool:
@@ -44,7 +100,8 @@ def _is_http(event: Event) -> bool:
     http = event["requestContext"].get("http")
     return (
         isinstance(http, dict)
-        and all(isinstance(http.get(key), str) for key in ("method", "path"))
+        and isinstance(http.get("method"), str)
+        and isinstance(http.get("path"), str)
         and isinstance(event.get("body") or "", str)
         and isinstance(event.get("headers") or {}, dict)
     )

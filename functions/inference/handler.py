@@ -1,15 +1,37 @@
 """Lambda entry point. Every line here runs once, in the init phase, before a SnapStart snapshot.
 
-Nothing loaded here goes stale in a restored snapshot: no connection, no clock, no random state. If
-that changes, the hook to refresh it (``snapshot_restore_py.register_after_restore``) belongs here.
+The order is deliberate: the model is being hashed while numpy and onnxruntime are imported.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import os
 
-from functions.inference.app import create_app
-from functions.inference.door import HttpDoor
-from functions.inference.served import load_served
+from functions.inference.artifact import find_artifact
 
-handler = HttpDoor(create_app(load_served(os.environ)))
+_artifact = find_artifact(os.environ)
+
+from functions.inference.door import HttpDoor
+from functions.inference.doors import Doors
+from functions.inference.doors.payloads import handoff_routes
+from functions.inference.limits import Limits
+from functions.inference.request_log import RequestLog
+from functions.inference.served import load_served
+from functions.inference.service import ModelService
+from functions.inference.snapstart import prepare
+
+_served = load_served(os.environ, artifact=_artifact)
+_service = ModelService(_served, Limits.from_environment(os.environ))
+_log = RequestLog(_served.labels)
+
+handler = Doors(HttpDoor(_service, _log, handoff_routes(_service, os.environ)), _service, _log, os.environ)
+
+
+def _refresh() -> None:
+    # How fast the model ran where the snapshot was taken says nothing about this machine.
+    _service.pace.forget()
+    _log.again()
+
+
+prepare(os.environ, prime=_service.prime, refresh=_refresh)

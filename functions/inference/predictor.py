@@ -5,17 +5,22 @@ No framework in sight, so the same object serves a request, a benchmark and a no
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from functions.inference.artifact import Artifact
 from functions.protocol.tensors import Array
-from model_store.contract.errors import IntegrityError, SwitchyardError
-from model_store.contract.manifest import Manifest
+from model_store.contract.environment import PIPELINE_FILE
+from model_store.contract.errors import SwitchyardError
+
+if TYPE_CHECKING:
+    from model_store.contract.pipeline import Session
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
@@ -34,9 +39,10 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
 )
 
-_NODE = re.compile(r"while running (?P<node>\w+) node")
-_STATUS = re.compile(r"Status Message: (?P<status>.*)", re.DOTALL)
-_SOURCE_FILE = re.compile(r"^\S*/\S+:\d+ .*?(?: was false\. |$)", re.DOTALL)
+# Compiled when something is refused, and not at every start.
+_NODE = r"while running (?P<node>\w+) node"
+_STATUS = r"(?s:Status Message: (?P<status>.*))"
+_SOURCE_FILE = r"(?s:^\S*/\S+:\d+ .*?(?: was false\. |$))"
 
 
 class BadInputError(SwitchyardError, ValueError):
@@ -46,37 +52,37 @@ class BadInputError(SwitchyardError, ValueError):
 class Predictor:
     """Built once per Lambda environment, called once per request.
 
-    A failure while running is the caller's: a version that cannot run its golden sample is never
-    released, and ``functions.inference.served`` runs it again before the first request.
+    A failure while running is the caller's: a version that cannot run its golden sample is never released.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, *, threads: int = 1) -> Predictor:
-        """Load the artifact in ``folder``, if its files are byte for byte the manifest's (law 2).
+    def load(cls, artifact: Artifact, *, threads: int = 1) -> Predictor:
+        """Load the artifact, once all of its files are verified (law 2).
 
-        A single file goes from the verified bytes into memory. A graph with external data has to be
-        opened by path, so every file is verified first and no other may lie beside them.
+        By path and not from bytes: external data are found beside the graph, and no second copy of the
+        model is made on the way.
         """
-        unexpected = _files_in(folder) - {file.path for file in manifest.files}
-        if unexpected:
-            raise IntegrityError(
-                f"the artifact of {manifest.ref} has `{min(unexpected)}`, which its manifest does not name"
-            )
-        if len(manifest.files) == 1:
-            model: bytes | str = _verified_bytes(folder, manifest)
-        else:
-            for file in manifest.files:
-                file.digest.verify_file(_present(folder / file.path, file.path, manifest))
-            model = str(folder / manifest.entry)
-        return cls(ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"]))
+        folder, entry = artifact.verified(), artifact.manifest.entry
+        if entry == PIPELINE_FILE:
+            return cls(_chain(folder, threads))
+        return cls(_session(os.path.join(folder, entry), threads))
 
-    def __call__(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Run the model and return the wanted outputs in the wanted order."""
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        *,
+        options: ort.RunOptions | None = None,
+    ) -> dict[str, Array]:
+        """Run the model and return the wanted outputs in the wanted order.
+
+        Another thread may set ``options.terminate``; a run that ends so raises ``BadInputError`` too.
+        """
         try:
-            results = self._session.run(list(outputs), dict(inputs))
+            results = self._session.run(list(outputs), dict(inputs), options)
         except _RUN_ERRORS as error:
             raise BadInputError(_why_not(error)) from error
         return dict(zip(outputs, map(np.asarray, results), strict=True))
@@ -91,6 +97,23 @@ def threads_for(memory_mb: int) -> int:
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
 
 
+def _session(graph: str, threads: int) -> ort.InferenceSession:
+    return ort.InferenceSession(graph, _options(threads), providers=["CPUExecutionProvider"])
+
+
+def _chain(folder: str, threads: int) -> Session:
+    """The graphs that a pipeline names; few artifacts are one, so the others do not import it."""
+    from model_store.contract.pipeline import Chain, Step, read_steps
+
+    def step(path: str) -> tuple[Step, Session]:
+        session = _session(os.path.join(folder, path), threads)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
+
+    with open(os.path.join(folder, PIPELINE_FILE), "rb") as file:
+        return Chain([step(path) for path in read_steps(file.read())])
+
+
 def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -101,28 +124,13 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _files_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
-def _verified_bytes(folder: Path, manifest: Manifest) -> bytes:
-    (file,) = manifest.files
-    return file.digest.verify(_present(folder / file.path, file.path, manifest).read_bytes())
-
-
-def _present(path: Path, name: str, manifest: Manifest) -> Path:
-    if path.is_file():
-        return path
-    raise IntegrityError(f"the artifact of {manifest.ref} lacks `{name}`, which its manifest names")
-
-
 def _why_not(error: Exception) -> str:
     """Say which step refused and why, without the paths and signatures of onnxruntime's sources."""
     text = str(error).strip()
-    node = _NODE.search(text)
-    status = _STATUS.search(text)
+    node = re.search(_NODE, text)
+    status = re.search(_STATUS, text)
     if node is None or status is None:
         return "the model cannot run on these inputs"
-    reason = _SOURCE_FILE.sub("", status["status"]).strip().rstrip(".")
+    reason = re.sub(_SOURCE_FILE, "", status["status"]).strip().rstrip(".")
     refused = f"the model cannot run on these inputs, its `{node['node']}` step refuses them"
     return f"{refused}: {reason}" if reason else refused

@@ -1,19 +1,17 @@
-"""Around every request: one log line, the headers that name the version, and no exception past here.
+"""One log line per request, whichever way it took, and no payload in it.
 
-Plain ASGI, because FastAPI's own catch-all raises again after it has answered, and Mangum would log
-that a second time.
+The route's template stands for the path, and for a failure the place where it happened instead of the
+exception's words, which may repeat what the caller sent.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Write = Callable[[str], object]
 
@@ -26,72 +24,57 @@ def cut_prefix(path: str) -> str:
     >>> cut_prefix("/candidate/v2/models/digits/infer")
     '/v2/models/digits/infer'
     """
+    if path.startswith("/v2/"):
+        return path
     start = f"{path}/".find("/v2/")
     return path[start:] if start > 0 else path
 
 
 class RequestLog:
-    """ASGI middleware. ``labels`` go into every log line, ``headers`` into every answer.
+    """Writes the lines. ``labels`` go into every one; the first says that the environment was cold."""
 
-    A log line holds no payload: the route's template instead of the path, and for a failure where it
-    happened instead of the exception's words, which may repeat what the caller sent.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        labels: Mapping[str, str],
-        headers: Mapping[str, str],
-        write: Write | None = None,
-    ) -> None:
-        self._app = app
+    def __init__(self, labels: Mapping[str, str], write: Write | None = None) -> None:
         self._labels = dict(labels)
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._write = write or _to_stdout
         self._cold = True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        cold, self._cold = self._cold, False
-        scope["path"] = cut_prefix(scope["path"])
-        status = 0
+    def again(self) -> None:
+        """Call the next request cold too: a restored snapshot is a new environment."""
+        self._cold = True
 
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._headers]
-            await send(message)
+    def line(
+        self,
+        *,
+        request_id: object,
+        method: str,
+        route: str,
+        status: int,
+        started: float,
+        error: Exception | None = None,
+    ) -> None:
+        """Write what became of a request that began at ``started`` (``time.perf_counter``).
 
-        failure: dict[str, Any] = {}
-        try:
-            await self._app(scope, receive, answer)
-        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
-            failure = _where(error)
-            if status == 0:
-                await answer(
-                    {
-                        "type": "http.response.start",
-                        "status": 500,
-                        "headers": [(b"content-type", b"application/json")],
-                    }
-                )
-                await send({"type": "http.response.body", "body": INTERNAL_ERROR})
+        ``error`` is what nobody expected; a refusal is told by its status.
+        """
         line = {
-            "request_id": _request_id(scope),
+            "request_id": request_id or "unknown",
             **self._labels,
-            "method": scope["method"],
-            "route": getattr(scope.get("route"), "path", "unknown"),
+            "method": method,
+            "route": route,
             "status": status,
             "ms": round((time.perf_counter() - started) * 1000, 3),
-            "cold": cold,
-            **failure,
+            "cold": self._cold,
         }
+        if error is not None:
+            line |= _where(error)
+        self._cold = False
         self._write(orjson.dumps(line).decode() + "\n")
+
+
+def request_id(event: Mapping[str, Any] | None, context: object) -> object:
+    """The gateway's id, which the caller sees too; Lambda's own where no gateway was in between."""
+    gateway = ((event or {}).get("requestContext") or {}).get("requestId")
+    return gateway or getattr(context, "aws_request_id", None)
 
 
 def _to_stdout(line: str) -> None:
@@ -100,15 +83,10 @@ def _to_stdout(line: str) -> None:
 
 
 def _where(error: Exception) -> dict[str, Any]:
+    import traceback  # milliseconds that only a failure has to pay
+
     kind = type(error)
     return {
         "failure": f"{kind.__module__}.{kind.__qualname__}",
         "trace": "".join(traceback.format_tb(error.__traceback__)),
     }
-
-
-def _request_id(scope: Scope) -> str:
-    """The gateway's id, which the caller sees too; Lambda's own where no gateway was in between."""
-    event = scope.get("aws.event") or {}
-    gateway = (event.get("requestContext") or {}).get("requestId")
-    return str(gateway or getattr(scope.get("aws.context"), "aws_request_id", None) or "unknown")

@@ -6,114 +6,72 @@ becomes a release: a function that is unsure what it holds does not answer (law 
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from functions.inference.artifact import Artifact, find_artifact, required
+from functions.inference.limits import MEMORY_VARIABLE
 from functions.inference.predictor import Predictor, threads_for
 from functions.protocol.requests import Signature
-from functions.protocol.tensors import array_from_tensor
 from model_store.contract import environment
-from model_store.contract.digest import Digest
-from model_store.contract.errors import IntegrityError
-from model_store.contract.manifest import Manifest
+from model_store.contract.manifest import Golden, Manifest
 from model_store.contract.names import check_name
 
-MEMORY_VARIABLE = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
+class Served(NamedTuple):
+    """A released version, loaded.
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A released version, loaded and warm."""
+    ``labels`` go into every log line, ``headers`` into every answer, so that a bad prediction can be
+    traced to the release that made it. ``golden`` reads the golden sample with its values.
+    """
 
     manifest: Manifest
     predictor: Predictor
     signature: Signature
+    golden: Callable[[], Golden]
 
     @property
     def model(self) -> str:
         return self.manifest.model
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"model": self.model, "version": str(self.manifest.version)}
 
-@dataclass(frozen=True, slots=True)
-class Unreleased:
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            environment.MODEL_HEADER: str(self.manifest.ref),
+            environment.DIGEST_HEADER: str(self.manifest.digest),
+        }
+
+
+class Unreleased(NamedTuple):
     """A function that ``cdk deploy`` made and no release has reached yet."""
 
     model: str
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"model": self.model, "version": ""}
 
-def load_served(environ: Mapping[str, str], *, package: Path | None = None) -> Served | Unreleased:
-    """Load what the environment names, from ``package`` or from wherever the model layer was unpacked.
+    @property
+    def headers(self) -> dict[str, str]:
+        return {}
+
+
+def load_served(
+    environ: Mapping[str, str], *, artifact: Artifact | None = None, package: str | None = None
+) -> Served | Unreleased:
+    """Load what the environment names: ``artifact`` if it was found before, else it is looked for now.
 
     Raises ``IntegrityError`` when the environment, the manifest and the files do not all tell the same
     model, version and digest.
     """
-    model = check_name(_required(environ, environment.MODEL))
-    if environment.VERSION not in environ:
-        if environment.DIGEST in environ:
-            raise IntegrityError(f"`{environment.DIGEST}` is set and `{environment.VERSION}` is not")
-        return Unreleased(model)
-    package = package or _model_package()
-    manifest = _manifest(package)
-    _must_be(environment.MODEL, model, manifest.model)
-    _must_be(environment.VERSION, environ[environment.VERSION], str(manifest.version))
-    _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
+    artifact = artifact or find_artifact(environ, package=package)
+    if artifact is None:
+        return Unreleased(check_name(required(environ, environment.MODEL)))
+    manifest = artifact.manifest
     threads = threads_for(int(environ.get(MEMORY_VARIABLE) or 0))
-    predictor = Predictor.load(package / environment.FILES_FOLDER, manifest, threads=threads)
-    served = Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs))
-    prime(served)
-    return served
-
-
-def prime(served: Served) -> None:
-    """Run the golden inputs once.
-
-    A SnapStart snapshot then holds a session that has allocated its memory and started its threads, and
-    a model that cannot run fails here and not in front of a caller. Whether the *outputs* are the golden
-    ones is the release's question, asked once per version and not at every start.
-    """
-    inputs = {tensor.name: array_from_tensor(tensor) for tensor in served.manifest.golden.inputs}
-    served.predictor(inputs, tuple(served.signature.outputs))
-
-
-def _required(environ: Mapping[str, str], name: str) -> str:
-    if value := environ.get(name):
-        return value
-    raise IntegrityError(f"the environment variable `{name}` is not set")
-
-
-def _digest(environ: Mapping[str, str]) -> Digest:
-    """The digest as people write it, ``sha256:…``, or its 64 characters alone."""
-    return Digest(_required(environ, environment.DIGEST).removeprefix("sha256:"))
-
-
-def _must_be(name: str, expected: str, found: str) -> None:
-    if expected != found:
-        raise IntegrityError(f"`{name}` is `{expected}`, and the model layer holds `{found}`")
-
-
-def _model_package() -> Path:
-    """The folder ``switchyard_model`` on Python's own import path, wherever layers are unpacked.
-
-    Looked for, not imported: nothing in a model layer is ever executed (law 12).
-    """
-    spec = importlib.util.find_spec(environment.MODEL_PACKAGE)
-    places = sorted(set(spec.submodule_search_locations or ())) if spec else []
-    if not places:
-        searched = len(sys.path)
-        raise IntegrityError(
-            f"no folder `{environment.MODEL_PACKAGE}` stands on the import path ({searched} places searched)",
-            hint="Attach the model layer of the version that the environment names.",
-        )
-    if len(places) > 1:
-        raise IntegrityError(f"{len(places)} model layers are attached, and a function serves one")
-    return Path(places[0])
-
-
-def _manifest(package: Path) -> Manifest:
-    try:
-        return Manifest.from_json((package / environment.MANIFEST_FILE).read_bytes())
-    except OSError as error:
-        raise IntegrityError("the model layer's manifest cannot be read") from error
+    predictor = Predictor.load(artifact, threads=threads)
+    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)

@@ -1,38 +1,38 @@
 """What a served model answers to the protocol's calls, before any HTTP.
 
-The routes in ``functions.inference.app`` are one way in. A way in that is quicker or carries no HTTP
-calls the same methods.
+``functions.inference.door`` and the routes in ``functions.inference.app`` are ways in. A way in that
+carries no HTTP calls the same methods.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
+from functions.inference.deadline import Pace
+from functions.inference.limits import Limits
 from functions.inference.served import Served, Unreleased
-from functions.protocol.answers import encode_answer, model_metadata
+from functions.protocol.answers import Encoded, encode_answer, model_metadata
 from functions.protocol.errors import NotReadyError, TooLargeError, UnknownModelError
-from functions.protocol.requests import decode_request
-from functions.protocol.tensors import quoted
-from model_store.contract.environment import MAX_PAYLOAD_BYTES
+from functions.protocol.requests import InferRequest, decode_request
+from functions.protocol.tensors import Array, array_from_tensor, quoted
 
-ENVELOPE_BYTES = 4096
-"""Kept free for what surrounds a body in Lambda's payload: status, headers, braces."""
-
-_SURELY_FITS = MAX_PAYLOAD_BYTES // 8
+_SURELY_FITS = 8
+"""No character takes more bytes than this in Lambda's JSON, nor does base64."""
 
 
 class ModelService:
     """The protocol's model calls. Raises ``ProtocolError`` and ``BadInputError``, and is safe to repeat."""
 
-    def __init__(
-        self, served: Served | Unreleased, *, max_body_bytes: int = MAX_PAYLOAD_BYTES - ENVELOPE_BYTES
-    ) -> None:
+    def __init__(self, served: Served | Unreleased, limits: Limits | None = None) -> None:
         self._served = served
-        self._max_body_bytes = max_body_bytes
+        self.limits = limits or Limits()
+        self.pace = Pace(_golden_elements(served))
 
-    def is_ready(self) -> bool:
-        return isinstance(self._served, Served)
+    @property
+    def served(self) -> Served | Unreleased:
+        return self._served
 
     def select(self, model: str | None = None, version: str | None = None) -> Served:
         """The served version, if it is the one that the caller names; nothing named is whatever is served."""
@@ -49,30 +49,93 @@ class ModelService:
             )
         return self._served
 
-    def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
-        return model_metadata(self.select(model, version).manifest)
+    def prime(self) -> None:
+        """Run the golden inputs once, if there are any.
 
-    def infer(self, body: bytes, model: str, version: str | None = None) -> bytes:
-        """Answer one inference request, JSON to JSON."""
+        A SnapStart snapshot then holds a session that has allocated its memory and started its threads, and
+        a model that cannot run fails here and not in front of a caller. Whether the *outputs* are the golden
+        ones is the release's question, asked once per version and not at every start.
+        """
+        if isinstance(self._served, Served):
+            inputs = {tensor.name: array_from_tensor(tensor) for tensor in self._served.golden().inputs}
+            self._served.predictor(inputs, tuple(self._served.signature.outputs))
+
+    def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
+        return model_metadata(self.select(model, version).manifest, self.limits.as_parameters())
+
+    def infer(
+        self,
+        body: bytes | str,
+        model: str,
+        version: str | None = None,
+        *,
+        json_length: int | None = None,
+        remaining_s: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Encoded:
+        """Answer one inference request.
+
+        ``json_length`` is set when binary data follow the JSON (``functions.protocol.headers``);
+        ``remaining_s`` is how long Lambda lets this request run. ``max_bytes`` bounds request and answer
+        where they do not travel in Lambda's payload.
+        """
         served = self.select(model, version)
-        if len(body) > self._max_body_bytes:
-            raise TooLargeError(
-                f"the body has {len(body)} bytes, and at most {self._max_body_bytes} go through here"
-            )
-        request = decode_request(body, served.signature)
-        outputs = served.predictor(request.inputs, request.outputs)
-        answer = encode_answer(served.manifest.ref, outputs, id_=request.id)
-        if len(answer) > _SURELY_FITS and (size := _payload_bytes(answer)) > self._max_body_bytes:
-            raise TooLargeError(
-                f"the answer has {size} bytes, and at most {self._max_body_bytes} go through here: "
-                "send fewer rows at once or ask for fewer `outputs`"
-            )
+        size = (
+            len(body) if isinstance(body, bytes) or body.isascii() else len(body.encode("utf-8", "replace"))
+        )
+        most = max_bytes or self.limits.max_payload_bytes
+        if size > most:
+            raise TooLargeError(f"the body has {size} bytes, and at most {most} go through here")
+        request = decode_request(body, served.signature, json_length=json_length)
+        outputs = self.run(served, request, remaining_s)
+        answer = encode_answer(served.manifest.ref, outputs, id_=request.id, binary=request.binary)
+        if max_bytes is None:
+            self.must_fit(answer)
         return answer
 
+    def run(self, served: Served, request: InferRequest, remaining_s: float | None) -> dict[str, Array]:
+        """The outputs that ``request`` wants, if it has no more rows and takes no more time than allowed."""
+        self._must_be_few(served, request)
+        elements = sum(array.size for array in request.inputs.values())
+        return self.pace.run(
+            lambda options: served.predictor(request.inputs, request.outputs, options=options),
+            elements,
+            remaining_s,
+        )
 
-def _payload_bytes(answer: bytes) -> int:
-    """Bytes that an answer takes in Lambda's own JSON, where it travels as an escaped string.
+    def _must_be_few(self, served: Served, request: InferRequest) -> None:
+        most = self.limits.max_batch
+        if most is None:
+            return
+        for name, array in request.inputs.items():
+            # Rows are what a caller chooses the number of; a leading size that the model fixes is none.
+            declared = served.signature.inputs[name].wire_shape
+            if declared and declared[0] < 0 and array.shape[0] > most:
+                raise TooLargeError(
+                    f"input {quoted(name)} has {array.shape[0]} rows, and at most {most} go through at once"
+                )
+
+    def must_fit(self, answer: Encoded) -> None:
+        """Refuse an answer that Lambda would not carry."""
+        most = self.limits.max_payload_bytes
+        if len(answer.body) * _SURELY_FITS > most and (size := _payload_bytes(answer)) > most:
+            raise TooLargeError(
+                f"the answer has {size} bytes, and at most {most} go through here: "
+                "send fewer rows at once or ask for fewer `outputs`"
+            )
+
+
+def _golden_elements(served: Served | Unreleased) -> int:
+    if isinstance(served, Unreleased):
+        return 1
+    return sum(math.prod(tensor.shape) for tensor in served.manifest.golden.inputs)
+
+
+def _payload_bytes(answer: Encoded) -> int:
+    """Bytes that an answer takes in Lambda's own JSON: as an escaped string, or as base64.
 
     Above the limit Lambda fails the invocation, and the caller would see a 500 for a request that was fine.
     """
-    return len(json.dumps(answer.decode()))
+    if not answer.is_text:
+        return math.ceil(len(answer.body) / 3) * 4
+    return len(json.dumps(answer.body.decode()))

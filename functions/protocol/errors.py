@@ -4,11 +4,14 @@ SwitchyardError
 └── ProtocolError
     ├── BadRequestError         the request cannot mean anything for this model; the caller can fix it
     ├── UnknownModelError       another model, or another version of it, is served here
+    ├── UnknownUploadError      a request names an upload that is not there for this caller
     ├── NotReadyError           nothing is released here yet; the same call may work later
-    ├── TooLargeError           the request or its answer does not fit through this door
+    ├── TooLargeError           the request or its answer does not fit through here, in bytes, rows or time
+    ├── CloudUnavailableError   a service that this call needs did not answer; the same call may work later
+    ├── DeadlineError           an ordinary request was not computed in time
     └── UnwritableOutputError   the model answered what JSON cannot carry (NaN, infinity)
 
-No status codes in here: they belong to the HTTP skin, ``functions.inference.app``.
+No status codes in here: they belong to the HTTP skin, ``functions.inference.statuses``.
 """
 
 from __future__ import annotations
@@ -28,12 +31,27 @@ class UnknownModelError(ProtocolError, LookupError):
     """The model or the version in the path is not the one that is served."""
 
 
+class UnknownUploadError(ProtocolError, LookupError):
+    """Nothing is stored under that name, or it is too old, or it is another caller's."""
+
+
+class CloudUnavailableError(ProtocolError):
+    """A service that this call needs could not answer. The same call may work later."""
+
+
 class NotReadyError(ProtocolError):
     """The function is up, and no version of its model is released yet."""
 
 
 class TooLargeError(ProtocolError):
-    """More bytes than Lambda carries, on the way in or on the way out."""
+    """More bytes than Lambda carries, more rows than the model takes at once, or more than its time allows.
+
+    The same call fails again; a smaller one goes through.
+    """
+
+
+class DeadlineError(ProtocolError):
+    """A request no larger than the golden sample was not computed in time; the same call may work later."""
 
 
 class UnwritableOutputError(ProtocolError):

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from functions.protocol.binary import array_from_binary
 from functions.protocol.errors import BadRequestError
-from functions.protocol.tensors import MAX_ELEMENTS, Array, array_from_json, kind, quoted
+from functions.protocol.tensors import DTYPES, MAX_ELEMENTS, Array, array_from_json, kind, quoted
 from model_store.contract.tensors import Dimension, TensorSpec
 
-_NOT_A_NUMBER = re.compile(r"[+-]?(?P<word>nan|inf(?:inity)?)\b", re.IGNORECASE)
+_NOT_A_NUMBER = r"(?i:[+-]?(?P<word>nan|inf(?:inity)?)\b)"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a model takes and gives, by name, in the model's own order."""
 
     inputs: Mapping[str, TensorSpec]
@@ -29,40 +28,120 @@ class Signature:
         return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs})
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request that the model can be asked: every input there, every tensor as the model takes it.
 
-    ``outputs`` are the wanted ones in the order they were asked for, all of them if none were.
+    ``outputs`` are the wanted ones in the order they were asked for, all of them if none were; ``binary``
+    names those that the caller wants as binary data.
     """
 
     inputs: dict[str, Array]
     outputs: tuple[str, ...]
     id: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
+    binary: frozenset[str] = frozenset()
 
 
-def decode_request(body: bytes, signature: Signature) -> InferRequest:
-    """Read a JSON inference request for a model with this signature.
+def decode_request(
+    body: bytes | str, signature: Signature, *, json_length: int | None = None
+) -> InferRequest:
+    """Read an inference request for a model with this signature.
 
+    ``json_length`` is what the header ``Inference-Header-Content-Length`` says: so many bytes of the body
+    are JSON, the rest is the binary data of tensors; 0 means that all of it is the data of the only input.
     Raises ``BadRequestError`` and nothing else, whatever the bytes. Unknown members are left alone,
     as the protocol's extensions need; an optional member that is ``null`` counts as absent.
     """
-    request = _object(_parsed(body), "the body")
+    if json_length is None:
+        text: bytes | str | memoryview = body
+        data: _BinaryData | None = None
+    else:
+        # Only a caller without API Gateway in between can send both text and this header.
+        whole = memoryview(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body)
+        if not 0 <= json_length <= len(whole):
+            raise BadRequestError(
+                f"the header `Inference-Header-Content-Length` is {json_length}, and the body has "
+                f"{len(whole)} bytes"
+            )
+        if json_length == 0:
+            return _raw_request(whole, signature)
+        text, data = whole[:json_length], _BinaryData(whole, json_length)
+    request = _object(_parsed(text), "the body")
     id_ = _optional(request, "id", str, "the body")
+    parameters = _optional(request, "parameters", dict, "the body") or {}
+    inputs = _inputs(request, signature.inputs, data)
+    if data is not None and data.left:
+        raise BadRequestError(f"the body has {data.left} bytes of binary data that belong to no input")
+    outputs, binary = _outputs(
+        request, signature.outputs, _flag(parameters, "binary_data_output", "the body")
+    )
+    return InferRequest(inputs, outputs, id_, parameters, binary)
+
+
+class _BinaryData:
+    """What follows the JSON in a body, handed out in the order of the inputs."""
+
+    def __init__(self, whole: memoryview, start: int) -> None:
+        self._whole = whole
+        self._at = start
+
+    @property
+    def left(self) -> int:
+        return len(self._whole) - self._at
+
+    def take(self, size: int, what: str) -> memoryview:
+        if size > self.left:
+            raise BadRequestError(
+                f"{what} has a `binary_data_size` of {size}, and {self.left} bytes of the body are left"
+            )
+        start, self._at = self._at, self._at + size
+        return self._whole[start : self._at]
+
+
+def _raw_request(data: memoryview, signature: Signature) -> InferRequest:
+    """A body without JSON: the data of the only input, whose shape follows from its size.
+
+    As the extension has it, every output is then wanted as binary data.
+    """
+    if len(signature.inputs) != 1:
+        raise BadRequestError(
+            "a body without JSON needs a model with one input, "
+            f"and this one takes {_list_of(signature.inputs)}"
+        )
+    (spec,) = signature.inputs.values()
+    shape = _shape_of_raw(spec, len(data))
     return InferRequest(
-        inputs=_inputs(request, signature.inputs),
-        outputs=_outputs(request, signature.outputs),
-        id=id_,
-        parameters=_optional(request, "parameters", dict, "the body") or {},
+        inputs={spec.name: array_from_binary(spec.name, spec.datatype, shape, data)},
+        outputs=tuple(signature.outputs),
+        binary=frozenset(signature.outputs),
     )
 
 
-def _parsed(body: bytes) -> object:
-    if not body:
+def _shape_of_raw(spec: TensorSpec, size: int) -> list[int]:
+    what = f"input {quoted(spec.name)}"
+    chosen = [at for at, length in enumerate(spec.wire_shape) if length < 0]
+    if spec.datatype == "BYTES":
+        if len(spec.shape) != 1 or not _fits(1, spec.shape[0]):
+            raise BadRequestError(
+                f"{what} is BYTES, and a body without JSON carries those with shape [1] only"
+            )
+        return [1]
+    if len(chosen) > 1:
+        raise BadRequestError(
+            f"{what} has shape {_written(spec.shape)}, which the size of a body without JSON does not settle"
+        )
+    shape = list(spec.wire_shape)
+    row = DTYPES[spec.datatype].itemsize * math.prod(length for length in shape if length >= 0)
+    if chosen:
+        shape[chosen[0]] = size // row if row else 0
+    return shape
+
+
+def _parsed(text: bytes | str | memoryview) -> object:
+    if not text:
         raise BadRequestError("the body is empty: an inference request is a JSON object with `inputs`")
     try:
-        return orjson.loads(body)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"the body is not JSON: {_why_not_json(error)}") from None
 
@@ -70,7 +149,7 @@ def _parsed(body: bytes) -> object:
 def _why_not_json(error: orjson.JSONDecodeError) -> str:
     # The parser stops at the word, or one character into it when it starts with a minus.
     for start in (error.pos, error.pos - 1):
-        if start >= 0 and (found := _NOT_A_NUMBER.match(error.doc, start)):
+        if start >= 0 and (found := re.compile(_NOT_A_NUMBER).match(error.doc, start)):
             return f"{found['word']} is not a JSON number"
     if "infinity" in error.msg:
         return f"the number at character {error.pos} is too large"
@@ -92,6 +171,13 @@ def _optional(owner: dict[str, Any], key: str, wanted: type, what: str) -> Any:
     raise BadRequestError(f"`{key}` of {what} is {kind(value)}, and has to be {kind(wanted())}")
 
 
+def _flag(parameters: dict[str, Any], key: str, what: str, default: bool = False) -> bool:
+    value = parameters.get(key)
+    if value is None or isinstance(value, bool):
+        return default if value is None else value
+    raise BadRequestError(f"the parameter `{key}` of {what} is {kind(value)}, and has to be a boolean")
+
+
 def _named(items: Sequence[object], what: str) -> Iterable[tuple[str, dict[str, Any]]]:
     """Every tensor's name with its description; a name may come once."""
     seen: set[str] = set()
@@ -111,7 +197,9 @@ def _list_of(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def _inputs(request: dict[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+def _inputs(
+    request: dict[str, Any], specs: Mapping[str, TensorSpec], binary: _BinaryData | None
+) -> dict[str, Array]:
     items = request.get("inputs")
     if type(items) is not list:
         what = "has no `inputs`" if items is None else f"has {kind(items)} as `inputs`"
@@ -122,13 +210,13 @@ def _inputs(request: dict[str, Any], specs: Mapping[str, TensorSpec]) -> dict[st
     for name, item in _named(items, "input"):
         if name not in specs:
             raise BadRequestError(f"the model has no input {quoted(name)}: it takes {_list_of(specs)}")
-        arrays[name] = _input(item, specs[name])
+        arrays[name] = _input(item, specs[name], binary)
     if missing := [name for name in specs if name not in arrays]:
         raise BadRequestError(f"input {_list_of(missing)} is missing")
     return arrays
 
 
-def _input(item: dict[str, Any], spec: TensorSpec) -> Array:
+def _input(item: dict[str, Any], spec: TensorSpec, binary: _BinaryData | None) -> Array:
     what = f"input {quoted(spec.name)}"
     datatype = item.get("datatype")
     if datatype != spec.datatype:
@@ -136,13 +224,27 @@ def _input(item: dict[str, Any], spec: TensorSpec) -> Array:
         raise BadRequestError(f"{what} has datatype {got}, and the model takes {spec.datatype}")
     shape = _shape(item.get("shape"), spec, what)
     data = item.get("data")
+    size = (item.get("parameters") or {}).get("binary_data_size")
+    if size is not None:
+        return array_from_binary(spec.name, spec.datatype, shape, _binary(size, data, binary, what))
     if type(data) is not list:
-        if data is None and "binary_data_size" in (item.get("parameters") or {}):
-            raise BadRequestError(
-                f"{what} is sent as binary data, which this version does not read: send `data` as JSON"
-            )
         raise BadRequestError(f"{what} has {kind(data)} as `data`, and has to have a list")
     return array_from_json(spec.name, spec.datatype, shape, data)
+
+
+def _binary(size: object, data: object, binary: _BinaryData | None, what: str) -> memoryview:
+    if type(size) is not int or size < 0:
+        raise BadRequestError(
+            f"the parameter `binary_data_size` of {what} has to be a whole number from 0 up"
+        )
+    if data is not None:
+        raise BadRequestError(f"{what} has both `data` and a `binary_data_size`, and has to have one of them")
+    if binary is None:
+        raise BadRequestError(
+            f"{what} is sent as binary data, and the header `Inference-Header-Content-Length`, which says "
+            "where they begin, is missing"
+        )
+    return binary.take(size, what)
 
 
 def _shape(shape: object, spec: TensorSpec, what: str) -> list[int]:
@@ -168,12 +270,19 @@ def _written(shape: Sequence[Dimension]) -> str:
     return f"[{', '.join(sizes)}{', …' if len(shape) > 16 else ''}]"
 
 
-def _outputs(request: dict[str, Any], specs: Mapping[str, TensorSpec]) -> tuple[str, ...]:
+def _outputs(
+    request: dict[str, Any], specs: Mapping[str, TensorSpec], all_binary: bool
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The wanted outputs, and which of them are wanted as binary data."""
     items = _optional(request, "outputs", list, "the body")
     if not items:
-        return tuple(specs)
-    wanted = tuple(name for name, _ in _named(items, "output"))
-    for name in wanted:
+        return tuple(specs), frozenset(specs) if all_binary else frozenset()
+    wanted: list[str] = []
+    binary: set[str] = set()
+    for name, item in _named(items, "output"):
         if name not in specs:
             raise BadRequestError(f"the model has no output {quoted(name)}: it gives {_list_of(specs)}")
-    return wanted
+        wanted.append(name)
+        if _flag(item.get("parameters") or {}, "binary_data", f"output {quoted(name)}", all_binary):
+            binary.add(name)
+    return tuple(wanted), frozenset(binary)

@@ -8,17 +8,22 @@ that is what float types are.)
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.protocol.errors import BadRequestError, UnwritableOutputError
 from model_store.contract.tensors import TensorData
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:
+    Array = np.ndarray
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -44,6 +49,13 @@ MAX_ELEMENTS = 1 << 31
 
 _EXACT = 1 << 53
 """Up to here every integer survives being read as a float."""
+
+_CODES = {
+    "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
+    "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
+    "FP16": "e", "FP32": "f", "FP64": "d",
+}  # fmt: skip
+"""How ``struct`` writes a datatype in the processor's own way, which is numpy's."""
 
 _NUMBER_KINDS = frozenset({int, float})
 
@@ -74,6 +86,8 @@ def array_from_json(name: str, datatype: str, shape: Sequence[int], data: Sequen
     ``datatype`` and ``shape`` are trusted to be well formed; ``data`` is not trusted at all.
     """
     values = _flattened(name, shape, data)
+    if (quick := _quick(datatype, values)) is not None:
+        return quick.reshape(shape)
     kinds = frozenset(map(type, values))
     dtype = DTYPES[datatype]
     if dtype.kind == "f":
@@ -83,7 +97,29 @@ def array_from_json(name: str, datatype: str, shape: Sequence[int], data: Sequen
     else:
         _only(name, datatype, values, kinds, frozenset({bool if datatype == "BOOL" else str}))
         array = np.array(values, dtype=dtype)
-    return array.reshape(tuple(shape))
+    return array.reshape(shape)
+
+
+def _quick(datatype: str, values: Sequence[Any]) -> Array | None:
+    """The array of ``values`` if nothing is wrong with any; ``None`` leaves it to those who say what is.
+
+    ``struct`` reads a list of numbers three times as fast as numpy, and refuses what does not fit. It takes
+    a boolean for a number, and makes an infinity of what FP32 cannot hold: so where a number came out that
+    is its own square, somebody has to look at what went in.
+    """
+    code = _CODES.get(datatype)
+    if code is None:
+        return None
+    try:
+        packed = struct.pack(f"{len(values)}{code}", *values)
+    except (struct.error, OverflowError):
+        return None
+    array: Array = np.frombuffer(packed, DTYPES[datatype])
+    with np.errstate(over="ignore"):
+        suspicious = (array * array == array).any()
+    if suspicious and (bool in map(type, values) or not np.isfinite(array).all()):
+        return None
+    return array
 
 
 def array_from_tensor(tensor: TensorData) -> Array:

@@ -8,20 +8,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
-from constructs import Construct
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct, IDependable
 
 from catalog.schema import Model, Stage
-from infra.acknowledged import acknowledge_runtime, acknowledge_snapstart
+from infra.acknowledged import (
+    acknowledge_last_queues,
+    acknowledge_runtime,
+    acknowledge_snapstart,
+    acknowledge_wildcards,
+)
 from infra.bundles import Tree
+from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.preflight import check_environment, check_machine, check_size
 from infra.stacks.stage_stack import StageStack
-from model_store.contract.deployment import function_name, runtime_layer_name
-from model_store.contract.environment import MODEL, STAGE
+from model_store.contract.deployment import (
+    DEFAULT_ALIAS,
+    function_name,
+    handoff_bucket_parameter,
+    handoff_key_parameter,
+    runtime_layer_name,
+)
+from model_store.contract.environment import ANSWERS_QUEUE, HANDOFF_BUCKET, MAX_BATCH, MODEL, STAGE, TIMEOUT
+
+MESSAGES_AT_ONCE = 10
+"""SQS's default batch, and what one call of ReceiveMessage fetches."""
 
 HANDLER = "functions.inference.handler.handler"
 
@@ -41,10 +60,17 @@ class ModelStack(StageStack):
             model=model.name,
         )
         check_machine(model, runtime_layer)
-        check_size(model.name, runtime_layer, code)
+        left = check_size(model.name, runtime_layer, code)
         self.model = model
         name = function_name(stage.name, model.name)
-        environment = check_environment(name, {MODEL: model.name, STAGE: stage.name})
+        # What only the deploy knows, by the name that stands for it in the fingerprint.
+        bucket = self._handoff_parameter(handoff_bucket_parameter) if model.handoff else None
+        queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if model.queue else None
+        later = {HANDOFF_BUCKET: bucket, ANSWERS_QUEUE: queues.answers.queue_url if queues else None}
+        known = _environment(stage, model)
+        environment = check_environment(
+            name, {**known, **{variable: value for variable, value in later.items() if value is not None}}
+        )
         layer = RuntimeLayer(
             self,
             "Runtime",
@@ -73,6 +99,10 @@ class ModelStack(StageStack):
             ),
         )
         inference.log_group.grant_write(inference.role)
+        if bucket is not None:
+            self._let_pass_payloads(inference, bucket)
+        if queues is not None:
+            self._let_answer_messages(inference, queues)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -87,7 +117,14 @@ class ModelStack(StageStack):
             "SnapStart": model.snapstart,
             "Code": code.digest,
         }
-        self.fingerprint = _fingerprint({**literals, "Layers": [runtime_layer.digest], "RolePath": ROLE_PATH})
+        self.fingerprint = _fingerprint(
+            {
+                **literals,
+                "Environment": {**known, **{name: "" for name, value in later.items() if value is not None}},
+                "Layers": [runtime_layer.digest],
+                "RolePath": ROLE_PATH,
+            }
+        )
         released = self.custom_resource(
             "Releases",
             type_="Custom::SwitchyardModel",
@@ -106,10 +143,81 @@ class ModelStack(StageStack):
             },
         )
         released.node.add_dependency(inference)
+        if queues is not None:
+            self._take_messages(queues, after=(inference, released))
         cdk.CfnOutput(self, "FunctionName", value=name, description=f"Serves {model.name}")
+        cdk.CfnOutput(
+            self, "ModelBytes", value=str(left), description="What a version may take unzipped, in bytes"
+        )
         cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
         )
+
+    def _handoff_parameter(self, parameter: Callable[[str], str]) -> str:
+        """Read from the parameter when this stack is deployed: an export in use could not change."""
+        return ssm.StringParameter.value_for_string_parameter(self, parameter(self.stage.name))
+
+    def _let_pass_payloads(self, inference: PythonFunction, bucket: str) -> None:
+        """Let the function sign addresses and use them itself, under its own model's prefix only."""
+        key = self._handoff_parameter(handoff_key_parameter)
+        passing = iam.PolicyStatement(
+            sid="PassPayloads",
+            actions=["s3:GetObject", "s3:PutObject"],
+            resources=[f"arn:{self.partition}:s3:::{bucket}/{self.model.name}/*"],
+        )
+        inference.role.add_to_policy(passing)
+        acknowledge_wildcards(
+            inference.role, passing, "Payloads get random names as they come, under this model's own prefix"
+        )
+        inference.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="UseTheKeyThroughS3",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            )
+        )
+
+    def _let_answer_messages(self, inference: PythonFunction, queues: ModelQueues) -> None:
+        inference.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="TakeRequests",
+                actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+                resources=[queues.requests.queue_arn],
+            )
+        )
+        inference.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="SendAnswers", actions=["sqs:SendMessage"], resources=[queues.answers.queue_arn]
+            )
+        )
+        acknowledge_last_queues(queues.answers, queues.dead_letters)
+
+    def _take_messages(self, queues: ModelQueues, *, after: tuple[IDependable, ...]) -> None:
+        """Let the live version take requests. The mapping names the alias, so a flip moves the queue too."""
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "TakeRequests",
+            event_source_arn=queues.requests.queue_arn,
+            function_name=self.model_function_arn(self.model.name, DEFAULT_ALIAS),
+            function_response_types=["ReportBatchItemFailures"],
+            batch_size=MESSAGES_AT_ONCE,
+        )
+        mapping.node.add_dependency(*after)
+        for id_, queue, description in (
+            ("RequestQueue", queues.requests, "Send requests here"),
+            ("AnswerQueue", queues.answers, "Answers to queued requests come here"),
+            ("DeadLetterQueue", queues.dead_letters, "What could not be answered ends here"),
+        ):
+            cdk.CfnOutput(self, id_, value=queue.queue_url, description=description)
+
+
+def _environment(stage: Stage, model: Model) -> dict[str, str]:
+    """What the function is told about itself; a release adds which version it serves."""
+    variables = {MODEL: model.name, STAGE: stage.name, TIMEOUT: str(model.timeout_s)}
+    if model.max_batch is not None:
+        variables[MAX_BATCH] = str(model.max_batch)
+    return variables
 
 
 def _fingerprint(facts: dict[str, Any]) -> str:

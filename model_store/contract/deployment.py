@@ -77,6 +77,16 @@ def collector_role_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}collector-role"
 
 
+def handoff_bucket_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the bucket that large payloads pass through."""
+    return f"{parameters_path(stage)}handoff-bucket"
+
+
+def handoff_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the key that encrypts that bucket."""
+    return f"{parameters_path(stage)}handoff-bucket-key"
+
+
 def api_url_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's address, without a slash at the end."""
     return f"{parameters_path(stage)}api-url"

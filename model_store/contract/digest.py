@@ -6,9 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_store.contract.errors import IntegrityError, InvalidNameError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # not imported where functions start: it takes longer than this module
 
 CHUNK_BYTES = 1 << 20
 

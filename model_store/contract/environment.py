@@ -5,7 +5,9 @@ version it publishes, and nothing else. A function without ``VERSION`` is the on
 made before the first release; it answers 503.
 
 The model travels as a Lambda layer that holds an importable folder, ``python/switchyard_model``:
-``manifest.json`` and the artifact's files under ``files/``. A function finds it through Python's own
+``manifest.json``, ``golden.json`` and the artifact's files under ``files/``. The values of the golden
+sample stand in ``golden.json`` and not in the manifest, because a start of the function reads the one and
+seldom the other, and an image's values are megabytes. A function finds it through Python's own
 import path, so no code spells out where Lambda unpacks layers.
 """
 
@@ -17,6 +19,18 @@ VERSION = "SWITCHYARD_VERSION"
 DIGEST = "SWITCHYARD_DIGEST"
 BASE = "SWITCHYARD_BASE"
 
+TIMEOUT = "SWITCHYARD_TIMEOUT_S"
+"""Seconds that Lambda gives one request. Part of the base; Lambda tells it only while a request runs."""
+
+MAX_BATCH = "SWITCHYARD_MAX_BATCH"
+"""The most rows that one request may have. Part of the base; without it the other limits decide."""
+
+HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
+"""The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
+
+ANSWERS_QUEUE = "SWITCHYARD_ANSWERS_QUEUE"
+"""Address of the queue that answers to queued requests go to. Without it, none are taken from a queue."""
+
 BUCKET = "SWITCHYARD_BUCKET"
 """Set on the operations function: the model store it works on."""
 
@@ -27,7 +41,11 @@ RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
 MODEL_PACKAGE = "switchyard_model"
 MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.json"
 FILES_FOLDER = "files"
+
+PIPELINE_FILE = "pipeline.json"
+"""The entry of an artifact of several graphs (``model_store.contract.pipeline``)."""
 
 MODEL_HEADER = "x-switchyard-model"
 """Answer header: the exact version, ``digits:7``."""
@@ -40,6 +58,10 @@ MAX_PAYLOAD_BYTES = 6_291_456
 
 Source: AWS Lambda quotas, "Invocation payload (request and response)", 6 MB synchronous.
 """
+
+MAX_BODY_BYTES = MAX_PAYLOAD_BYTES - 4096
+"""Largest body that goes through an inference function: what surrounds it (status, headers, braces) fits
+into the rest. A binary body travels as base64, four bytes for three."""
 
 UNZIPPED_LIMIT_BYTES = 262_144_000
 """Largest function code with all layers, unzipped. Source: AWS Lambda quotas, 250 MB."""

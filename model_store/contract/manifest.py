@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_store.contract.digest import Digest
@@ -79,6 +79,13 @@ class Golden:
     def is_there(self) -> bool:
         return bool(self.inputs or self.outputs)
 
+    def without_values(self) -> Golden:
+        """The same tensors by name, datatype and shape alone."""
+        inputs, outputs = (
+            tuple(replace(tensor, data=()) for tensor in tensors) for tensors in (self.inputs, self.outputs)
+        )
+        return replace(self, inputs=inputs, outputs=outputs)
+
     def as_json(self) -> dict[str, Any] | None:
         if not self.is_there:
             return None
@@ -108,9 +115,9 @@ NO_GOLDEN = Golden((), ())
 class Manifest:
     """One immutable version of a model.
 
-    ``entry`` is the path of the file to load among ``files``, and ``kind`` says what it is;
-    ``created_at`` is UTC, ISO 8601 with seconds; ``created_by`` is the caller as the store's backend
-    knows it.
+    ``entry`` is the path of the file to load among ``files``, and ``kind`` says what it is: a graph, or
+    ``pipeline.json`` that names several (``model_store.contract.pipeline``); ``created_at`` is UTC, ISO
+    8601 with seconds; ``created_by`` is the caller as the store's backend knows it.
     """
 
     model: str
@@ -168,7 +175,15 @@ class Manifest:
     def from_json(cls, data: bytes) -> Manifest:
         """Read a manifest back; a manifest that contradicts itself is refused."""
         try:
-            body = json.loads(data)
+            document = json.loads(data)
+        except ValueError as error:
+            raise IntegrityError(f"the manifest cannot be read: {error}") from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, body: Any) -> Manifest:
+        """The same from JSON that somebody parsed, by whatever parser is at hand."""
+        try:
             schema = int(body["schema"])
             if schema > SCHEMA:
                 raise IntegrityError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from model_store.contract.errors import InvalidArtifactError
 
 MAX_PATH_BYTES = 512
@@ -17,8 +15,8 @@ def check_artifact_path(text: str) -> str:
     A path that leaves the artifact's folder, is absolute, or holds what a name may not hold (control
     characters, a backslash, bytes that are not UTF-8) is refused.
     """
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or str(path) != text or not path.parts:
+    parts = text.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
         raise InvalidArtifactError(
             f"`{shown(text)}` is not a path inside an artifact",
             hint="Paths are relative, normalised and stay in the artifact's own folder.",
@@ -28,7 +26,7 @@ def check_artifact_path(text: str) -> str:
             f"`{shown(text)}` has a character that a path may not have",
             hint="Rename the file: use letters, digits, spaces and common punctuation.",
         )
-    if len(text.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+    if len(text.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise InvalidArtifactError(
             f"`{shown(text)}` is longer than a path may be",
             hint=f"Keep names to {MAX_NAME_BYTES} and paths to {MAX_PATH_BYTES} bytes.",

@@ -70,6 +70,8 @@ def test_every_room_of_the_tree_is_in_the_table() -> None:
         ("releases", "infra"),
         ("catalog", "local_cloud"),
         ("yard", "aws_cdk"),
+        ("switchyard_client", "model_store"),
+        ("functions/front", "switchyard_client"),
     ],
 )
 def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
@@ -109,6 +111,12 @@ def test_the_hot_path_knows_the_contract_and_no_other_room(graph: grimp.ImportGr
         and name not in {"functions", "model_store"}
     }
     assert strangers == set()
+
+
+def test_the_client_needs_numpy_and_httpx_only(graph: grimp.ImportGraph) -> None:
+    foreign = {name.split(".")[0] for name in imported_by(graph, "switchyard_client")}
+    # botocore is asked for credentials where it is installed; anyio comes with httpx.
+    assert foreign - set(sys.stdlib_module_names) == {"numpy", "httpx", "anyio", "botocore"}
 
 
 def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:

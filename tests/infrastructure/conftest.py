@@ -41,6 +41,9 @@ memory_mb = 512
 target = "lambda"
 timeout_s = 29
 snapstart = false
+max_batch = 64
+handoff = true
+queue = true
 aliases = ["live", "candidate"]
 """
 

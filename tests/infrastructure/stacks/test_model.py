@@ -30,12 +30,27 @@ def test_the_function_is_what_the_catalog_says(prod: Deployed, local: Deployed) 
     assert local.only("Model-digits", "AWS::Lambda::Function")["Properties"]["MemorySize"] == 512
 
 
-def test_the_environment_holds_the_two_variables_of_the_base_exactly(stage: Deployed) -> None:
+def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed) -> None:
     function = stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
-    assert function["Environment"]["Variables"] == {
+    variables = dict(function["Environment"]["Variables"])
+    # Known at deploy time only.
+    bucket, queue = (variables.pop(f"SWITCHYARD_{name}") for name in ("HANDOFF_BUCKET", "ANSWERS_QUEUE"))
+    assert "handoffbucket" in text_of(bucket)
+    assert "QueuesAnswers" in text_of(queue)
+    assert variables == {
         "SWITCHYARD_MODEL": "fraud-eu",
         "SWITCHYARD_STAGE": stage.stage,
+        "SWITCHYARD_TIMEOUT_S": "29",
+        "SWITCHYARD_MAX_BATCH": "64",
     }
+    unbounded = stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    assert set(unbounded) == {"SWITCHYARD_MODEL", "SWITCHYARD_STAGE", "SWITCHYARD_TIMEOUT_S"}
+
+
+def test_the_stack_says_how_much_room_is_left_for_a_model(stage: Deployed) -> None:
+    """Law 8: what runtime layer and code leave of Lambda's 250 MB."""
+    outputs = stage.templates["Model-digits"]["Outputs"]
+    assert 130_000_000 < int(outputs["ModelBytes"]["Value"]) < 262_144_000
 
 
 def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
@@ -46,11 +61,51 @@ def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
 
 
 def test_a_model_s_role_may_write_its_own_log_and_nothing_else(stage: Deployed) -> None:
-    for model in ("Model-digits", "Model-fraud-eu"):
-        (group,) = stage.resources(model, "AWS::Logs::LogGroup")
-        (statement,) = stage.statements(model)
-        assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
-        assert text_of(statement["Resource"]) == f"<{group}.Arn>"
+    (group,) = stage.resources("Model-digits", "AWS::Logs::LogGroup")
+    (statement,) = stage.statements("Model-digits")
+    assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert text_of(statement["Resource"]) == f"<{group}.Arn>"
+
+
+def test_a_model_that_hands_off_may_touch_its_own_prefix_of_the_hand_off_bucket_only(
+    stage: Deployed,
+) -> None:
+    own = {found["Sid"]: found for found in stage.statements("Model-fraud-eu") if "Sid" in found}
+    payloads = own["PassPayloads"]
+    assert set(payloads["Action"]) == {"s3:GetObject", "s3:PutObject"}
+    assert text_of(payloads["Resource"]).endswith("/fraud-eu/*")
+    assert "handoffbucket" in text_of(payloads["Resource"])
+    key = own["UseTheKeyThroughS3"]
+    assert set(key["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert list(key["Condition"]["StringEquals"]) == ["kms:ViaService"]
+    touched = {action for found in own.values() for action in found["Action"] if action.startswith("s3:")}
+    assert touched == {"s3:GetObject", "s3:PutObject"}
+
+
+def test_queued_requests_reach_the_live_alias_and_failures_are_kept(stage: Deployed) -> None:
+    mapping = stage.only("Model-fraud-eu", "AWS::Lambda::EventSourceMapping")
+    properties = mapping["Properties"]
+    assert text_of(properties["FunctionName"]).endswith(f":function:switchyard-{stage.stage}-fraud-eu:live")
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # Neither the alias nor the permission to read the queue is there before.
+    before = set(mapping["DependsOn"])
+    assert set(stage.resources("Model-fraud-eu", "Custom::SwitchyardModel")) <= before
+    assert set(stage.resources("Model-fraud-eu", "AWS::IAM::Policy")) <= before
+    queues = stage.resources("Model-fraud-eu", "AWS::SQS::Queue")
+    assert len(queues) == 3
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues.values())
+    (requests,) = (queue["Properties"] for queue in queues.values() if "RedrivePolicy" in queue["Properties"])
+    assert requests["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert requests["VisibilityTimeout"] == 29 * 6
+    own = {found["Sid"]: found for found in stage.statements("Model-fraud-eu") if "Sid" in found}
+    assert own["SendAnswers"]["Action"] == ["sqs:SendMessage"]
+    assert "QueuesAnswers" in text_of(own["SendAnswers"]["Resource"])
+    assert "QueuesRequests" in text_of(own["TakeRequests"]["Resource"])
+
+
+def test_a_model_without_a_queue_has_none(stage: Deployed) -> None:
+    assert not stage.resources("Model-digits", "AWS::SQS::Queue")
+    assert not stage.resources("Model-digits", "AWS::Lambda::EventSourceMapping")
 
 
 def test_older_runtime_layers_stay_for_rollbacks(stage: Deployed) -> None:
@@ -116,6 +171,8 @@ def fingerprint(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> 
         {"timeout_s": 11},
         {"snapstart": False},
         {"architecture": "arm64"},
+        {"handoff": True},
+        {"queue": True},
         {"code": "c1"},
         {"layer": "1b"},
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from functions.inference.app import create_app
 from functions.inference.door import HttpDoor
+from functions.inference.limits import Limits
+from functions.inference.request_log import RequestLog
 from functions.inference.served import Served, Unreleased, load_served
+from functions.inference.service import ModelService
 from functions.protocol.tensors import DATATYPES, DTYPES, Array
 from model_store.contract import environment
 from model_store.contract.digest import Digest
@@ -59,7 +61,7 @@ class Layer:
     environ: dict[str, str]
 
     def load(self) -> Served:
-        served = load_served(self.environ, package=self.package)
+        served = load_served(self.environ, package=str(self.package))
         assert isinstance(served, Served)
         return served
 
@@ -72,7 +74,15 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body, parse_constant=_refuse)
+        """The body, or what of it stands before the binary data."""
+        length = self.headers.get("inference-header-content-length")
+        text = self.body if length is None else self.body[: int(length)]
+        return json.loads(text, parse_constant=_refuse)
+
+    @property
+    def data(self) -> bytes:
+        """What follows the JSON."""
+        return self.body[int(self.headers["inference-header-content-length"]) :]
 
 
 def _refuse(word: str) -> None:
@@ -84,25 +94,45 @@ class Caller:
     """Calls an app through the same door as API Gateway; keeps the log lines it wrote."""
 
     served: Served | Unreleased
+    limits: Limits = field(default_factory=Limits)
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.served, write_log=self.lines.append)
-        self.door = HttpDoor(self.app)
+        self.service = ModelService(self.served, self.limits)
+        self.door = HttpDoor(self.service, RequestLog(self.served.labels, self.lines.append))
 
     @property
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
 
-    def event(self, event: object) -> Reply:
-        return Reply(*read_answer(self.door(event, None)))
+    def event(self, event: object, context: object = None) -> Reply:
+        return Reply(*read_answer(self.door(event, context)))
 
     def get(self, path: str) -> Reply:
         return self.event(http_event("GET", path))
 
-    def post(self, path: str, body: object, *, content_type: str = "application/json") -> Reply:
+    def post(
+        self,
+        path: str,
+        body: object,
+        *,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.event(http_event("POST", path, content, content_type=content_type))
+        event = http_event("POST", path, content, content_type=content_type)
+        event["headers"] |= headers or {}
+        return self.event(event)
+
+    def binary(self, document: Mapping[str, Any], *data: bytes, path: str | None = None) -> Reply:
+        """Send a request with binary data the way the extension has it."""
+        text = json.dumps(document).encode()
+        return self.post(
+            path or f"/v2/models/{self.served.model}/infer",
+            b"".join([text, *data]),
+            content_type="application/octet-stream",
+            headers={"inference-header-content-length": str(len(text))},
+        )
 
     def infer(self, *inputs: Mapping[str, Any], **rest: Any) -> Reply:
         return self.post(f"/v2/models/{self.served.model}/infer", {"inputs": list(inputs), **rest})
@@ -143,6 +173,7 @@ def lay_out(
     golden: Mapping[str, Array],
     model: str = "digits",
     version: int = 2,
+    entry: str = "model.onnx",
 ) -> Layer:
     """Write ``switchyard_model`` as a release would; the golden outputs are not looked at here."""
     for path, data in files.items():
@@ -153,14 +184,16 @@ def lay_out(
         model=model,
         version=version,
         files=tuple(ArtifactFile(path, Digest.of(data), len(data)) for path, data in files.items()),
-        entry="model.onnx",
+        entry=entry,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         golden=Golden(tuple(tensor(name, array) for name, array in golden.items()), ()),
         created_at="2026-11-22T09:00:00+00:00",
         created_by="tests",
     )
-    (package / environment.MANIFEST_FILE).write_bytes(manifest.to_json())
+    slim = replace(manifest, golden=manifest.golden.without_values())
+    (package / environment.MANIFEST_FILE).write_bytes(slim.to_json())
+    (package / environment.GOLDEN_FILE).write_text(json.dumps(manifest.golden.as_json()))
     environ = {
         environment.MODEL: model,
         environment.VERSION: str(version),
@@ -261,6 +294,38 @@ def external_layer(package: Path) -> Layer:
         inputs=inputs,
         outputs=outputs,
         golden={"x": np.ones((1, 4), np.float32)},
+    )
+
+
+@pytest.fixture
+def pipeline_layer(package: Path) -> Layer:
+    """Three steps: bytes to ``x``, the linear model, and its label as a word. ``scores`` pass by."""
+    pixels, word = TensorSpec("pixels", "UINT8", ("batch", 4)), TensorSpec("word", "BYTES", ("batch",))
+    x, label = TensorSpec("x", "FP32", ("batch", 4)), TensorSpec("label", "INT64", ("batch",))
+    scores = TensorSpec("scores", "FP32", ("batch", 3))
+    before = onnx_model([helper.make_node("Cast", ["pixels"], ["x"], to=TensorProto.FLOAT)], [pixels], [x])
+    linear = [
+        helper.make_node("MatMul", ["x", "weights"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+    ]
+    words = np.array(["low", "middle", "high"], object)
+    after = onnx_model(
+        [helper.make_node("Gather", ["words", "label"], ["word"])], [label], [word], {"words": words}
+    )
+    graphs = {
+        "before.onnx": before,
+        "model.onnx": onnx_model(linear, [x], [scores, label], {"weights": WEIGHTS}),
+        "after.onnx": after,
+    }
+    files = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    files["pipeline.json"] = json.dumps({"steps": list(graphs)}).encode()
+    return lay_out(
+        package,
+        files,
+        inputs=[pixels],
+        outputs=[scores, word],
+        golden={"pixels": np.ones((1, 4), np.uint8)},
+        entry="pipeline.json",
     )
 
 

@@ -12,6 +12,7 @@ import functions
 from functions.front.adapters.memory import Function, MemoryInvoker
 from functions.front.front import Front
 from functions.front.ports import Invoker
+from model_store.contract.environment import MAX_BODY_BYTES
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.events import http_event, read_answer
 from model_store.contract.names import ByAlias
@@ -58,7 +59,12 @@ class Caller:
 
 
 def test_the_server_says_what_it_is() -> None:
-    metadata = {"name": "switchyard", "version": functions.VERSION, "extensions": []}
+    metadata = {
+        "name": "switchyard",
+        "version": functions.VERSION,
+        "extensions": ["binary_tensor_data"],
+        "parameters": {"max_payload_bytes": MAX_BODY_BYTES},
+    }
     assert Caller({}).call("/v2") == (200, metadata)
     assert Caller({}).call("/v2/") == (200, metadata)
 

@@ -7,21 +7,14 @@ import random
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import functions
-from functions.inference.app import STATUS, create_app
-from functions.inference.predictor import BadInputError
-from functions.inference.served import Unreleased
-from functions.protocol.errors import ProtocolError
 from functions.protocol.tensors import DTYPES
-from model_store.contract.events import http_event
+from model_store.contract.events import http_event, read_answer
 from tests.unit.functions.conftest import SAMPLES, Caller
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 X: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 0, 0, 0]}
 A: dict[str, Any] = {"name": "a", "datatype": "FP32", "shape": [2], "data": [1, 0]}
@@ -35,16 +28,6 @@ def call(caller: Caller, path: str) -> Any:
     return caller.post(path, body) if path.endswith("/infer") else caller.get(path)
 
 
-def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
-    for below in kind.__subclasses__():
-        yield below
-        yield from leaves(below)
-
-
-def test_every_error_of_the_protocol_has_a_status() -> None:
-    assert set(leaves(ProtocolError)) | {BadInputError} == set(STATUS)
-
-
 def test_the_version_that_functions_report_is_the_projects() -> None:
     pyproject = tomllib.loads((Path(functions.__file__).parents[1] / "pyproject.toml").read_text())
     assert pyproject["project"]["version"] == functions.VERSION
@@ -54,7 +37,8 @@ def test_the_version_that_functions_report_is_the_projects() -> None:
 def test_the_server_says_what_it_is(digits: Caller, path: str) -> None:
     reply = digits.get(path)
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    assert reply.json == {"name": "switchyard", "version": functions.VERSION, "extensions": []}
+    assert reply.json == functions.server_metadata()
+    assert reply.json["extensions"] == ["binary_tensor_data"]
 
 
 def test_a_released_function_is_live_and_ready(digits: Caller) -> None:
@@ -66,7 +50,7 @@ def test_a_released_function_is_live_and_ready(digits: Caller) -> None:
 def test_the_model_describes_itself(digits: Caller) -> None:
     reply = digits.get("/v2/models/digits")
     assert (reply.status, reply.json["name"], reply.json["versions"]) == (200, "digits", ["2"])
-    assert reply.json["platform"] == "onnxruntime_onnx"
+    assert reply.json["platform"] == "onnx_onnxv1"
     assert reply.json["inputs"][0]["shape"] == [-1, 4]
     assert reply.json["parameters"]["digest"] == reply.headers["x-switchyard-digest"]
     assert digits.get("/v2/models/digits/versions/2").json == reply.json
@@ -227,12 +211,48 @@ def test_one_log_line_per_request_says_what_happened_and_nothing_that_was_sent(d
     assert "private-word" not in "".join(digits.lines)
 
 
-def test_the_log_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    caller = Caller(Unreleased("digits"))
-    caller.door._mangum.app = create_app(Unreleased("digits"))
-    caller.get("/v2")
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["route"] == "/v2"
+PATHS = [
+    "/v2", "/v2/health/live", "/v2/health/ready", "/candidate/v2/models/digits/ready",
+    *(f"/v2/models/digits{rest}" for rest in MODEL_PATHS),
+]  # fmt: skip
+
+BODIES: list[Any] = [
+    {"inputs": [X], "id": "7"},
+    {"inputs": [X], "outputs": [{"name": "label"}], "parameters": {"binary_data_output": True}},
+    {"inputs": []},
+    b"{",
+    b"",
+    {"inputs": [X | {"shape": [1, 5]}]},
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_quick_way_and_the_framework_give_the_same_answers(digits: Caller, path: str) -> None:
+    """ADR 11: two ways in, one behaviour."""
+    framework = digits.door._start_framework()
+    for content in BODIES if path.endswith("/infer") else [None]:
+        method = "POST" if content is not None else "GET"
+        body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
+        event = http_event(method, path, body)
+        quick, slow = read_answer(digits.door(event, None)), read_answer(framework(event, None))
+        assert quick == (slow[0], {k: v for k, v in slow[1].items() if k != "content-length"}, slow[2])
+        logged_quick, logged_slow = digits.log[-2:]
+        assert logged_quick["route"] == logged_slow["route"]
+
+
+def test_an_openapi_page_describes_the_served_model(digits: Caller) -> None:
+    page = digits.get("/v2/models/digits/docs")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"/v2/models/digits/openapi.json" in page.body
+    document = digits.get("/v2/models/digits/openapi.json").json
+    assert set(document["paths"]) >= {"/v2", "/v2/health/ready", "/v2/models/{model}/infer"}
+
+
+def test_the_openapi_page_of_another_alias_finds_its_own_document(digits: Caller) -> None:
+    page = digits.get("/candidate/v2/models/digits/docs")
+    assert b"/candidate/v2/models/digits/openapi.json" in page.body
+    document = digits.get("/candidate/v2/models/digits/openapi.json").json
+    assert document["servers"] == [{"url": "/candidate"}]
 
 
 PIECES = [

@@ -27,10 +27,10 @@ for line in sys.stdin:
 
 
 def start(
-    environ: dict[str, str], *paths: Path, events: list[dict[str, Any]]
+    environ: dict[str, str], *paths: Path, events: list[dict[str, Any]], run: str = INVOKE
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", INVOKE],
+        [sys.executable, "-W", "error", "-c", run],
         input="".join(json.dumps(event) + "\n" for event in events),
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *paths)))} | environ,
         capture_output=True,
@@ -53,6 +53,31 @@ def test_a_released_function_answers_with_its_model(linear_layer: Layer) -> None
     assert json.loads(content)["outputs"][1]["data"] == [2]
     assert read_answer(answers[1])[0] == 200
     assert [line["cold"] for line in logged] == [True, False]
+
+
+def test_a_snapshot_is_taken_of_a_model_that_has_run(linear_layer: Layer) -> None:
+    """SnapStart: primed before the snapshot, cold again after the restore."""
+    run = """
+import json, sys
+from functions.inference import handler as module
+import snapshot_restore_py as hooks
+assert len(hooks.get_before_snapshot()) == len(hooks.get_after_restore()) == 1
+for hook, args, kwargs in hooks.get_before_snapshot() + hooks.get_after_restore():
+    hook(*args, **kwargs)
+for line in sys.stdin:
+    print("ANSWER", json.dumps(module.handler(json.loads(line), None)))
+"""
+    stand_in = ROOT / "local_cloud" / "extension" / "runtime"
+    ran = start(
+        linear_layer.environ | {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"},
+        linear_layer.package.parent,
+        stand_in,
+        events=[http_event("GET", "/v2/models/digits/ready")],
+        run=run,
+    )
+    assert ran.stderr == ""
+    assert '"cold":true' in ran.stdout
+    assert '"statusCode": 200' in ran.stdout
 
 
 def test_an_unreleased_function_starts_without_a_layer() -> None:

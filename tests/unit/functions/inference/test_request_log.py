@@ -1,15 +1,14 @@
-"""``functions.inference.request_log``: one line per request, no payload, no exception past it."""
+"""``functions.inference.request_log``: one line per request, and no payload in it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
 
-from functions.inference.request_log import RequestLog, cut_prefix
+from functions.inference.request_log import RequestLog, cut_prefix, request_id
 
 
 @pytest.mark.parametrize(
@@ -29,48 +28,69 @@ def test_what_stands_before_the_protocols_path_is_cut(path: str, cut: str) -> No
     assert cut_prefix(path) == cut
 
 
-def run(app: Any, **scope: Any) -> tuple[list[Message], list[dict[str, Any]]]:
-    sent: list[Message] = []
-    lines: list[str] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b""}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    logged = RequestLog(app, labels={"model": "digits"}, headers={"x-a": "1"}, write=lines.append)
-    asyncio.get_event_loop().run_until_complete(
-        logged({"type": "http", "method": "GET", "path": "/v2", **scope}, receive, send)
+def line(log: RequestLog, **changes: Any) -> None:
+    log.line(
+        **{
+            "request_id": "abc",
+            "method": "GET",
+            "route": "/v2",
+            "status": 200,
+            "started": time.perf_counter(),
+            **changes,
+        }
     )
-    return sent, [json.loads(line) for line in lines]
 
 
-async def failing(scope: Scope, receive: Receive, send: Send) -> None:
-    raise KeyError("the caller's secret")
+def test_a_line_is_one_json_object_with_the_labels_of_the_version() -> None:
+    lines: list[str] = []
+    line(RequestLog({"model": "digits", "version": "2"}, lines.append))
+    (written,) = lines
+    assert written.endswith("\n")
+    logged = json.loads(written)
+    assert logged.pop("ms") >= 0
+    assert logged == {
+        "request_id": "abc",
+        "model": "digits",
+        "version": "2",
+        "method": "GET",
+        "route": "/v2",
+        "status": 200,
+        "cold": True,
+    }
 
 
-async def failing_late(scope: Scope, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    raise KeyError("late")
+def test_only_the_first_request_of_an_environment_is_cold() -> None:
+    lines: list[str] = []
+    log = RequestLog({}, lines.append)
+    for _ in range(2):
+        line(log)
+    log.again()
+    for _ in range(2):
+        line(log)
+    assert [json.loads(written)["cold"] for written in lines] == [True, False, True, False]
 
 
-def test_an_unexpected_exception_is_a_500_that_tells_the_caller_nothing() -> None:
-    (start, body), _ = run(failing)
-    assert start["status"] == 500
-    assert (b"x-a", b"1") in start["headers"]
-    assert json.loads(body["body"]) == {"error": "the server failed on this request: its log has the details"}
+def test_a_failure_is_told_by_its_place_and_not_by_its_words() -> None:
+    lines: list[str] = []
+    try:
+        int("the caller's secret")
+    except ValueError as error:
+        line(RequestLog({}, lines.append), status=500, error=error)
+    logged = json.loads(lines[0])
+    assert logged["failure"] == "builtins.ValueError"
+    assert "test_a_failure_is_told" in logged["trace"]
 
 
-def test_the_log_says_where_it_failed_without_repeating_what_the_caller_sent() -> None:
-    event = {"requestContext": {"requestId": "abc"}}
-    _, (line,) = run(failing, **{"aws.event": event})
-    assert (line["request_id"], line["status"], line["failure"]) == ("abc", 500, "builtins.KeyError")
-    assert "in failing" in line["trace"]
-    assert "secret" not in line["trace"].replace('raise KeyError("the caller\'s secret")', "")
+def test_the_log_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    line(RequestLog({}))
+    assert json.loads(capsys.readouterr().out)["route"] == "/v2"
 
 
-def test_a_failure_after_the_answer_began_is_logged_and_not_answered_twice() -> None:
-    sent, (line,) = run(failing_late)
-    assert [message["type"] for message in sent] == ["http.response.start"]
-    assert line["failure"] == "builtins.KeyError"
+class Context:
+    aws_request_id = "lambda-s own"
+
+
+def test_a_request_is_called_what_the_gateway_calls_it_or_else_what_lambda_does() -> None:
+    assert request_id({"requestContext": {"requestId": "gateway"}}, Context()) == "gateway"
+    assert request_id({"requestContext": {}}, Context()) == "lambda-s own"
+    assert request_id(None, None) is None

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from functions.protocol.answers import encode_answer, model_metadata
+from functions.protocol.tensors import Array
 from model_store.contract.digest import Digest
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.names import ByVersion
@@ -17,7 +18,7 @@ REF = ByVersion("digits", 2)
 
 def test_an_answer_names_the_version_and_keeps_the_order_of_the_outputs() -> None:
     outputs = {"label": np.array([3]), "scores": np.array([[0.5, 1.5]], np.float16)}
-    assert json.loads(encode_answer(REF, outputs, id_="42")) == {
+    assert json.loads(encode_answer(REF, outputs, id_="42").body) == {
         "model_name": "digits",
         "model_version": "2",
         "id": "42",
@@ -29,8 +30,8 @@ def test_an_answer_names_the_version_and_keeps_the_order_of_the_outputs() -> Non
 
 
 def test_an_answer_has_no_id_when_the_request_had_none() -> None:
-    assert "id" not in json.loads(encode_answer(REF, {}))
-    assert json.loads(encode_answer(REF, {}, id_=""))["id"] == ""
+    assert "id" not in json.loads(encode_answer(REF, {}).body)
+    assert json.loads(encode_answer(REF, {}, id_="").body)["id"] == ""
 
 
 def test_metadata_write_chosen_sizes_as_minus_one_and_keep_their_names() -> None:
@@ -48,10 +49,50 @@ def test_metadata_write_chosen_sizes_as_minus_one_and_keep_their_names() -> None
     assert model_metadata(manifest) == {
         "name": "digits",
         "versions": ["2"],
-        "platform": "onnxruntime_onnx",
+        "platform": "onnx_onnxv1",
         "inputs": [
             {"name": "x", "datatype": "FP32", "shape": [-1, 4], "parameters": {"symbolic_shape": "batch,4"}}
         ],
         "outputs": [{"name": "y", "datatype": "INT64", "shape": [3]}],
         "parameters": {"digest": str(manifest.digest)},
     }
+
+
+def test_limits_stand_beside_the_digest() -> None:
+    manifest = Manifest(
+        model="digits",
+        version=2,
+        files=(ArtifactFile("model.onnx", Digest.of(b"model"), 5),),
+        entry="model.onnx",
+        inputs=(),
+        outputs=(),
+        golden=Golden((), ()),
+        created_at="2026-11-22T09:00:00+00:00",
+        created_by="tests",
+    )
+    assert model_metadata(manifest, {"max_batch": 8})["parameters"] == {
+        "digest": str(manifest.digest),
+        "max_batch": 8,
+    }
+
+
+def test_binary_data_follow_the_json_in_the_order_of_the_outputs() -> None:
+    outputs: dict[str, Array] = {
+        "a": np.array([1, 2], np.int16),
+        "b": np.array([[0.5]], np.float32),
+        "c": np.array([True]),
+    }
+    encoded = encode_answer(REF, outputs, binary={"c", "a"})
+    assert encoded.json_length is not None
+    document = json.loads(encoded.body[: encoded.json_length])
+    assert document["outputs"] == [
+        {"name": "a", "datatype": "INT16", "shape": [2], "parameters": {"binary_data_size": 4}},
+        {"name": "b", "datatype": "FP32", "shape": [1, 1], "data": [0.5]},
+        {"name": "c", "datatype": "BOOL", "shape": [1], "parameters": {"binary_data_size": 1}},
+    ]
+    assert encoded.body[encoded.json_length :] == b"\x01\x00\x02\x00\x01"
+
+
+def test_nan_has_a_binary_form() -> None:
+    encoded = encode_answer(REF, {"y": np.array([np.nan], np.float32)}, binary={"y"})
+    assert np.isnan(np.frombuffer(encoded.body[encoded.json_length :], np.float32)).all()

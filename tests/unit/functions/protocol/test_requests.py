@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,7 +114,22 @@ def test_a_body_that_is_no_request_is_refused(content: bytes, words: str) -> Non
         ({"data": None}, "input `x` has null as `data`, and has to have a list"),
         ({"data": "AAAA"}, "input `x` has a string as `data`, and has to have a list"),
         ({"parameters": []}, "`parameters` of input `x` is a list, and has to be an object"),
-        ({"data": None, "parameters": {"binary_data_size": 8}}, "input `x` is sent as binary data"),
+        (
+            {"data": None, "parameters": {"binary_data_size": 8}},
+            "input `x` is sent as binary data, and the header `Inference-Header-Content-Length`",
+        ),
+        (
+            {"parameters": {"binary_data_size": 8}},
+            "input `x` has both `data` and a `binary_data_size`",
+        ),
+        (
+            {"data": None, "parameters": {"binary_data_size": -8}},
+            "the parameter `binary_data_size` of input `x` has to be a whole number from 0 up",
+        ),
+        (
+            {"data": None, "parameters": {"binary_data_size": True}},
+            "the parameter `binary_data_size` of input `x` has to be a whole number from 0 up",
+        ),
     ],
 )
 def test_a_wrong_input_is_told_what_was_expected(change: dict[str, Any], words: str) -> None:
@@ -145,6 +161,14 @@ def test_an_input_given_twice_is_refused() -> None:
         ({"outputs": {}}, "`outputs` of the body is an object, and has to be a list"),
         ({"id": 42}, "`id` of the body is a number, and has to be a string"),
         ({"parameters": []}, "`parameters` of the body is a list, and has to be an object"),
+        (
+            {"parameters": {"binary_data_output": 1}},
+            "the parameter `binary_data_output` of the body is a number, and has to be a boolean",
+        ),
+        (
+            {"outputs": [{"name": "label", "parameters": {"binary_data": "yes"}}]},
+            "the parameter `binary_data` of output `label` is a string, and has to be a boolean",
+        ),
     ],
 )
 def test_the_rest_of_a_request_is_checked_too(rest: dict[str, Any], words: str) -> None:
@@ -154,6 +178,164 @@ def test_the_rest_of_a_request_is_checked_too(rest: dict[str, Any], words: str) 
 def test_a_refusal_repeats_no_novel() -> None:
     assert len(refusal(body({"name": "n" * 100_000}))) < 300
     assert len(refusal(body(X | {"shape": [1] * 100_000}))) < 300
+
+
+def with_binary(*data: bytes, sizes: list[int] | None = None, **rest: object) -> tuple[bytes, int]:
+    sizes = sizes or [len(part) for part in data]
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": sizes[0]}}
+    flag = {"name": "flag", "datatype": "BOOL", "shape": [1], "parameters": {"binary_data_size": sizes[1]}}
+    text = body(x, flag, **rest)
+    return b"".join([text, *data]), len(text)
+
+
+TWO_FLOATS = np.array([1, 2.5], np.float32).tobytes()
+
+
+def test_binary_data_belong_to_the_inputs_in_their_order() -> None:
+    content, length = with_binary(TWO_FLOATS, b"\x01")
+    request = decode_request(content, SIGNATURE, json_length=length)
+    assert request.inputs["x"].tolist() == [[1.0, 2.5]]
+    assert request.inputs["flag"].tolist() == [True]
+
+
+def test_one_input_may_be_binary_and_the_next_json() -> None:
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}}
+    text = body(FLAG, x)
+    request = decode_request(text + TWO_FLOATS, SIGNATURE, json_length=len(text))
+    assert (request.inputs["x"].tolist(), request.inputs["flag"].tolist()) == ([[1.0, 2.5]], [True])
+
+
+def test_an_aligned_binary_input_is_a_view_over_the_body() -> None:
+    content, length = with_binary(TWO_FLOATS, b"\x01")
+    padded = content[:length] + b" " * (-length % 8) + content[length:]
+    array = decode_request(padded, SIGNATURE, json_length=length + -length % 8).inputs["x"]
+    start = np.frombuffer(padded, np.uint8).ctypes.data
+    assert start <= array.ctypes.data < start + len(padded)
+
+
+def test_an_input_that_lies_askew_is_copied_to_where_it_can_be_read() -> None:
+    content, length = with_binary(TWO_FLOATS, b"\x01")
+    for padding in range(4):
+        padded = content[:length] + b" " * padding + content[length:]
+        array = decode_request(padded, SIGNATURE, json_length=length + padding).inputs["x"]
+        assert array.flags.aligned
+        assert array.tolist() == [[1.0, 2.5]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "outputs", "binary"),
+    [
+        ({}, ("scores", "label"), set()),
+        ({"parameters": {"binary_data_output": True}}, ("scores", "label"), {"scores", "label"}),
+        ({"outputs": [{"name": "label", "parameters": {"binary_data": True}}]}, ("label",), {"label"}),
+        (
+            {
+                "parameters": {"binary_data_output": True},
+                "outputs": [{"name": "label", "parameters": {"binary_data": False}}, {"name": "scores"}],
+            },
+            ("label", "scores"),
+            {"scores"},
+        ),
+    ],
+)
+def test_the_caller_says_which_outputs_come_back_as_binary_data(
+    asked: dict[str, Any], outputs: tuple[str, ...], binary: set[str]
+) -> None:
+    request = decode_request(body(X, FLAG, **asked), SIGNATURE)
+    assert (request.outputs, set(request.binary)) == (outputs, binary)
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes", "shift", "words"),
+    [
+        ([TWO_FLOATS, b"\x01"], None, 10_000, "the header `Inference-Header-Content-Length` is "),
+        (
+            [TWO_FLOATS, b"\x01", b"more"],
+            None,
+            0,
+            "the body has 4 bytes of binary data that belong to no input",
+        ),
+        (
+            [TWO_FLOATS],
+            [8, 1],
+            0,
+            "input `flag` has a `binary_data_size` of 1, and 0 bytes of the body are left",
+        ),
+        ([TWO_FLOATS, b"\x01"], [2**62, 1], 0, f"input `x` has a `binary_data_size` of {2**62}, and 9 bytes"),
+        (
+            [b"1234567", b"\x01"],
+            None,
+            0,
+            "input `x` is FP32 with shape [1, 2], which is 8 bytes, and its binary",
+        ),
+        (
+            [TWO_FLOATS, b"\x02"],
+            None,
+            0,
+            "input `flag` is BOOL, and its binary data has a byte 2 at position 0",
+        ),
+    ],
+)
+def test_binary_data_that_do_not_fit_are_refused(
+    data: list[bytes], sizes: list[int] | None, shift: int, words: str
+) -> None:
+    content, length = with_binary(*data, sizes=sizes)
+    with pytest.raises(BadRequestError) as refused:
+        decode_request(content, SIGNATURE, json_length=length + shift)
+    assert str(refused.value).startswith(words)
+
+
+ONE_INPUT = Signature.of([TensorSpec("x", "FP32", ("batch", 2))], [TensorSpec("y", "FP32", ("batch",))])
+
+
+def test_a_body_without_json_is_the_only_input() -> None:
+    request = decode_request(TWO_FLOATS * 3, ONE_INPUT, json_length=0)
+    assert request.inputs["x"].tolist() == [[1.0, 2.5]] * 3
+    assert (request.outputs, set(request.binary)) == (("y",), {"y"})
+
+
+@pytest.mark.parametrize(
+    ("shape", "datatype", "size", "words"),
+    [
+        ((-1, -1), "FP32", 8, "input `x` has shape [-1, -1], which the size of a body without JSON"),
+        (
+            (-1, 2),
+            "FP32",
+            9,
+            "input `x` is FP32 with shape [1, 2], which is 8 bytes, and its binary data has 9",
+        ),
+        (
+            (2, 2),
+            "FP32",
+            8,
+            "input `x` is FP32 with shape [2, 2], which is 16 bytes, and its binary data has 8",
+        ),
+        (
+            (-1, 0),
+            "FP32",
+            8,
+            "input `x` is FP32 with shape [0, 0], which is 0 bytes, and its binary data has 8",
+        ),
+        (
+            (-1, 1),
+            "BYTES",
+            8,
+            "input `x` is BYTES, and a body without JSON carries those with shape [1] only",
+        ),
+    ],
+)
+def test_a_body_without_json_needs_a_shape_that_follows_from_its_size(
+    shape: tuple[int, ...], datatype: str, size: int, words: str
+) -> None:
+    signature = Signature.of([TensorSpec("x", datatype, shape)], [])
+    with pytest.raises(BadRequestError) as refused:
+        decode_request(b"\0" * size, signature, json_length=0)
+    assert str(refused.value).startswith(words)
+
+
+def test_a_body_without_json_needs_a_model_with_one_input() -> None:
+    with pytest.raises(BadRequestError, match="needs a model with one input, and this one takes `x`, `flag`"):
+        decode_request(b"\0" * 8, SIGNATURE, json_length=0)
 
 
 JSON = st.recursive(
@@ -187,6 +369,21 @@ REQUESTS = st.fixed_dictionaries(
 def test_whatever_the_bytes_there_is_a_request_or_a_refusal(content: bytes) -> None:
     try:
         request = decode_request(content, SIGNATURE)
+    except BadRequestError as error:
+        assert str(error)  # noqa: PT017 - either end is fine, a third one is not
+    else:
+        assert set(request.inputs) == {"x", "flag"}
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    content=st.binary(max_size=60)
+    | st.tuples(REQUESTS, st.binary(max_size=20)).map(lambda pair: json.dumps(pair[0]).encode() + pair[1]),
+    cut=st.integers(-5, 70),
+)
+def test_wherever_the_json_is_said_to_end_there_is_a_request_or_a_refusal(content: bytes, cut: int) -> None:
+    try:
+        request = decode_request(content, SIGNATURE, json_length=cut)
     except BadRequestError as error:
         assert str(error)  # noqa: PT017 - either end is fine, a third one is not
     else:

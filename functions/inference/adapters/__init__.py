@@ -1,0 +1,1 @@
+"""Ways to reach S3 and SQS."""

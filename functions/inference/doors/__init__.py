@@ -1,0 +1,78 @@
+"""The ways into a function besides HTTP, told apart by the shape of the event.
+
+| event | module | answer |
+|---|---|---|
+| an HTTP API's or a function URL's, payload format 2.0 | ``functions.inference.door`` | an HTTP answer |
+| ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
+| ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
+| ``{"Records": […]}`` of S3 | ``objects`` | answers lie beside the requests |
+
+Each is imported when the first such event comes: HTTP calls, which are most, import none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from functions.inference.doors.messages import MessageDoor
+    from functions.inference.doors.objects import ObjectDoor
+    from functions.inference.request_log import RequestLog
+    from functions.inference.service import ModelService
+
+Http = Callable[[object, object], dict[str, Any]]
+
+
+class Doors:
+    """The handler: looks at an event once and lets the right door answer it.
+
+    Law of all doors: what a caller got wrong is an answer; what the function got wrong is raised or
+    reported, so that Lambda counts it and whoever sent the event sends it again.
+    """
+
+    def __init__(
+        self, http: Http, service: ModelService, log: RequestLog, environ: Mapping[str, str]
+    ) -> None:
+        self._http = http
+        self._service = service
+        self._log = log
+        self._environ = environ
+
+    def __call__(self, event: object, context: object) -> dict[str, Any]:
+        if type(event) is dict and "requestContext" not in event:
+            if "inputs" in event:
+                from functions.inference.doors import direct
+
+                return direct.answer(event, context, self._service, self._log)
+            if sources := _sources(event):
+                if sources == {"aws:sqs"}:
+                    return self._messages(event, context)
+                if sources == {"aws:s3"}:
+                    return self._objects(event, context)
+        return self._http(event, context)
+
+    @cached_property
+    def _messages(self) -> MessageDoor:
+        from functions.inference.adapters.aws import SqsQueue
+        from functions.inference.doors.messages import MessageDoor
+
+        return MessageDoor.from_environment(
+            self._service, self._log, self._environ, SqsQueue(), self._objects
+        )
+
+    @cached_property
+    def _objects(self) -> ObjectDoor:
+        from functions.inference.adapters.aws import S3Objects
+        from functions.inference.doors.objects import ObjectDoor
+
+        return ObjectDoor(self._service, self._log, S3Objects())
+
+
+def _sources(event: Mapping[str, Any]) -> set[str]:
+    """Which services the records of a batch come from; empty where it is no batch."""
+    records = event.get("Records")
+    if not isinstance(records, list):
+        return set()
+    return {str(record.get("eventSource")) for record in records if isinstance(record, dict)}

@@ -1,0 +1,96 @@
+"""Requests that are objects in S3: each is answered by an object beside it.
+
+``requests/monday/7.json`` is answered by ``answers/monday/7.json`` in the same bucket. What lies under
+``answers/`` is never taken for a request, so that a notification on the whole bucket does not run in a
+circle. A body with binary data has the metadata ``inference-header-content-length``, and so has its answer.
+
+Answering again writes the same answer again, so an event may come twice. A caller's mistake is answered
+with ``{"error", "status"}``; the function's own failures are raised after every object has had its turn,
+and Lambda repeats the event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
+from functions.inference.ports import Objects, Stored
+from functions.inference.quick import remaining_s
+from functions.inference.request_log import RequestLog
+from functions.inference.service import ModelService
+from functions.protocol.errors import BadRequestError, UnknownUploadError
+
+REQUESTS = "requests/"
+ANSWERS = "answers/"
+
+
+class ObjectDoor:
+    """Answers S3's event notifications, directly or from within a queue's messages."""
+
+    def __init__(self, service: ModelService, log: RequestLog, objects: Objects) -> None:
+        self._service = service
+        self._log = log
+        self._objects = objects
+
+    def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
+        """Answer every object of an event; raise ``FunctionFailedError`` if one has no answer."""
+        outcomes = [self.answer(record, context) for record in event["Records"]]
+        faults = [outcome for outcome in outcomes if outcome is not None and outcome.is_fault]
+        if faults:
+            raise FunctionFailedError(f"{len(faults)} of {len(outcomes)} objects have no answer")
+        return {"answered": sum(outcome is not None for outcome in outcomes)}
+
+    def answer(self, record: Mapping[str, Any], context: object) -> Outcome | None:
+        """Answer one object; ``None`` for what is no request. Never raises."""
+        started = time.perf_counter()
+        try:
+            place = _place(record)
+            if place is None:
+                return None
+            bucket, key = place
+            outcome = self._answered(bucket, key, context)
+            if not outcome.is_fault:
+                stored = Stored(outcome.encoded.body, outcome.encoded.json_length)
+                self._objects.write(bucket, answer_key(key), stored)
+        except UnknownUploadError:
+            # Deleted since: whoever deleted it wants no answer, and asking again would not bring it back.
+            return None
+        except Exception as error:  # noqa: BLE001 - one object must not keep the others from their turn
+            outcome = failed(error)
+        write_line(
+            self._log,
+            outcome,
+            request_id=getattr(context, "aws_request_id", None),
+            door="S3",
+            started=started,
+        )
+        return outcome
+
+    def _answered(self, bucket: str, key: str, context: object) -> Outcome:
+        limit = self._service.limits.max_object_bytes
+        stored = self._objects.read(bucket, key, limit=limit)
+        return infer(
+            self._service,
+            stored.body,
+            json_length=stored.json_length,
+            remaining_s=remaining_s(context),
+            max_bytes=limit,
+        )
+
+
+def answer_key(key: str) -> str:
+    """Where the answer to a request lies."""
+    return ANSWERS + key.removeprefix(REQUESTS)
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Bucket and key of a request that was put there; ``None`` for answers and for deletions."""
+    try:
+        bucket, key = str(record["s3"]["bucket"]["name"]), unquote_plus(str(record["s3"]["object"]["key"]))
+    except (KeyError, TypeError) as error:
+        raise BadRequestError(f"the record names no object: {error!r}") from error
+    created = str(record.get("eventName", "ObjectCreated:")).startswith("ObjectCreated:")
+    return (bucket, key) if created and not key.startswith(ANSWERS) else None

@@ -1,0 +1,54 @@
+"""What a function needs from the cloud beyond the event it is given. The hot path needs none of it.
+
+The laws, checked against every adapter in ``tests/contract/test_inference_ports.py``:
+
+* ``read`` returns exactly what ``write`` was given, with its header length; nothing there is
+  ``UnknownUploadError``, more than ``limit`` is ``TooLargeError`` and is not read.
+* ``write`` replaces: writing the same twice is writing it once.
+* ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
+* Everything else that goes wrong is ``CloudUnavailableError``, and the same call may work later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object: a request or an answer, as it would travel in an HTTP body.
+
+    ``json_length`` is set when binary data follow the JSON, as the header
+    ``Inference-Header-Content-Length`` would say. ``age_s`` is how long ago it was written.
+    """
+
+    body: bytes
+    json_length: int | None = None
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where somebody without AWS credentials may send or fetch one object, for a while."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class Objects(Protocol):
+    """Objects in buckets."""
+
+    def read(self, bucket: str, key: str, *, limit: int) -> Stored: ...
+
+    def write(self, bucket: str, key: str, stored: Stored) -> None: ...
+
+    def upload_address(self, bucket: str, key: str, *, size: int, seconds: int) -> Address: ...
+
+    def download_address(self, bucket: str, key: str, *, seconds: int) -> Address: ...
+
+
+class Queue(Protocol):
+    """Messages to somebody else. Sent at least once: a repeated batch sends its answers again."""
+
+    def send(self, queue_url: str, body: str, *, answers: str) -> None: ...

@@ -1,0 +1,114 @@
+"""Tensors between raw bytes and numpy arrays: the binary tensor data extension.
+
+Little-endian, row-major, no padding; a BOOL is one byte, 0 or 1; an element of BYTES is its length as
+four bytes followed by that many bytes of UTF-8 text.
+
+Source: github.com/triton-inference-server/server, ``docs/protocol/extension_binary_data.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from functions.protocol.errors import BadRequestError
+from functions.protocol.tensors import DTYPES, Array, quoted
+
+_LENGTH = struct.Struct("<I")
+
+
+def array_from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Array:
+    """The array that ``data`` holds, as a view over it wherever the processor can read it in place.
+
+    ``datatype`` and ``shape`` are trusted to be well formed; ``data`` is not trusted at all. NaN and
+    infinity pass: unlike JSON, this form has them.
+    """
+    if datatype == "BYTES":
+        return _texts(name, shape, data)
+    dtype = DTYPES[datatype].newbyteorder("<")
+    expected = math.prod(shape) * dtype.itemsize
+    if len(data) != expected:
+        raise BadRequestError(
+            f"input {quoted(name)} is {datatype} with shape {list(shape)}, which is {expected} bytes, "
+            f"and its binary data has {len(data)}"
+        )
+    array: Array = np.frombuffer(data, np.uint8 if datatype == "BOOL" else dtype)
+    if datatype == "BOOL":
+        array = _booleans(name, array)
+    # A model's code may read several elements with one instruction, which needs them where they belong.
+    return (array if array.flags.aligned else array.copy()).reshape(tuple(shape))
+
+
+def binary_from_array(array: Array) -> memoryview:
+    """The bytes of an array, without a copy where it already lies in row-major order."""
+    if array.dtype.kind == "O":
+        return memoryview(_lengths_and_texts(array))
+    flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+    return flat.view(np.uint8).data
+
+
+def _booleans(name: str, array: Array) -> Array:
+    if array.size and array.max() > 1:
+        position = int(np.flatnonzero(array > 1)[0])
+        raise BadRequestError(
+            f"input {quoted(name)} is BOOL, and its binary data has a byte {array[position]} "
+            f"at position {position}: true is 1 and false is 0"
+        )
+    return array.view(np.bool_)
+
+
+def _texts(name: str, shape: Sequence[int], data: memoryview) -> Array:
+    count = math.prod(shape)
+    # Before anything is made for them: every element takes four bytes at least.
+    if count * _LENGTH.size > len(data):
+        raise _wrong_count(name, shape, count)
+    texts: list[str] = []
+    at = 0
+    while at < len(data) and len(texts) < count:
+        if len(data) - at < _LENGTH.size:
+            raise _cut_short(name, len(texts))
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if len(data) - at < length:
+            raise _cut_short(name, len(texts))
+        texts.append(_text(name, len(texts), data[at : at + length]))
+        at += length
+    if len(texts) != count or at != len(data):
+        raise _wrong_count(name, shape, count)
+    array = np.empty(count, object)
+    array[:] = texts
+    return array.reshape(tuple(shape))
+
+
+def _text(name: str, position: int, data: memoryview) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        raise BadRequestError(
+            f"input {quoted(name)} has bytes at position {position} that are not UTF-8: "
+            "BYTES elements are text here, send other bytes as UINT8"
+        ) from None
+
+
+def _cut_short(name: str, position: int) -> BadRequestError:
+    return BadRequestError(
+        f"the binary data of input {quoted(name)} end inside the element at position {position}"
+    )
+
+
+def _wrong_count(name: str, shape: Sequence[int], count: int) -> BadRequestError:
+    return BadRequestError(
+        f"input {quoted(name)} has shape {list(shape)}, which is {count} elements, "
+        "and its binary data have another number of them"
+    )
+
+
+def _lengths_and_texts(array: Array) -> bytes:
+    parts: list[bytes] = []
+    for item in array.reshape(-1):
+        text = item if isinstance(item, bytes) else str(item).encode()
+        parts += (_LENGTH.pack(len(text)), text)
+    return b"".join(parts)

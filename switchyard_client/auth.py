@@ -1,0 +1,140 @@
+"""How a request proves who sends it: IAM, a bearer token, or nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from switchyard_client.errors import CredentialsError
+from switchyard_client.signing import Credentials, sign
+
+SERVICE = "execute-api"
+
+_API_HOST = re.compile(r"[a-z0-9]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+
+Provider = Callable[[], Credentials]
+"""Asked before every request, so that credentials which are renewed in between are the new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """For an API without authorisation, or behind ``yard proxy``."""
+
+    def headers(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:  # noqa: ARG002
+        """The headers as they are."""
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """For an API with a JWT authorizer; ``token`` is the token or a function that fetches it."""
+
+    token: str | Callable[[], str] = field(repr=False)
+
+    def headers(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:  # noqa: ARG002
+        """The headers with the token among them."""
+        token = self.token if isinstance(self.token, str) else self.token()
+        return {**headers, "authorization": f"Bearer {token}"}
+
+
+@dataclass(slots=True)
+class Iam:
+    """For an API that asks for IAM: every request is signed for ``execute-api``.
+
+    Without ``credentials`` they are found as AWS's tools find them if botocore is installed, and in the
+    environment if it is not. Without ``region`` it is the one in the API's address, then the
+    environment's.
+    """
+
+    credentials: Credentials | Provider | None = None
+    region: str | None = None
+    _provider: Provider | None = field(default=None, init=False, repr=False)
+
+    def headers(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        """The headers with a signature over all of them and the body."""
+        return sign(
+            method,
+            url,
+            headers,
+            body,
+            credentials=self._current(),
+            region=self.region or region_of(url),
+            service=SERVICE,
+        )
+
+    def _current(self) -> Credentials:
+        if isinstance(self.credentials, Credentials):
+            return self.credentials
+        if self._provider is None:
+            self._provider = self.credentials or find_credentials()
+        return self._provider()
+
+
+Auth = Anonymous | Bearer | Iam
+AuthWord = Literal["none", "iam"]
+
+
+def auth_of(given: Auth | AuthWord) -> Auth:
+    """``"none"`` and ``"iam"`` are short for what one mostly wants."""
+    if given == "none":
+        return Anonymous()
+    if given == "iam":
+        return Iam()
+    return given
+
+
+def region_of(url: str) -> str:
+    """The region an API stands in: in its address, else the environment's, else the profile's."""
+    if found := _API_HOST.fullmatch(urlsplit(url).hostname or ""):
+        return found["region"]
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _region_of_profile()
+    if region:
+        return region
+    raise CredentialsError(
+        f"no AWS region is known for `{url}`", hint="Set AWS_REGION, or give `Iam(region=...)`."
+    )
+
+
+def _region_of_profile() -> str | None:
+    try:
+        import botocore.session
+    except ImportError:
+        return None
+    region = botocore.session.get_session().get_config_variable("region")
+    return str(region) if region else None
+
+
+def find_credentials() -> Provider:
+    """Credentials as AWS's own tools find them (profiles, SSO, roles), or the environment's.
+
+    The former needs botocore, which this package does not depend on.
+    """
+    try:
+        import botocore.session
+    except ImportError:
+        return credentials_of_environment
+    found = botocore.session.get_session().get_credentials()
+    if found is None:
+        return credentials_of_environment
+
+    def current() -> Credentials:
+        frozen = found.get_frozen_credentials()
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+    return current
+
+
+def credentials_of_environment() -> Credentials:
+    """What ``AWS_ACCESS_KEY_ID`` and its companions say."""
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if key and secret:
+        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+    raise CredentialsError(
+        "this API asks for IAM and no AWS credentials are known",
+        hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give `Iam(credentials=...)`, "
+        "or install botocore for profiles and roles.",
+    )

@@ -1,0 +1,181 @@
+"""The laws of ``functions.inference.ports``, held against every adapter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+
+from functions.inference.adapters import aws
+from functions.inference.adapters.memory import MemoryObjects, MemoryQueue
+from functions.inference.ports import Objects, Queue, Stored
+from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
+
+BUCKET = "handoff"
+LIMIT = 1 << 20
+
+
+@dataclass
+class Place:
+    """An adapter, and how somebody without credentials reaches what it gives addresses to."""
+
+    objects: Objects
+
+    def upload(self, url: str, headers: dict[str, str], body: bytes) -> bool:
+        if isinstance(self.objects, MemoryObjects):
+            return self.objects.upload(url, body)
+        return requests.put(url, data=body, headers=headers, timeout=5).ok
+
+    def download(self, url: str) -> bytes | None:
+        if isinstance(self.objects, MemoryObjects):
+            return self.objects.download(url)
+        answer = requests.get(url, timeout=5)
+        return answer.content if answer.ok else None
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture(params=["memory", "s3"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "memory":
+        return Place(MemoryObjects())
+    request.getfixturevalue("cloud")
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    return Place(aws.S3Objects())
+
+
+@pytest.mark.parametrize("stored", [Stored(b"{}"), Stored(b"{}\0\0", 2), Stored(b"", 0)])
+def test_what_is_read_is_what_was_written(place: Place, stored: Stored) -> None:
+    place.objects.write(BUCKET, "a/b c", stored)
+    read = place.objects.read(BUCKET, "a/b c", limit=LIMIT)
+    assert (read.body, read.json_length) == (stored.body, stored.json_length)
+    assert -2 < read.age_s < 5
+
+
+def test_writing_again_replaces(place: Place) -> None:
+    for body in (b"first", b"second"):
+        place.objects.write(BUCKET, "a", Stored(body))
+    assert place.objects.read(BUCKET, "a", limit=LIMIT).body == b"second"
+
+
+def test_nothing_there_is_said(place: Place) -> None:
+    with pytest.raises(UnknownUploadError, match="no such upload"):
+        place.objects.read(BUCKET, "a", limit=LIMIT)
+
+
+def test_more_than_the_limit_is_not_read(place: Place) -> None:
+    place.objects.write(BUCKET, "a", Stored(b"12345"))
+    assert place.objects.read(BUCKET, "a", limit=5).body == b"12345"
+    with pytest.raises(TooLargeError, match="5 bytes, and at most 4"):
+        place.objects.read(BUCKET, "a", limit=4)
+
+
+def test_an_address_takes_an_upload_and_another_gives_it_back(place: Place) -> None:
+    address = place.objects.upload_address(BUCKET, "a/b", size=5, seconds=60)
+    assert address.headers == {"content-length": "5"}
+    assert place.upload(address.url, address.headers, b"12345")
+    assert place.objects.read(BUCKET, "a/b", limit=LIMIT).body == b"12345"
+    fetched = place.objects.download_address(BUCKET, "a/b", seconds=60)
+    assert place.download(fetched.url) == b"12345"
+
+
+def test_an_upload_of_another_size_is_refused_in_memory() -> None:
+    objects = MemoryObjects()
+    address = objects.upload_address(BUCKET, "a", size=5, seconds=60)
+    assert not objects.upload(address.url, b"123456")
+    assert objects.keys(BUCKET) == []
+
+
+def test_the_size_is_part_of_what_s3_checks(cloud: None) -> None:
+    """S3 refuses what does not match a signed header; moto checks no signatures, the embedded cloud does."""
+    address = aws.S3Objects().upload_address(BUCKET, "a", size=5, seconds=60)
+    assert "X-Amz-SignedHeaders=content-length%3Bhost" in address.url
+    assert "X-Amz-Expires=60" in address.url
+    assert "checksum" not in address.url.lower()
+
+
+def test_an_address_in_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = MemoryObjects()
+    objects.write(BUCKET, "a", Stored(b"x"))
+    up = objects.upload_address(BUCKET, "b", size=1, seconds=60)
+    down = objects.download_address(BUCKET, "a", seconds=60)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert not objects.upload(up.url, b"x")
+    assert objects.download(down.url) is None
+
+
+@pytest.fixture(params=["memory", "sqs"])
+def queue(request: pytest.FixtureRequest) -> Queue:
+    if request.param == "memory":
+        return MemoryQueue()
+    request.getfixturevalue("cloud")
+    return aws.SqsQueue()
+
+
+def test_a_message_says_what_it_answers(queue: Queue) -> None:
+    if isinstance(queue, MemoryQueue):
+        queue.send("https://q", "{}", answers="m1")
+        assert queue.sent == [("https://q", "{}", "m1")]
+        return
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="answers")["QueueUrl"]
+    queue.send(url, "{}", answers="m1")
+    (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    assert message["Body"] == "{}"
+    assert message["MessageAttributes"]["switchyard-request"]["StringValue"] == "m1"
+
+
+def test_a_queue_that_is_not_there_is_no_fault_of_the_caller(cloud: None) -> None:
+    with pytest.raises(CloudUnavailableError, match="the queue of answers"):
+        aws.SqsQueue().send("https://sqs.us-east-1.amazonaws.com/123456789012/gone", "{}", answers="m1")
+
+
+def raising(error: Exception) -> Any:
+    class Client:
+        def __getattr__(self, _: str) -> Any:
+            def call(*_: Any, **__: Any) -> Any:
+                raise error
+
+            return call
+
+    return Client()
+
+
+def refused(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "private"}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (refused("NoSuchKey", "GetObject"), UnknownUploadError),
+        (refused("AccessDenied", "GetObject"), UnknownUploadError),
+        (refused("SlowDown", "GetObject"), CloudUnavailableError),
+        (refused("AccessDenied", "PutObject"), CloudUnavailableError),
+        (EndpointConnectionError(endpoint_url="http://private"), CloudUnavailableError),
+        (ConnectionResetError("private"), CloudUnavailableError),
+    ],
+)
+def test_every_error_of_aws_is_one_of_ours_without_its_words(error: Exception, kind: type[Exception]) -> None:
+    objects = aws.S3Objects()
+    vars(objects)["_client"] = raising(error)
+    with pytest.raises(kind) as caught:
+        objects.read(BUCKET, "a", limit=LIMIT)
+    assert "private" not in str(caught.value)

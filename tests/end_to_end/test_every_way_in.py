@@ -1,0 +1,230 @@
+"""One model, every way to ask it, on a real deploy: large payloads, plain invocations, queued messages."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from onnx import TensorProto, helper
+
+from examples.digits.steps import WORDS, build
+from local_cloud.deploy import deploy
+from switchyard_client import AccessDeniedError, Client, Credentials, Iam, TooLargeError
+from tests.conftest import ROOT, Deployed
+
+pytestmark = pytest.mark.cloud
+
+FUNCTION = "switchyard-local-echo"
+TWENTY_MB = 20 * 1024 * 1024
+
+
+def model() -> bytes:
+    """``x`` [n, 1024] to ``y``, twice ``x``."""
+    shape: list[str | int | None] = ["n", 1024]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "echo",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(made.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def echo(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The deployment with ``echo:1`` live."""
+    path: Path = tmp_path_factory.mktemp("echo") / "model.onnx"
+    path.write_bytes(model())
+    deployed.yard_json("publish", "echo", str(path))
+    deployed.yard_json("release", "echo:1")
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def client(echo: Deployed) -> Iterator[Client]:
+    with Client(echo.api_url) as made:
+        yield made
+
+
+def aws(echo: Deployed, service: str) -> Any:
+    session: Any = boto3.session.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=echo.cloud.region
+    )
+    return session.client(service, endpoint_url=echo.cloud.endpoint_url)
+
+
+def test_a_request_that_fits_is_binary_and_one_request(client: Client) -> None:
+    x = np.random.default_rng(1).random((100, 1024), np.float32)
+    result = client.infer("echo", {"x": x})
+    assert np.array_equal(result["y"], x * 2)
+    assert (result.model, result.version) == ("echo", "1")
+
+
+def test_twenty_megabytes_go_in_and_come_back(client: Client) -> None:
+    x = np.random.default_rng(2).random((TWENTY_MB // 4096, 1024), np.float32)
+    assert x.nbytes == TWENTY_MB
+    result = client.infer("echo", {"x": x})
+    assert np.array_equal(result["y"], x * 2)
+    assert result.digest is not None
+
+
+def test_five_megabytes_of_binary_are_too_many_for_lambda_alone(client: Client) -> None:
+    """What goes through the hand-off would be refused without it."""
+    metadata = client.metadata("echo")
+    assert metadata.parameters["max_binary_bytes"] < 5_000_000 < metadata.parameters["handoff_max_bytes"]
+    too_many = metadata.parameters["handoff_max_bytes"]
+    with pytest.raises(TooLargeError, match="is announced, and at most"):
+        client.infer("echo", {"x": np.zeros((too_many // 4096, 1024), np.float32)})
+
+
+def test_an_address_takes_only_what_was_announced_for_it(echo: Deployed) -> None:
+    path = f"{echo.api_url}/v2/models/echo/uploads"
+    told = httpx.post(path, json={"bytes": 5}, timeout=35).json()
+    refused = httpx.put(told["url"], content=b"123456", timeout=35)
+    assert refused.status_code == 403, refused.text
+    assert httpx.put(told["url"], content=b"12345", headers=told["headers"], timeout=35).status_code == 200
+    other = told["url"].replace(told["input_ref"], "x" * 43)
+    assert httpx.put(other, content=b"12345", timeout=35).status_code == 403
+
+
+def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
+    answer = httpx.post(f"{echo.api_url}/v2/models/digits/uploads", json={"bytes": 5}, timeout=35)
+    assert answer.status_code == 404
+
+
+@contextmanager
+def yard_proxy(echo: Deployed) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """``yard proxy`` until Ctrl-C: what it printed, and afterwards its log."""
+    command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
+    log: list[str] = []
+    with subprocess.Popen(
+        command, cwd=ROOT, env=echo.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        said = b""
+        while not said.endswith(b"}\n"):
+            said += running.stdout.readline()
+        yield json.loads(said), log
+        running.send_signal(signal.SIGINT)
+        log += running.stderr.read().decode().splitlines()
+        assert running.wait(20) == 0
+
+
+def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
+    with yard_proxy(echo) as (place, log), Client(place["url"]) as client:
+        x = np.ones((100, 1024), np.float32)
+        assert np.array_equal(client.infer("echo", {"x": x})["y"], x * 2)
+    assert (place["api_url"], place["auth"]) == (echo.api_url, "none")
+    assert any(line.startswith("POST /v2/models/echo/infer 200 in") for line in log)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{place['url']}/v2", timeout=5)
+
+
+def test_a_plain_invocation_is_answered_plainly(echo: Deployed) -> None:
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 1024], "data": [1.0] * 1024}
+    invoke = aws(echo, "lambda").invoke
+
+    def asked(event: dict[str, Any]) -> Any:
+        answer = invoke(FunctionName=FUNCTION, Qualifier="live", Payload=json.dumps(event).encode())
+        assert "FunctionError" not in answer
+        return json.loads(answer["Payload"].read())
+
+    assert asked({"id": "seven", "inputs": [x]})["outputs"][0]["data"][:2] == [2.0, 2.0]
+    assert asked({"inputs": []})["status"] == 400
+
+
+def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
+    outputs = {
+        output["OutputKey"]: output["OutputValue"]
+        for output in aws(echo, "cloudformation").describe_stacks(StackName="Switchyard-local-Model-echo")[
+            "Stacks"
+        ][0]["Outputs"]
+    }
+    sqs = aws(echo, "sqs")
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 1024], "data": [1.0] * 1024}
+    sent = {
+        sqs.send_message(QueueUrl=outputs["RequestQueue"], MessageBody=body)["MessageId"]: status
+        for body, status in ((json.dumps({"inputs": [x]}), None), ("not json", 400))
+    }
+    answers: dict[str, Any] = {}
+    until = time.monotonic() + 30
+    while len(answers) < 2 and time.monotonic() < until:
+        received = sqs.receive_message(
+            QueueUrl=outputs["AnswerQueue"],
+            MessageAttributeNames=["All"],
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=1,
+        )
+        for message in received.get("Messages", []):
+            name = message["MessageAttributes"]["switchyard-request"]["StringValue"]
+            answers[name] = json.loads(message["Body"])
+    assert {name: answer.get("status") for name, answer in answers.items()} == sent
+    assert any("outputs" in answer for answer in answers.values())
+
+
+def test_pictures_go_in_and_words_come_out(echo: Deployed, client: Client, tmp_path: Path) -> None:
+    """Steps around a model are part of its version: the last test here, because it changes what is live."""
+    published = echo.yard_json("publish", "echo", str(build(tmp_path / "digits")))
+    echo.yard_json("release", f"echo:{published['version']}")
+    with np.load(ROOT / "examples" / "digits" / "held_out.npz") as file:
+        images, label = file["image"], file["label"]
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    result = client.infer("echo", {"pixels": pixels})
+    words = result.text("digit").tolist()
+    assert result.version == str(published["version"])
+    assert np.mean([WORDS.index(word) for word in words] == label) > 0.9
+
+
+def test_behind_iam_a_caller_s_payloads_are_their_own(echo: Deployed) -> None:
+    """The same deployment with ``auth = "iam"``: signed by the client, by the proxy, or not at all."""
+    open_to_all = echo.catalog.read_text()
+    echo.catalog.write_text(open_to_all.replace('auth = "none"', 'auth = "iam"'))
+    try:
+        deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
+        signed = Iam(Credentials("test", "test"), region=echo.cloud.region)
+        pixels = np.zeros((5_200_000 // 64, 8, 8), np.uint8)  # 5.2 MB: through S3
+        with Client(echo.api_url, auth=signed) as client:
+            assert client.infer("echo", {"pixels": pixels})["digit"].shape == (len(pixels),)
+        listed = aws(echo, "s3").list_objects_v2(Bucket=handoff_bucket(echo))["Contents"]
+        callers = {item["Key"].split("/")[1] for item in listed}
+        assert len(callers) == 2, "anybody's before, and now one caller's own"
+        with Client(echo.api_url) as client, pytest.raises(AccessDeniedError):
+            client.infer("echo", {"pixels": pixels[:1]})
+        with yard_proxy(echo) as (place, _):
+            assert place["auth"] == "iam"
+            assert asked_by_tritonclient(place["url"], pixels[:2]) == (2,)
+    finally:
+        echo.catalog.write_text(open_to_all)
+        deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
+
+
+def asked_by_tritonclient(url: str, pixels: Any) -> tuple[int, ...]:
+    """An unmodified client, which signs nothing. Law 7."""
+    client = triton.InferenceServerClient(url.removeprefix("http://"), network_timeout=35)
+    try:
+        tensor = triton.InferInput("pixels", list(pixels.shape), "UINT8")
+        tensor.set_data_from_numpy(pixels)
+        answer = client.infer("echo", [tensor]).as_numpy("digit")
+        assert answer is not None
+        return tuple(answer.shape)
+    finally:
+        client.close()
+
+
+def handoff_bucket(echo: Deployed) -> str:
+    name = "/switchyard/local/handoff-bucket"
+    return str(aws(echo, "ssm").get_parameter(Name=name)["Parameter"]["Value"])

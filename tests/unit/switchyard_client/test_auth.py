@@ -1,0 +1,112 @@
+"""Who a request says it is from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from switchyard_client.auth import (
+    Anonymous,
+    Bearer,
+    Iam,
+    auth_of,
+    credentials_of_environment,
+    find_credentials,
+    region_of,
+)
+from switchyard_client.errors import CredentialsError
+from switchyard_client.signing import Credentials
+
+API = "https://abc123.execute-api.eu-central-1.amazonaws.com/v2"
+
+
+@pytest.fixture(autouse=True)
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_PROFILE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+
+
+def test_words_are_short_for_what_they_mean() -> None:
+    given = Bearer("t")
+    assert (auth_of("none"), type(auth_of("iam")), auth_of(given)) == (Anonymous(), Iam, given)
+
+
+def test_the_region_is_the_one_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert region_of(API) == "eu-central-1"
+    assert region_of("https://models.example.com") == "us-west-2"
+
+
+def test_a_profile_may_say_the_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = eu-south-2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert region_of("https://models.example.com") == "eu-south-2"
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(CredentialsError):
+        region_of("https://models.example.com")
+
+
+def test_an_unknown_region_is_an_error_with_a_way_out() -> None:
+    with pytest.raises(CredentialsError, match="no AWS region") as caught:
+        region_of("https://models.example.com")
+    assert "AWS_REGION" in (caught.value.hint or "")
+
+
+def test_iam_signs_for_execute_api() -> None:
+    headers = Iam(Credentials("AKID", "secret")).headers("GET", API, {"content-type": "x"}, b"")
+    assert "/eu-central-1/execute-api/aws4_request" in headers["authorization"]
+    assert headers["content-type"] == "x"
+
+
+def test_a_provider_is_asked_before_every_request() -> None:
+    keys = iter(["FIRST", "SECOND"])
+    auth = Iam(lambda: Credentials(next(keys), "secret"), region="eu-west-1")
+    signed = [auth.headers("GET", API, {}, b"")["authorization"] for _ in range(2)]
+    assert ["FIRST" in signed[0], "SECOND" in signed[1]] == [True, True]
+
+
+@pytest.mark.parametrize("with_botocore", [True, False])
+def test_credentials_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, *, with_botocore: bool
+) -> None:
+    in_environment(monkeypatch)
+    if not with_botocore:
+        monkeypatch.setitem(sys.modules, "botocore.session", None)
+    assert find_credentials()() == Credentials("AKID", "secret", "token")
+
+
+def test_no_credentials_is_an_error_with_a_way_out() -> None:
+    with pytest.raises(CredentialsError, match="no AWS credentials are known") as caught:
+        Iam().headers("GET", API, {}, b"")
+    assert "AWS_ACCESS_KEY_ID" in (caught.value.hint or "")
+    with pytest.raises(CredentialsError):
+        credentials_of_environment()
+
+
+def test_a_bearer_token_is_sent_and_may_be_fetched_each_time() -> None:
+    tokens = iter(["one", "two"])
+    auth = Bearer(lambda: next(tokens))
+    assert [auth.headers("GET", API, {}, b"")["authorization"] for _ in range(2)] == [
+        "Bearer one",
+        "Bearer two",
+    ]
+    assert Bearer("fixed").headers("GET", API, {}, b"") == {"authorization": "Bearer fixed"}
+    assert "fixed" not in repr(Bearer("fixed"))

@@ -1,0 +1,53 @@
+"""``yard proxy``: let programs that cannot sign call an API that asks for IAM."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from yard import options, output
+
+
+def proxy(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Where to listen; a free port without it.")
+    ] = 0,
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
+    """Listen on this machine and sign every request to the stage's API. Stops on Ctrl-C.
+
+    Example: yard proxy --stage prod --port 8000
+    """
+    from model_store.contract.errors import SwitchyardError
+    from releases.errors import ServiceError
+    from switchyard_client import Iam
+    from switchyard_client.auth import Anonymous
+    from yard import deployment
+    from yard.proxy import LOOPBACK, Proxy, serve
+
+    place = deployment.find(stage)
+    if place.api_url is None:
+        raise ServiceError(
+            f"stage `{stage}` has no API yet",
+            hint=f"Finish the deploy: `cdk deploy --all -c stage={stage}`.",
+        )
+    auth = Iam() if place.auth == "iam" else Anonymous()
+    try:
+        signer = Proxy(place.api_url, auth, port=port, say=output.say)
+    except OSError as error:
+        raise SwitchyardError(
+            f"port {port} of {LOOPBACK} cannot be listened on: {error.strerror}",
+            hint="Choose another with `--port`, or leave it out for a free one.",
+        ) from error
+    what = "signs for" if place.auth == "iam" else "passes on to"
+    output.done(f"{signer.url} {what} stage {stage} at {place.api_url}; stop it with Ctrl-C")
+    if as_json:
+        output.print_json({"url": signer.url, "stage": stage, "api_url": place.api_url, "auth": place.auth})
+    else:
+        output.data.print(signer.url)
+    sys.stdout.flush()  # whoever started this may be waiting for the address
+    serve(signer)
+    output.done("stopped")
