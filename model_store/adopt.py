@@ -27,13 +27,13 @@ from typing import Any
 import yaml
 
 from model_store.archives import unpack_tar
-from model_store.artifact import ENTRY, among, resolved
+from model_store.artifact import among, resolved
 from model_store.contract.errors import InvalidArtifactError, InvalidNameError, NotFoundError
 from model_store.contract.kinds import ONNX, SAFETENSORS
 from model_store.contract.paths import check_artifact_path, shown
 from model_store.lineage import papers
 from model_store.place import local_files
-from model_store.source import Source, followed
+from model_store.source import ENTRY, Source, followed
 
 MAX_PAPER_BYTES = 1024 * 1024
 """Longest MLmodel file, config or front matter that is read."""

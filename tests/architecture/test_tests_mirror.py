@@ -12,6 +12,8 @@ ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store"
 ELSEWHERE = {
     "functions/front/adapters": "tests/contract/test_invoker.py",
     "functions/front/ports.py": "tests/contract/test_invoker.py",
+    "functions/inference/adapters": "tests/contract/test_inference_ports.py",
+    "functions/inference/ports.py": "tests/contract/test_inference_ports.py",
     "functions/operations/handler.py": "tests/end_to_end/test_road.py",
     "functions/protocol/errors.py": "tests/unit/functions/protocol/test_requests.py",
     "infra/acknowledged.py": "tests/infrastructure/test_checks.py",
@@ -23,6 +25,7 @@ ELSEWHERE = {
     "local_cloud/errors.py": "tests/unit/local_cloud/test_cloud.py",
     "local_cloud/extension": "tests/end_to_end/local_cloud",
     "model_store/adapters": "tests/contract/test_object_store.py",
+    "model_store/collector.py": "tests/contract/test_collector.py",
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
     "releases/adapters/memory.py": "tests/contract/test_functions.py",
     "releases/errors.py": "tests/unit/releases/test_controller.py",

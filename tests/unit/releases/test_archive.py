@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from model_store.adapters.memory import MemoryStore
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 from model_store.contract.keys import blob_key
-from model_store.contract.manifest import ArtifactFile, Manifest
+from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.versions import load_manifest
 from releases.archive import MODEL_BUDGET_BYTES, model_archive
 from releases.errors import UnfitVersionError
@@ -29,9 +30,12 @@ def test_the_archive_is_an_importable_folder_with_manifest_and_files(world: Worl
         assert sorted(archive.namelist()) == [
             "python/switchyard_model/__init__.py",
             "python/switchyard_model/files/model.onnx",
+            "python/switchyard_model/golden.json",
             "python/switchyard_model/manifest.json",
         ]
-        assert archive.read("python/switchyard_model/manifest.json") == manifest.to_json()
+        carried = Manifest.from_json(archive.read("python/switchyard_model/manifest.json"))
+        golden = Golden.from_json(json.loads(archive.read("python/switchyard_model/golden.json")))
+        assert replace(carried, golden=golden) == manifest
 
 
 def test_the_same_version_gives_the_same_bytes(world: World) -> None:
