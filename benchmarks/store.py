@@ -76,8 +76,8 @@ class Row:
 INTRODUCTION = (
     "`python -m benchmarks.store --write` ({rounds} rounds, Python {python}, {cores} cores, shared with "
     "other work and with the embedded cloud itself: look at the ratios). In each round the plain thing and "
-    "ours run one after the other; times are medians, the ratio is the median of the rounds' ratios, and above 1 ours "
-    "is faster.\n\n"
+    "ours run one after the other; times are medians, the ratio is the median of the rounds' ratios, and "
+    "above 1 ours is faster.\n\n"
     "* **Ours** is a whole `publish` (model checked and run, every byte hashed, sent in parts with their "
     "checksums, each verified, manifest) and a whole `fetch` (parts and whole verified, synced to disk).\n"
     "* **Plain** is boto3's own `upload_file` or `download_file` with its defaults and one pass of sha256, "
