@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -16,7 +17,9 @@ from botocore.awsrequest import AWSResponse
 from local_cloud.cloud import Cloud
 from model_store import transfer
 from model_store.adapters.s3 import S3Store, s3_client
+from model_store.adapters.s3_collector import S3Collector
 from model_store.adapters.s3_upload import begin, checksum_of, checksum_of_parts
+from model_store.collect import DAY_SECONDS, Rules, collect
 from model_store.contract.digest import Digest
 from model_store.contract.errors import AlreadyExistsError, IntegrityError, StoreUnavailableError
 from model_store.contract.keys import blob_key
@@ -24,7 +27,7 @@ from model_store.contract.names import ByVersion
 from model_store.contract.parts import MIN_PART_BYTES, Parts
 from model_store.fetch import fetch
 from model_store.publish import publish
-from model_store.versions import versions
+from model_store.versions import load_manifests, models, versions
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -383,3 +386,29 @@ def test_dying_at_any_call_to_s3_leaves_no_half_version(
     assert dying.made.count("UploadPart") == 3
     assert dying.made.count("CompleteMultipartUpload") == 1
     assert dies_at == len(dying.made) > 10
+
+
+def test_what_a_publish_leaves_when_it_dies_at_any_call_to_s3_is_collected(
+    open_store: Open, bucket: str, folder: Path
+) -> None:
+    """Law 10: parts, uploads and blobs of every death go together; every version there is stays whole."""
+    dies_at = 0
+    while True:
+        (folder / "large.bin").write_bytes(os.urandom(SMALL_PART_BYTES * 2 + 1))
+        try:
+            publish(open_store(Calls(dies_at), "dying"), f"digits-{dies_at}", folder, created_by="ana")
+        except DeadError:
+            dies_at += 1
+        else:
+            break
+    assert uploads(bucket)
+    store, collector = open_store(), S3Collector(bucket, client=s3_client(attempts=1))
+    collected = collect(
+        store, collector, dict, rules=Rules(), now=lambda: time.time() + 8 * DAY_SECONDS, by="collector"
+    )
+    assert {item.what for item in collected.items} == {"blob", "upload"}
+    assert collected.spared == ()
+    assert uploads(bucket) == []
+    manifests = load_manifests(store, [ByVersion(model, 1) for model in models(store)])
+    named = {blob_key(file.digest) for manifest in manifests for file in manifest.files}
+    assert set(store.keys("blobs/")) == named
