@@ -13,7 +13,7 @@ from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
 from releases.bases import current_base
 from releases.errors import NothingToRollBackError, UnfitVersionError
-from releases.ledger import Ledger, Step, in_force, step_before
+from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Seen, already_serves
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Prepared
@@ -61,19 +61,24 @@ class Controller:
         )
         return Moved(ref, alias, prepared.lambda_version, line)
 
-    def rollback(self, model: str, *, alias: str = DEFAULT_ALIAS, reason: str = "") -> Moved:
-        """Move ``alias`` back to the model version in force before the present one.
+    def rollback(
+        self, model: str, *, alias: str = DEFAULT_ALIAS, reason: str = "", to: int | None = None
+    ) -> Moved:
+        """Move ``alias`` back to the model version in force before the present one, or to version ``to``.
 
         One move to a version that is already prepared. Where somebody moved the alias past the
         ledger, it goes back to what the ledger says is live. A rollback that crashed after its move
-        is completed instead of going back one step more.
+        is completed instead of going back one step more. ``to`` must be an earlier release that still
+        stands; everything after it is struck out, and going there twice moves once.
         """
         mover = self._stage.mover(model, alias)
         seen = mover.look()
-        if seen.completed and seen.completed.plan.kind == "rollback":
-            done = seen.completed
+        done = seen.completed
+        if done and done.plan.kind == "rollback" and to in (None, done.version):
             return Moved(ByVersion(model, done.version), alias, done.plan.lambda_version, done)
-        target = self._rollback_target(seen, ByAlias(model, alias))
+        target = self._rollback_target(seen, ByAlias(model, alias), to)
+        if target is None:
+            return Moved(ByVersion(model, to or UNRELEASED), alias, seen.state.version, None)
         prepared, warnings = self._ready_to_go_back(model, target)
         self._stage.say(f"moving {model}@{alias} back to {model}:{target.version}")
         line = mover.move(
@@ -106,23 +111,35 @@ class Controller:
         )
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line)
 
-    def _rollback_target(self, seen: Seen, ref: ByAlias) -> Step:
+    def _rollback_target(self, seen: Seen, ref: ByAlias, to: int | None) -> Step | None:
+        """The step to go back to; ``None`` if ``ref`` serves ``to`` already."""
         now = in_force(seen.lines)
         if now is None:
             raise NothingToRollBackError(
                 f"`{ref}` has not been released yet",
                 hint=f"Release a version: `yard release {ref.model}:1`.",
             )
-        served = served_by(self._stage.functions.config(seen.state.function, seen.state.version))
-        if served != now.version:
+        config = self._stage.functions.config(seen.state.function, seen.state.version)
+        agrees = served_by(config) == now.version
+        if to == now.version:
+            return None if agrees and not seen.state.weights else now
+        if to is None and not agrees:
             return now
-        before = step_before(seen.lines)
-        if before is None:
+        earlier = standing(seen.lines)[-2::-1]
+        if not earlier:
             raise NothingToRollBackError(
                 f"`{ref}` has no earlier release to go back to",
                 hint=f"Release a known good version: `yard release {ref.model}:N`.",
             )
-        return before
+        target = next((step for step in earlier if to in (None, step.version)), None)
+        if target is None:
+            possible = ", ".join(dict.fromkeys(f"`{ref.model}:{step.version}`" for step in earlier))
+            raise NothingToRollBackError(
+                f"`{ref.model}:{to}` is no earlier release of `{ref}` that still stands; these are: "
+                f"{possible}",
+                hint=f"Go back to one of them, or release it: `yard release {ref.model}:{to}`.",
+            )
+        return target
 
     def _ready_to_go_back(self, model: str, target: Step) -> tuple[Prepared, tuple[str, ...]]:
         base = current_base(self._stage.store, model)

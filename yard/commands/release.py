@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from yard import options, output
 
@@ -46,6 +48,9 @@ def release(
 
 def rollback(
     name: options.ModelName,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="VERSION", min=1, help="Back to this earlier release.")
+    ] = None,
     alias: options.Alias = "live",
     reason: options.Reason = "",
     stage: options.Stage = "local",
@@ -53,6 +58,7 @@ def rollback(
 ) -> None:
     """Let the alias serve the model version before the present one. Repeat it to go back further.
 
+    With --to it goes back to any earlier release that still stands, and strikes out what came after.
     Example: yard rollback digits --reason "wrong on sevens"
     """
     from model_store.contract.names import check_alias, check_name
@@ -65,10 +71,14 @@ def rollback(
     with output.working(f"rolling {name}@{alias} back") as steps:
         controller = Controller(place.releases(steps))
         began = time.perf_counter()
-        moved = controller.rollback(name, alias=alias, reason=reason)
+        moved = controller.rollback(name, alias=alias, reason=reason, to=to)
         took_ms = (time.perf_counter() - began) * 1000
-    line = moved.line.line if moved.line else "-"
-    output.done(f"{name}@{alias} serves {moved.ref} again (ledger line {line}, {took_ms:.0f} ms)")
+    if moved.line is None:
+        output.done(f"{name}@{alias} serves {moved.ref} already; nothing moved")
+    else:
+        output.done(
+            f"{name}@{alias} serves {moved.ref} again (ledger line {moved.line.line}, {took_ms:.0f} ms)"
+        )
     _report(moved, took_ms, as_json=as_json)
 
 
