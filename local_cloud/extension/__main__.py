@@ -22,10 +22,14 @@ from ministack import app
 from ministack.core import tls
 
 from local_cloud.extension import (
+    alarms,
     buckets,
+    control,
+    embedded_metrics,
     http_api,
     lambda_permissions,
     limits,
+    metrics,
     stacks,
     versions,
     workers,
@@ -47,7 +51,20 @@ def main() -> None:
 
 def install() -> None:
     """Apply every patch, in an order in which later ones may build on earlier ones."""
-    for module in (workers, versions, limits, http_api, buckets, write_once, lambda_permissions, stacks):
+    for module in (
+        workers,
+        metrics,
+        embedded_metrics,
+        alarms,
+        versions,
+        limits,
+        http_api,
+        buckets,
+        write_once,
+        lambda_permissions,
+        stacks,
+        control,
+    ):
         module.install()
 
 

@@ -31,8 +31,11 @@ _from_cloudformation: contextvars.ContextVar[bool] = contextvars.ContextVar(
     "from_cloudformation", default=False
 )
 
+_called_as: contextvars.ContextVar[str] = contextvars.ContextVar("called_as", default="")
+"""The ARN, with its alias, by which the Invoke API was asked for the version that is to run."""
+
 _stock_invoke = lambda_svc._invoke
-_stock_record_in_scope = lambda_svc._get_func_record_for_ref_in_scope
+_stock_record_for_ref = lambda_svc._get_func_record_for_ref
 _stock_publish_version = lambda_svc._publish_version
 
 
@@ -77,17 +80,39 @@ async def _invoke(
 ) -> Any:
     qualifier = path_qualifier or lambda_svc._qp_first(query_params or {}, "Qualifier") or None
     chosen = _choose(name, qualifier)
-    return await _stock_invoke(name, event, headers, chosen or path_qualifier, query_params)
+    if chosen is None:
+        return await _stock_invoke(name, event, headers, path_qualifier, query_params)
+    token = _called_as.set(f"{lambda_svc._func_arn(name)}:{qualifier}")
+    try:
+        return await _stock_invoke(name, event, headers, chosen, query_params)
+    finally:
+        _called_as.reset(token)
 
 
-def _record_in_scope(ref: str, *, account_id: str | None = None, region: str | None = None) -> Any:
-    """Resolve the function an HTTP API integration names: weights count, and the alias stays in its ARN."""
+def _under_its_alias(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a version as what it was called: its context, and its metrics, name the alias."""
+
+    def execute(func: dict[str, Any], event: Any) -> Any:
+        config = func.get("config") or func
+        arn = _called_as.get()
+        if arn.rpartition(":")[0].endswith(f":function:{config.get('FunctionName')}"):
+            func = {**func, "config": {**config, "FunctionArn": arn}}
+        return stock(func, event)
+
+    return execute
+
+
+def _record_for_ref(ref: str) -> Any:
+    """Resolve the function that an API, a topic, a rule or a state machine names.
+
+    Weights count here too, and the alias stays in the function's ARN.
+    """
     found = _QUALIFIED.search(ref or "")
     chosen = _choose(found["name"], found["qualifier"]) if found else None
     target = ref[: found.start("qualifier")] + chosen if found and chosen else ref
-    record, config, name = _stock_record_in_scope(target, account_id=account_id, region=region)
-    if found and config is not None:
-        config = {**config, "FunctionArn": ref[ref.index("arn:") :]} if "arn:" in ref else config
+    record, config, name = _stock_record_for_ref(target)
+    if found and config is not None and "arn:" in ref:
+        config = {**config, "FunctionArn": ref[ref.index("arn:") :]}
     return record, config, name
 
 
@@ -162,7 +187,8 @@ def _error(code: str, message: str, status: int) -> Answer:
 def install() -> None:
     """Replace routing by alias, and add the refusals."""
     lambda_svc._invoke = _invoke
-    lambda_svc._get_func_record_for_ref_in_scope = _record_in_scope
+    lambda_svc._get_func_record_for_ref = _record_for_ref
+    lambda_svc._execute_function = _under_its_alias(lambda_svc._execute_function)
     lambda_svc._create_alias = _refuse_missing_versions(lambda_svc._create_alias)
     lambda_svc._update_alias = _refuse_missing_versions(lambda_svc._update_alias)
     lambda_svc._update_code = _refuse_while_updating(lambda_svc._update_code)
