@@ -31,6 +31,7 @@ from local_cloud.extension import (
     limits,
     metrics,
     stacks,
+    state_machines,
     versions,
     workers,
     write_once,
@@ -63,6 +64,7 @@ def install() -> None:
         write_once,
         lambda_permissions,
         stacks,
+        state_machines,
         control,
     ):
         module.install()
