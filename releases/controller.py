@@ -51,7 +51,8 @@ class Controller:
         prepared = self._stage.preparer.prepare(manifest, base)
         seen = mover.look()
         if already_serves(seen, prepared):
-            return Moved(ref, alias, prepared.lambda_version, None)
+            warnings = self._pinned(ref.model, alias, seen.lines, prepared)
+            return Moved(ref, alias, prepared.lambda_version, None, warnings)
         self._stage.say(f"moving {ref.model}@{alias} to {ref}")
         line = mover.move(
             seen,
@@ -59,7 +60,8 @@ class Controller:
             to=prepared,
             reason=reason,
         )
-        return Moved(ref, alias, prepared.lambda_version, line)
+        warnings = self._pinned(ref.model, alias, [*seen.lines, line], prepared)
+        return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
     def rollback(
         self, model: str, *, alias: str = DEFAULT_ALIAS, reason: str = "", to: int | None = None
@@ -75,10 +77,12 @@ class Controller:
         seen = mover.look()
         done = seen.completed
         if done and done.plan.kind == "rollback" and to in (None, done.version):
-            return Moved(ByVersion(model, done.version), alias, done.plan.lambda_version, done)
+            warnings = self._pinned(model, alias, seen.lines)
+            return Moved(ByVersion(model, done.version), alias, done.plan.lambda_version, done, warnings)
         target = self._rollback_target(seen, ByAlias(model, alias), to)
         if target is None:
-            return Moved(ByVersion(model, to or UNRELEASED), alias, seen.state.version, None)
+            warnings = self._pinned(model, alias, seen.lines)
+            return Moved(ByVersion(model, to or UNRELEASED), alias, seen.state.version, None, warnings)
         prepared, warnings = self._ready_to_go_back(model, target)
         self._stage.say(f"moving {model}@{alias} back to {model}:{target.version}")
         line = mover.move(
@@ -88,6 +92,7 @@ class Controller:
             reason=reason,
             restores=target.line,
         )
+        warnings += self._pinned(model, alias, [*seen.lines, line], prepared)
         return Moved(ByVersion(model, target.version), alias, prepared.lambda_version, line, warnings)
 
     def history(self, model: str, *, alias: str = DEFAULT_ALIAS) -> list[Line]:
@@ -102,14 +107,20 @@ class Controller:
         unreleased = self._stage.preparer.prepare_unreleased(model, base)
         seen = mover.look()
         if in_force(seen.lines) is None:
-            return Moved(ByVersion(model, UNRELEASED), alias, seen.state.version, None)
+            warnings = self._pinned(model, alias, seen.lines)
+            return Moved(ByVersion(model, UNRELEASED), alias, seen.state.version, None, warnings)
         line = mover.move(
             seen,
             kind="retire",
             to=unreleased,
             reason=reason,
         )
-        return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line)
+        warnings = self._pinned(model, alias, [*seen.lines, line])
+        return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
+
+    def _pinned(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
+        """Let what is released now answer to its number; warnings, since the move itself is done."""
+        return self._stage.pins(model).warning(prepared, known={alias: lines})
 
     def _rollback_target(self, seen: Seen, ref: ByAlias, to: int | None) -> Step | None:
         """The step to go back to; ``None`` if ``ref`` serves ``to`` already."""

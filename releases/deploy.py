@@ -47,6 +47,15 @@ class _Rebase:
     done: Line | None = field(default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A model whose every needed version stands on the new base, and the moves that are left to make."""
+
+    model: str
+    moves: tuple[_Rebase, ...] = ()
+    prepared: tuple[Prepared, ...] = ()
+
+
 class Deploy:
     """What ``cdk deploy`` does with the aliases of one stage."""
 
@@ -80,14 +89,17 @@ class Deploy:
         ``publish=False`` is for a stack that rolls back: only versions that exist already are used.
         """
         with ThreadPoolExecutor(MODELS_AT_ONCE) as pool:
-            prepared = list(pool.map(lambda model: self._prepare_rebase(model, publish=publish), models))
-        moves = [move for of_model in prepared for move in of_model]
+            ready = list(pool.map(lambda model: self._prepare_rebase(model, publish=publish), models))
+        moves = [move for of_model in ready for move in of_model.moves]
         try:
             for move in moves:
                 move.done = self._apply(move, reason="deploy")
         except ReleaseError:
             self._take_back([move for move in moves if move.done])
             raise
+        for of_model in ready:
+            for warning in self._stage.pins(of_model.model).warning(of_model.prepared):
+                self._stage.say(warning)
         return [move.done for move in moves if move.done]
 
     def guard(self, declared: dict[str, tuple[str, ...]], known: Iterable[str]) -> None:
@@ -111,10 +123,10 @@ class Deploy:
                 hint="Put it back into models.toml, or take it out of service first with `yard retire`.",
             )
 
-    def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> list[_Rebase]:
+    def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> _Ready:
         base = self._base_for(model, publish=publish)
         if base is None:
-            return []
+            return _Ready(model.model)
         serving: list[tuple[Mover, Seen, int]] = []
         needed: list[int] = []
         for alias in model.aliases:
@@ -131,11 +143,12 @@ class Deploy:
                 *(step.version for step in standing(seen.lines)[-1 - model.rollback_depth : -1]),
             ]
         on_base = self._prepared_on(model.model, sorted(set(needed)), base, publish=publish)
-        return [
+        moves = tuple(
             _Rebase(mover, seen, on_base[version])
             for mover, seen, version in serving
             if version in on_base and not already_serves(seen, on_base[version])
-        ]
+        )
+        return _Ready(model.model, moves, tuple(on_base.values()))
 
     def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
         if not publish:

@@ -8,8 +8,10 @@ from model_store.contract.deployment import function_name
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
 from releases.move import Mover
-from releases.ports import Clock, Functions
+from releases.pins import Pins
+from releases.ports import Clock, Executions, Functions, Monitoring
 from releases.prepare import Preparer
+from releases.shifts import Shifts
 
 
 class Stage:
@@ -24,6 +26,9 @@ class Stage:
         *,
         by: str,
         say: Callable[[str], None] = lambda _: None,
+        monitoring: Monitoring | None = None,
+        executions: Executions | None = None,
+        alarm_period_s: int = 60,
     ) -> None:
         self.name = name
         self.store = store
@@ -31,6 +36,9 @@ class Stage:
         self.clock = clock
         self.by = by
         self.say = say
+        self.monitoring = monitoring
+        self.executions = executions
+        self.alarm_period_s = alarm_period_s
         self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say)
 
     def function(self, model: str) -> str:
@@ -46,3 +54,11 @@ class Stage:
             ref=ByAlias(model, alias),
             by=self.by,
         )
+
+    def shifts(self, model: str, alias: str) -> Shifts:
+        """The shifts of ``model@alias``."""
+        return Shifts(self.store, ByAlias(model, alias))
+
+    def pins(self, model: str) -> Pins:
+        """What makes released versions of ``model`` answer to their numbers."""
+        return Pins(self.store, self.functions, model=model, function=self.function(model))

@@ -10,6 +10,10 @@ import os
 
 from functions.inference.app import create_app
 from functions.inference.door import HttpDoor
+from functions.inference.pinned import PinnedDoor
 from functions.inference.served import load_served
+from functions.inference.siblings import siblings_of
 
-handler = HttpDoor(create_app(load_served(os.environ)))
+_served = load_served(os.environ)
+
+handler = PinnedDoor(HttpDoor(create_app(_served)), _served, connect=siblings_of(os.environ))

@@ -11,10 +11,11 @@ import json
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from catalog.schema import Model, Stage
-from infra.acknowledged import acknowledge_runtime, acknowledge_snapstart
+from infra.acknowledged import acknowledge_runtime, acknowledge_snapstart, acknowledge_wildcards
 from infra.bundles import Tree
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
@@ -24,6 +25,8 @@ from model_store.contract.deployment import function_name, runtime_layer_name
 from model_store.contract.environment import MODEL, STAGE
 
 HANDLER = "functions.inference.handler.handler"
+
+WHY_WILDCARD = "Versions are numbered as they are released; the prefix is this function's own"
 
 
 class ModelStack(StageStack):
@@ -73,6 +76,9 @@ class ModelStack(StageStack):
             ),
         )
         inference.log_group.grant_write(inference.role)
+        for statement in self._asking_siblings(name):
+            inference.role.add_to_policy(statement)
+        acknowledge_wildcards(inference.role, self._asking_siblings(name)[0], WHY_WILDCARD)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -109,6 +115,23 @@ class ModelStack(StageStack):
         cdk.CfnOutput(self, "FunctionName", value=name, description=f"Serves {model.name}")
         cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
+        )
+
+    def _asking_siblings(self, name: str) -> tuple[iam.PolicyStatement, ...]:
+        """Hand a call that pins a version to the version's own alias, and say which there are.
+
+        Only this function's, and only the aliases ``v1``, ``v2`` …: not ``$LATEST``, not a bare number,
+        and no other model.
+        """
+        return (
+            iam.PolicyStatement(
+                sid="AskSiblings",
+                actions=["lambda:InvokeFunction"],
+                resources=[self.function_arn(name, "v*")],
+            ),
+            iam.PolicyStatement(
+                sid="NameSiblings", actions=["lambda:ListAliases"], resources=[self.function_arn(name)]
+            ),
         )
 
 

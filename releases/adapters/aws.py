@@ -127,6 +127,14 @@ class LambdaFunctions:
         except NotDeployedError:
             return None
 
+    def aliases(self, function: str) -> list[AliasState]:
+        try:
+            with _translated(f"the aliases of `{function}`"):
+                pages = self._lambda.get_paginator("list_aliases").paginate(FunctionName=function)
+                return [_alias(function, body) for page in pages for body in page["Aliases"]]
+        except NotDeployedError:
+            return []
+
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
         with _translated(f"the alias `{alias}` of `{function}`"):
             made = self._lambda.create_alias(
@@ -145,6 +153,19 @@ class LambdaFunctions:
                 RevisionId=revision,
             )
         return _alias(function, moved)
+
+    def weigh_alias(
+        self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
+    ) -> AliasState:
+        with _translated(f"the alias `{alias}` of `{function}`"):
+            weighed = self._lambda.update_alias(
+                FunctionName=function,
+                Name=alias,
+                Description=note,
+                RoutingConfig={"AdditionalVersionWeights": weights},
+                RevisionId=revision,
+            )
+        return _alias(function, weighed)
 
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation:
         with _translated(f"version {qualifier} of `{function}`"):

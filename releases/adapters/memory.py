@@ -160,6 +160,11 @@ class MemoryFunctions:
             state = found.aliases.get(alias) if found else None
             return copy.deepcopy(state)
 
+    def aliases(self, function: str) -> list[AliasState]:
+        with self._lock:
+            found = self._functions.get(function)
+            return copy.deepcopy(list(found.aliases.values())) if found else []
+
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
         with self._lock:
             found = self._existing(function)
@@ -179,6 +184,23 @@ class MemoryFunctions:
                 raise LostRaceError(f"the alias `{alias}` of `{function}` was changed by somebody else")
             self._must_exist(found, version)
             found.aliases[alias] = AliasState(function, alias, version, found.next_revision(), note)
+            return found.aliases[alias]
+
+    def weigh_alias(
+        self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
+    ) -> AliasState:
+        with self._lock:
+            found = self._existing(function)
+            state = found.aliases.get(alias)
+            if state is None:
+                raise NotDeployedError(f"the alias `{alias}` of `{function}` does not exist")
+            if state.revision != revision:
+                raise LostRaceError(f"the alias `{alias}` of `{function}` was changed by somebody else")
+            for version in weights:
+                self._must_exist(found, version)
+            found.aliases[alias] = AliasState(
+                function, alias, state.version, found.next_revision(), note, dict(weights)
+            )
             return found.aliases[alias]
 
     def meddle(self, function: str, alias: str, **changes: Any) -> None:

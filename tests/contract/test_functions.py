@@ -251,3 +251,24 @@ def test_what_an_event_carries_arrives(subject: tuple[Functions, str]) -> None:
     one = publish(functions, name, "digits:1")
     event = {"name": json.dumps({"deep": ["ü", 1.5]})}
     assert functions.invoke(name, one.version, event).payload["name"] == event["name"]
+
+
+def test_all_aliases_are_listed(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    version = publish(functions, name, "digits:1").version
+    for alias in ("live", "v1"):
+        functions.create_alias(name, alias, version=version, note=f"note of {alias}")
+    listed = {state.alias: (state.version, state.note) for state in functions.aliases(name)}
+    assert listed == {"live": (version, "note of live"), "v1": (version, "note of v1")}
+    assert functions.aliases("nobody") == []
+
+
+def test_a_listed_alias_can_be_moved_by_the_revision_it_was_listed_with(
+    subject: tuple[Functions, str],
+) -> None:
+    functions, name = subject
+    first, second = (publish(functions, name, f"digits:{number}").version for number in (1, 2))
+    functions.create_alias(name, "v1", version=first, note="")
+    (state,) = functions.aliases(name)
+    moved = functions.move_alias(name, "v1", version=second, note="", revision=state.revision)
+    assert moved.version == second

@@ -45,12 +45,20 @@ def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
     assert "SnapStart" not in stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
 
 
-def test_a_model_s_role_may_write_its_own_log_and_nothing_else(stage: Deployed) -> None:
-    for model in ("Model-digits", "Model-fraud-eu"):
-        (group,) = stage.resources(model, "AWS::Logs::LogGroup")
-        (statement,) = stage.statements(model)
-        assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
-        assert text_of(statement["Resource"]) == f"<{group}.Arn>"
+def test_a_model_s_role_may_write_its_own_log_and_ask_its_own_versions_and_nothing_else(
+    stage: Deployed,
+) -> None:
+    for model in ("digits", "fraud-eu"):
+        (group,) = stage.resources(f"Model-{model}", "AWS::Logs::LogGroup")
+        allowed = {
+            text_of(statement["Resource"]).rpartition(":function:")[2]: set(statement["Action"])
+            for statement in stage.statements(f"Model-{model}")
+        }
+        assert allowed == {
+            f"<{group}.Arn>": {"logs:CreateLogStream", "logs:PutLogEvents"},
+            f"switchyard-{stage.stage}-{model}:v*": {"lambda:InvokeFunction"},
+            f"switchyard-{stage.stage}-{model}": {"lambda:ListAliases"},
+        }
 
 
 def test_older_runtime_layers_stay_for_rollbacks(stage: Deployed) -> None:
