@@ -32,13 +32,14 @@ def status(
     place = deployment.find(stage)
     room = place.releases(output.say)
     found = [_status(room, model, alias) for model, alias in _aliases(name, room)]
+    models = [_model(room, model) for model in dict.fromkeys(item.ref.model for item in found)]
     if as_json:
-        output.print_json(
-            {"stage": stage, "api_url": place.api_url, "aliases": [_as_json(item) for item in found]}
-        )
+        aliases = [_as_json(item) for item in found]
+        output.print_json({"stage": stage, "api_url": place.api_url, "aliases": aliases, "models": models})
     else:
         _show(place, found)
-    if any(item.disagreements for item in found):
+        _show_models(models)
+    if any(item.disagreements for item in found) or any(item["disagreements"] for item in models):
         raise typer.Exit(1)
 
 
@@ -94,6 +95,21 @@ def _status(room: Stage, model: str, alias: str) -> AliasStatus:
     from releases.status import status as look
 
     return look(room, model, alias=alias)
+
+
+def _model(room: Stage, model: str) -> dict[str, Any]:
+    """What concerns a model and no single alias of it."""
+    pins = room.pins(model)
+    return {"model": model, "by_number": sorted(pins.present()), "disagreements": pins.differences()}
+
+
+def _show_models(models: list[dict[str, Any]]) -> None:
+    for item in models:
+        if len(item["by_number"]) > 1:
+            numbers = ", ".join(str(number) for number in item["by_number"])
+            output.say(f"{item['model']} can be asked for by number: {numbers}")
+        for said in item["disagreements"]:
+            output.warn(said)
 
 
 def _as_json(item: AliasStatus) -> dict[str, Any]:
