@@ -208,12 +208,17 @@ LAMBDA: dict[str, tuple[Lambda, tuple[tuple[str, dict[str, Any]], ...]]] = {
         (("GetLayerVersion", LAYER),),
     ),
     "alias": (lambda it: it.alias("f", "live"), (("GetAlias", ALIAS),)),
+    "aliases": (lambda it: it.aliases("f"), (("ListAliases", {"Aliases": [ALIAS]}),)),
     "create_alias": (
         lambda it: it.create_alias("f", "live", version="1", note="{}"),
         (("CreateAlias", ALIAS),),
     ),
     "move_alias": (
         lambda it: it.move_alias("f", "live", version="2", note="{}", revision="r1"),
+        (("UpdateAlias", ALIAS),),
+    ),
+    "weigh_alias": (
+        lambda it: it.weigh_alias("f", "live", weights={"2": 0.05}, note="{}", revision="r1"),
         (("UpdateAlias", ALIAS),),
     ),
     "invoke": (
