@@ -9,21 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app
 from ministack.core.responses import get_account_id
 
-from local_cloud.extension import bad_day
+from local_cloud.extension import bad_day, faults
 
 PATH = "/_switchyard/bad-day"
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
 _ACCOUNT = re.compile(r"\d{12}")
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _stock_app = app.app
 
@@ -36,10 +33,13 @@ def account_of(scope: dict[str, Any]) -> str:
     return key if _ACCOUNT.fullmatch(key) else str(get_account_id())
 
 
-async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer requests to the door; hand everything else on."""
-    if scope["type"] != "http" or scope["path"] != PATH:
+async def application(scope: dict[str, Any], receive: faults.Receive, send: faults.Send) -> None:
+    """Answer requests to the door; hand everything else on, through the day's faults."""
+    if scope["type"] != "http":
         await _stock_app(scope, receive, send)
+        return
+    if scope["path"] != PATH:
+        await faults.serve(_stock_app, scope, receive, send, account=account_of(scope))
         return
     status, document = _answer(scope["method"], account_of(scope), await _body(receive))
     headers = [(b"content-type", b"application/json")]
@@ -60,7 +60,7 @@ def _answer(method: str, account: str, body: bytes) -> tuple[int, dict[str, Any]
     return 200, dataclasses.asdict(settings)
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: faults.Receive) -> bytes:
     body = b""
     while True:
         message = await receive()

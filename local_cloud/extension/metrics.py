@@ -16,7 +16,7 @@ import contextvars
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +37,6 @@ _resolutions: contextvars.ContextVar[Iterator[Any] | None] = contextvars.Context
 )
 _fine: contextvars.ContextVar[bool] = contextvars.ContextVar("fine", default=False)
 
-_stock_execute_function = lambda_svc._execute_function
 _stock_metric_bucket = cloudwatch._metric_bucket
 _stock_put_metric_data = cloudwatch._put_metric_data
 _stock_store_datum = cloudwatch._store_datum
@@ -140,17 +139,20 @@ async def _handle_request(*args: Any) -> Any:
     return await _stock_handle_request(*args)
 
 
-def _execute_function(func: dict[str, Any], event: Any) -> dict[str, Any]:
-    config = func.get("config") or func
-    if lambda_svc._function_config_scope_mismatch(config):
-        return dict(_stock_execute_function(func, event))  # comes back here in the function's own account
-    dimensions = dimension_sets(config)
-    started = time.time()
-    with _running_now(dimensions) as running:
-        result = dict(_stock_execute_function(func, event))
-    for entry, count in zip(dimensions, running, strict=True):
-        _record(entry, started, result, count)
-    return result
+def _counted(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def execute(func: dict[str, Any], event: Any) -> Any:
+        config = func.get("config") or func
+        if lambda_svc._function_config_scope_mismatch(config):
+            return stock(func, event)  # comes back here in the function's own account
+        dimensions = dimension_sets(config)
+        started = time.time()
+        with _running_now(dimensions) as running:
+            result = stock(func, event)
+        for entry, count in zip(dimensions, running, strict=True):
+            _record(entry, started, result, count)
+        return result
+
+    return execute
 
 
 def dimension_sets(config: dict[str, Any]) -> list[Dimensions]:
@@ -200,7 +202,7 @@ def _record(dimensions: Dimensions, started: float, result: dict[str, Any], runn
 
 def install() -> None:
     """Count calls where all of them pass, and write points through ``Series``."""
-    lambda_svc._execute_function = _execute_function
+    lambda_svc._execute_function = _counted(lambda_svc._execute_function)
     lambda_svc._emit_lambda_metrics = lambda *_, **__: None  # counted above, once
     cloudwatch._metric_bucket = _metric_bucket
     cloudwatch._evict_old_metrics = _evict_old_metrics

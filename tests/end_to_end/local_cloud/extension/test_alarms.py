@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +20,9 @@ NAMESPACE = "Test"
 @contextmanager
 def minutes_of(account: Any, seconds: float) -> Iterator[None]:
     """Let a minute of CloudWatch last so long."""
-    door = f"{account.cloud.endpoint_url}/_switchyard/bad-day"
-    urllib.request.urlopen(door, data=json.dumps({"minute_s": seconds}).encode()).close()
+    account.day(minute_s=seconds)
     yield
-    urllib.request.urlopen(urllib.request.Request(door, method="DELETE")).close()
+    account.day()
 
 
 @pytest.fixture

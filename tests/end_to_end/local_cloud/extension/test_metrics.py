@@ -148,11 +148,10 @@ def test_durations_leave_the_start_out(account: Any) -> None:
 
 
 def test_late_metrics_are_dated_when_they_happened_and_seen_later(account: Any) -> None:
-    door = f"{account.cloud.endpoint_url}/_switchyard/bad-day"
     name = account.function(ANSWERING)
-    urllib.request.urlopen(door, data=b'{"metrics_late_s": 1}').close()
+    account.day(metrics_late_s=1)
     account.call(name)
-    urllib.request.urlopen(urllib.request.Request(door, method="DELETE")).close()
+    account.day()
     assert total(account, "Invocations", {"FunctionName": name}) is None
     time.sleep(1.1)
     assert total(account, "Invocations", {"FunctionName": name}) == 1
