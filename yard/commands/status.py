@@ -51,22 +51,30 @@ def history(
 ) -> None:
     """Read the ledger of an alias, newest line first: who moved it, when, from what, to what, why.
 
+    Between its lines stand the attempts that were refused, whatever alias they were meant for.
     Example: yard history digits
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
+    from releases.unfit import UnfitMarks
     from yard import deployment
 
     check_name(name)
     check_alias(alias)
-    lines = Controller(deployment.find(stage).releases(output.say)).history(name, alias=alias)
+    room = deployment.find(stage).releases(output.say)
+    lines = Controller(room).history(name, alias=alias)
     if as_json:
         output.print_json([line.as_json() for line in lines])
         return
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (line.line, line.plan.at, line.plan.kind, _move(line.plan), line.plan.by, line.plan.reason)
-        for line in reversed(lines)
+        for line in lines
     ]
+    rows += [
+        ("-", unfit.at, "refused", unfit.version, unfit.by, unfit.why)
+        for unfit in UnfitMarks(room.store).all(name)
+    ]
+    rows.sort(key=lambda row: str(row[1]), reverse=True)
     output.data.print(
         output.table(f"ledger of {name}@{alias}", ["line", "when", "how", "version", "who", "why"], rows)
     )
@@ -99,8 +107,15 @@ def _status(room: Stage, model: str, alias: str) -> AliasStatus:
 
 def _model(room: Stage, model: str) -> dict[str, Any]:
     """What concerns a model and no single alias of it."""
+    from releases.unfit import UnfitMarks
+
     pins = room.pins(model)
-    return {"model": model, "by_number": sorted(pins.present()), "disagreements": pins.differences()}
+    return {
+        "model": model,
+        "by_number": sorted(pins.present()),
+        "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
+        "disagreements": pins.differences(),
+    }
 
 
 def _show_models(models: list[dict[str, Any]]) -> None:
@@ -108,6 +123,8 @@ def _show_models(models: list[dict[str, Any]]) -> None:
         if len(item["by_number"]) > 1:
             numbers = ", ".join(str(number) for number in item["by_number"])
             output.say(f"{item['model']} can be asked for by number: {numbers}")
+        for unfit in item["refused"]:
+            output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
         for said in item["disagreements"]:
             output.warn(said)
 
