@@ -6,7 +6,7 @@ re-releases the live one on the new base, everything prepared and checked before
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from model_store.contract.keys import ledgers_prefix
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.bases import base_with_fingerprint, current_base, record_base
-from releases.errors import DisagreementError, ReleaseError, StillLiveError
+from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
 from releases.ledger import in_force, standing
 from releases.move import Mover, Seen, already_serves
 from releases.prepare import served_by
@@ -56,6 +56,15 @@ class _Ready:
     prepared: tuple[Prepared, ...] = ()
 
 
+def _stands_on(seen: Seen, prepared: Prepared) -> bool:
+    """Whether the alias needs no move: it serves exactly this, or would once a shift gives way."""
+    return already_serves(seen, prepared) or (
+        bool(seen.state.weights)
+        and seen.state.version == prepared.lambda_version
+        and seen.lines[-1].plan.kind == "shift"
+    )
+
+
 class Deploy:
     """What ``cdk deploy`` does with the aliases of one stage."""
 
@@ -88,6 +97,9 @@ class Deploy:
         so a failure moves nothing. If a move itself fails, the moves made so far are taken back.
         ``publish=False`` is for a stack that rolls back: only versions that exist already are used.
         """
+        models = list(models)
+        if publish:
+            self.refuse_while_shifting({model.model: model.aliases for model in models})
         with ThreadPoolExecutor(MODELS_AT_ONCE) as pool:
             ready = list(pool.map(lambda model: self._prepare_rebase(model, publish=publish), models))
         moves = [move for of_model in ready for move in of_model.moves]
@@ -101,6 +113,25 @@ class Deploy:
             for warning in self._stage.pins(of_model.model).warning(of_model.prepared):
                 self._stage.say(warning)
         return [move.done for move in moves if move.done]
+
+    def refuse_while_shifting(self, declared: Mapping[str, Iterable[str]]) -> None:
+        """Refuse to change a base while a release in steps stands on it.
+
+        The version that is tried was prepared on today's base. Not asked when a stack rolls back.
+        """
+        for model, aliases in declared.items():
+            for alias in aliases:
+                mover = self._stage.mover(model, alias)
+                state = mover.find()
+                lines = mover.ledger.lines() if state else []
+                running = self._stage.shifts(model, alias).running(lines, self._stage.clock.now())
+                if running is not None:
+                    raise ShiftRunningError(
+                        f"`{running.target}` is being shifted from `{model}:{running.from_version}` to "
+                        f"`{running.ref}`, and a deploy would change the ground under it",
+                        hint=f"Wait for it (`yard watch {model}`) or stop it (`yard stop {model}`), "
+                        "then deploy again.",
+                    )
 
     def guard(self, declared: dict[str, tuple[str, ...]], known: Iterable[str]) -> None:
         """Refuse a deploy whose catalog lacks a model or alias that is live (law 10).
@@ -146,7 +177,7 @@ class Deploy:
         moves = tuple(
             _Rebase(mover, seen, on_base[version])
             for mover, seen, version in serving
-            if version in on_base and not already_serves(seen, on_base[version])
+            if version in on_base and not _stands_on(seen, on_base[version])
         )
         return _Ready(model.model, moves, tuple(on_base.values()))
 

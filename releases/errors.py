@@ -7,6 +7,7 @@ ReleaseError
 ├── UnfitVersionError       the version did not become Active, or did not reproduce its golden sample
 ├── NothingToRollBackError  the ledger names no earlier version to go back to
 ├── LostRaceError           somebody else moved the alias, or changed the function, first
+├── ShiftRunningError       a shift has the alias; it is waited for, stopped or overridden first
 ├── LeaseHeldError          somebody else prepares a version of this model right now
 ├── DisagreementError       AWS accepted a change and reports something else
 ├── StillLiveError          a deploy would take away something that serves, or that a rollback needs
@@ -25,6 +26,7 @@ __all__ = [
     "NothingToRollBackError",
     "ReleaseError",
     "ServiceError",
+    "ShiftRunningError",
     "StillLiveError",
     "UnfitVersionError",
 ]
@@ -48,6 +50,10 @@ class NothingToRollBackError(ReleaseError):
 
 class LostRaceError(ReleaseError):
     """Of two concurrent changes exactly one wins; this is the other one. It changed nothing."""
+
+
+class ShiftRunningError(ReleaseError):
+    """A shift has the alias. What was asked for would cross it, and nothing was changed."""
 
 
 class LeaseHeldError(ReleaseError):

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from model_store.contract import environment as env
 from releases.ports import FunctionConfig
 
-Kind = Literal["release", "rollback", "rebase", "retire"]
-"""How an alias moved. ``rebase`` (the same model version on a new base) is not a step back or forth."""
+Kind = Literal["release", "rollback", "rebase", "retire", "shift", "stop", "alarm"]
+"""How an alias moved. No step back or forth is ``rebase`` (the same model version on a new base), and what
+happens on the way of a shift: ``shift`` (another version answers a share), ``stop`` and, unless it
+restores a line, ``alarm`` (the share is taken back)."""
 
 UNRELEASED = 0
 """The model version of a function that carries no model and answers 503."""
@@ -33,6 +35,11 @@ def canonical(body: dict[str, Any]) -> bytes:
 def timestamp(seconds: float) -> str:
     """UTC, ISO 8601 with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def moment(at: str) -> float:
+    """Seconds since 1970 of a ``timestamp``."""
+    return datetime.fromisoformat(at).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,14 @@ class Plan:
     by: str
     at: str
     restores: int | None = None
+    shift: str = ""
+    """The shift that this move belongs to or ends."""
+    toward: int | None = None
+    """The model version that answers a share of the calls from now on."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Its Lambda version and its share; empty unless ``kind`` is ``shift``."""
+    forced: bool = False
+    """Glass was broken: no check, no alarm and no running shift was asked."""
 
     def to_json(self) -> bytes:
         return canonical(asdict(self))
@@ -192,6 +207,11 @@ class Line:
         body = json.loads(data)
         number = int(body.pop("line"))
         return cls(number, Plan(**body))
+
+
+def is_shift_of(line: Line, shift: str) -> bool:
+    """Whether ``line`` gave a share to another version on behalf of ``shift``."""
+    return line.plan.kind == "shift" and line.plan.shift == shift
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,3 +272,47 @@ def test_a_listed_alias_can_be_moved_by_the_revision_it_was_listed_with(
     (state,) = functions.aliases(name)
     moved = functions.move_alias(name, "v1", version=second, note="", revision=state.revision)
     assert moved.version == second
+
+
+def test_a_share_goes_to_another_version_while_the_alias_stays(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="first")
+    weighed = functions.weigh_alias(
+        name, "live", weights={two.version: 0.25}, note="second", revision=made.revision
+    )
+    assert weighed == functions.alias(name, "live")
+    assert (weighed.version, weighed.note, weighed.weights) == (one.version, "second", {two.version: 0.25})
+    assert weighed.revision != made.revision
+
+
+def test_a_flip_takes_every_share_back(subject: tuple[Functions, str]) -> None:
+    """Law 3: every flip sets the routing weights explicitly (none)."""
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    weighed = functions.weigh_alias(name, "live", weights={two.version: 0.5}, note="", revision=made.revision)
+    moved = functions.move_alias(name, "live", version=one.version, note="", revision=weighed.revision)
+    assert (moved.version, moved.weights) == (one.version, {})
+
+
+def test_weighing_on_a_stale_revision_is_refused(subject: tuple[Functions, str]) -> None:
+    """Law 3: a step of a shift is a compare-and-swap too."""
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    functions.move_alias(name, "live", version=one.version, note="mine", revision=made.revision)
+    with pytest.raises(LostRaceError):
+        functions.weigh_alias(name, "live", weights={two.version: 0.5}, note="", revision=made.revision)
+    state = functions.alias(name, "live")
+    assert state is not None
+    assert (state.note, state.weights) == ("mine", {})
+
+
+def test_nothing_cannot_be_given_a_share(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    one = publish(functions, name, "digits:1")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    with pytest.raises(NotDeployedError):
+        functions.weigh_alias(name, "live", weights={"99": 0.5}, note="", revision=made.revision)
+    assert functions.alias(name, "live") == made
