@@ -13,6 +13,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError, Switchya
 from yard import output
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.promote import promote
 from yard.commands.publish import publish
 from yard.commands.release import release, retire, rollback
 from yard.commands.status import history, status
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
-for command in (publish, versions, release, rollback, status, history, invoke, retire):
+for command in (publish, versions, promote, release, rollback, status, history, invoke, retire):
     app.command()(command)
 app.add_typer(local, name="local")
 

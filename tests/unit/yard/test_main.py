@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from yard.main import app
 
-COMMANDS = ["publish", "versions", "release", "rollback", "retire", "status", "history", "invoke"]
+COMMANDS = ["publish", "versions", "promote", "release", "rollback", "retire", "status", "history", "invoke"]
 LOCAL = ["up", "down", "status"]
 
 
