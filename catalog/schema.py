@@ -78,6 +78,15 @@ def _retention(value: int) -> int:
     )
 
 
+def _alarm_period(value: int) -> int:
+    if value in (10, 30) or (value > 0 and value % 60 == 0 and value <= 3600):
+        return value
+    raise mistake(
+        f"is `{value}`, which is no period of a CloudWatch alarm here",
+        "Write 60 or a multiple of it up to 3600 (10 and 30 are for metrics of high resolution only).",
+    )
+
+
 def _folder(value: str) -> str:
     if value and not value.startswith("/") and ".." not in value.split("/"):
         return value
@@ -135,6 +144,7 @@ class Stage(_Table):
     throttle_burst: Annotated[int, _between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+    alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
 
 
 class Overrides(_Table):
