@@ -68,8 +68,10 @@ _WORDS = {
 }
 
 
-def create_app(served: Served | Unreleased, *, write_log: Write | None = None) -> FastAPI:
-    """Build the API around what is already loaded.
+def create_app(
+    served: Served | Unreleased, *, stage: str | None = None, write_log: Write | None = None
+) -> FastAPI:
+    """Build the API around what is already loaded. Requests count as metrics of ``stage``, if there is one.
 
     Every answer names the exact version and digest in its headers, so a bad prediction can be traced to
     the release that made it. Before the first release there is no version to name, and model routes say so.
@@ -84,6 +86,8 @@ def create_app(served: Served | Unreleased, *, write_log: Write | None = None) -
         app.add_exception_handler(error, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
     labels, headers = _names(served)
+    if stage:
+        labels["stage"] = stage
     app.add_middleware(RequestLog, labels=labels, headers=headers, write=write_log)
     return app
 

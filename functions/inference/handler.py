@@ -13,7 +13,10 @@ from functions.inference.door import HttpDoor
 from functions.inference.pinned import PinnedDoor
 from functions.inference.served import load_served
 from functions.inference.siblings import siblings_of
+from model_store.contract.environment import STAGE
 
 _served = load_served(os.environ)
 
-handler = PinnedDoor(HttpDoor(create_app(_served)), _served, connect=siblings_of(os.environ))
+handler = PinnedDoor(
+    HttpDoor(create_app(_served, stage=os.environ.get(STAGE))), _served, connect=siblings_of(os.environ)
+)

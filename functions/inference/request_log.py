@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from functions.inference.embedded_metrics import embedded_metrics
+
 Write = Callable[[str], object]
 
 INTERNAL_ERROR = orjson.dumps({"error": "the server failed on this request: its log has the details"})
@@ -81,15 +83,18 @@ class RequestLog:
                     }
                 )
                 await send({"type": "http.response.body", "body": INTERNAL_ERROR})
+        route = getattr(scope.get("route"), "path", "unknown")
+        ms = round((time.perf_counter() - started) * 1000, 3)
         line = {
             "request_id": _request_id(scope),
             **self._labels,
             "method": scope["method"],
-            "route": getattr(scope.get("route"), "path", "unknown"),
+            "route": route,
             "status": status,
-            "ms": round((time.perf_counter() - started) * 1000, 3),
+            "ms": ms,
             "cold": cold,
             **failure,
+            **embedded_metrics(self._labels, route=route, status=status, ms=ms),
         }
         self._write(orjson.dumps(line).decode() + "\n")
 
