@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from model_store.contract.deployment import DEFAULT_ALIAS
-from model_store.contract.keys import ledgers_prefix
+from model_store.contract.deployment import DEFAULT_ALIAS, pinned_version
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.bases import base_with_fingerprint, current_base, record_base
 from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
-from releases.ledger import in_force, standing
+from releases.ledger import in_force, standing, step_before
 from releases.move import Mover, Seen, already_serves
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Base, Line, Note, Prepared
@@ -35,6 +34,7 @@ class DeployedModel:
     fingerprint: str
     aliases: tuple[str, ...] = (DEFAULT_ALIAS,)
     rollback_depth: int = 2
+    provisioned: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class _Ready:
     model: str
     moves: tuple[_Rebase, ...] = ()
     prepared: tuple[Prepared, ...] = ()
+    base: Base | None = None
 
 
 def _stands_on(seen: Seen, prepared: Prepared) -> bool:
@@ -79,7 +80,13 @@ class Deploy:
         """
         function = self._stage.function(model.model)
         config = wait_for_update(self._stage.functions, self._stage.clock, function)
-        base = Base.of(config, fingerprint=model.fingerprint, layers=layers, environment=environment)
+        base = Base.of(
+            config,
+            fingerprint=model.fingerprint,
+            layers=layers,
+            environment=environment,
+            provisioned=model.provisioned,
+        )
         record_base(self._stage.store, model.model, base)
         for alias in model.aliases:
             if self._stage.functions.alias(function, alias) is None:
@@ -110,7 +117,10 @@ class Deploy:
             self._take_back([move for move in moves if move.done])
             raise
         for of_model in ready:
-            for warning in self._stage.pins(of_model.model).warning(of_model.prepared):
+            for warning in (
+                *self._stage.pins(of_model.model).warning(of_model.prepared),
+                *self._stage.keep_warm(of_model.model, of_model.base),
+            ):
                 self._stage.say(warning)
         return [move.done for move in moves if move.done]
 
@@ -141,12 +151,12 @@ class Deploy:
         missing: list[str] = []
         for model in known:
             function = self._stage.function(model)
-            for alias in self._aliases_with_history(model):
-                if alias in declared.get(model, ()):
+            # A first release that died right after its move has no line in any ledger yet.
+            for state in self._stage.functions.aliases(function):
+                if state.alias in declared.get(model, ()) or pinned_version(state.alias) is not None:
                     continue
-                state = self._stage.functions.alias(function, alias)
-                if state and served_by(self._stage.functions.config(function, state.version)) != UNRELEASED:
-                    missing.append(f"{model}@{alias}")
+                if served_by(self._stage.functions.config(function, state.version)) != UNRELEASED:
+                    missing.append(f"{model}@{state.alias}")
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
             raise StillLiveError(
@@ -160,6 +170,7 @@ class Deploy:
             return _Ready(model.model)
         serving: list[tuple[Mover, Seen, int]] = []
         needed: list[int] = []
+        warmed: list[int] = []
         for alias in model.aliases:
             mover = self._stage.mover(model.model, alias)
             seen = mover.look()
@@ -169,17 +180,22 @@ class Deploy:
             served = served_by(self._stage.functions.config(base.function, seen.state.version))
             version = served if served != UNRELEASED else live.version
             serving.append((mover, seen, version))
+            before = step_before(seen.lines)
+            warmed += [version, before.version] if before else [version]
             needed += [
                 version,
                 *(step.version for step in standing(seen.lines)[-1 - model.rollback_depth : -1]),
             ]
         on_base = self._prepared_on(model.model, sorted(set(needed)), base, publish=publish)
+        if publish:
+            warm = [on_base[version].lambda_version for version in sorted(set(warmed))]
+            self._stage.warm(model.model).ready(warm, base.provisioned)
         moves = tuple(
             _Rebase(mover, seen, on_base[version])
             for mover, seen, version in serving
             if version in on_base and not _stands_on(seen, on_base[version])
         )
-        return _Ready(model.model, moves, tuple(on_base.values()))
+        return _Ready(model.model, moves, tuple(on_base.values()), base)
 
     def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
         if not publish:
@@ -216,8 +232,3 @@ class Deploy:
             if config is not None:
                 before = Prepared.of(config, model=move.prepared.model)
                 move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
-
-    def _aliases_with_history(self, model: str) -> list[str]:
-        prefix = ledgers_prefix(model)
-        found = {key.removeprefix(prefix).split("/", 1)[0] for key in self._stage.store.keys(prefix)}
-        return sorted(found)

@@ -9,6 +9,7 @@ import pytest
 
 from model_store.contract.deployment import function_name
 from model_store.contract.names import ByVersion
+from releases.controller import Controller
 from releases.deploy import Deploy
 from releases.errors import (
     DisagreementError,
@@ -186,3 +187,21 @@ def test_a_retired_model_answers_503_and_may_be_removed(world: World) -> None:
         world.controller().rollback("digits")
     world.deploy()
     assert world.ask() == (503, "")
+
+
+def test_the_guard_refuses_to_lose_what_serves_before_its_first_line_is_written(world: World) -> None:
+    """Law 10: a first release that died right after its move serves, and no ledger says so yet."""
+
+    class Died(BaseException):
+        pass
+
+    def die(call: str) -> None:
+        if call == "move_alias":
+            raise Died
+
+    functions = Around(world.functions, after=die)
+    with pytest.raises(Died):
+        Controller(world.stage(functions=functions)).release(ref(1))
+    assert world.controller().history("digits") == []
+    with pytest.raises(StillLiveError, match="digits@live"):
+        Deploy(world.stage()).guard({}, ["digits"])

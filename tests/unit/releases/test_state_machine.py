@@ -1,4 +1,4 @@
-"""Any order of commands, crashes, lost answers, hand moves and deploys: the laws hold after every step.
+"""Any order of commands, shifts, alarms, crashes, lost answers, hand moves and deploys: the laws hold.
 
 Hypothesis chooses what happens next. What should be in force then is worked out beside it from the commands
 alone, and which versions reproduced their golden sample is noted where they are asked for it, not where the
@@ -7,6 +7,7 @@ controller says so. ``SWITCHYARD_EXAMPLES=500`` explores further, at random.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +22,18 @@ from model_store.contract.deployment import function_name
 from model_store.contract.names import ByVersion
 from releases.adapters.bad_day import BadDayFunctions, Fault
 from releases.adapters.memory import MemoryFunctions
+from releases.adapters.memory_executions import FINAL, WAITING
 from releases.controller import Controller
 from releases.deploy import Deploy
-from releases.errors import NothingToRollBackError, ReleaseError, StillLiveError
+from releases.errors import NothingToRollBackError, ReleaseError, ShiftRunningError, StillLiveError
 from releases.lease import LEASE_SECONDS
 from releases.ledger import standing
 from releases.ports import AliasState, FunctionConfig
 from releases.records import UNRELEASED, Line, Note
+from releases.shifting import Shifting
+from releases.shifts import Shift
 from releases.stage import Stage
+from releases.undo import undo
 from tests.unit.releases.world import STAGE, Around, World, honest
 
 FUNCTION = function_name(STAGE, "digits")
@@ -39,6 +44,9 @@ MANY = int(os.environ.get("SWITCHYARD_EXAMPLES", "0"))
 
 choices = st.integers(0, 5)
 kinds = st.sampled_from(["release", "roll back", "retire", "deploy"])
+dying = st.sampled_from([None, None, None, False, True])
+"""Whether a process dies at that call: not, before its effect, after its effect."""
+
 moments = st.integers(1, 45)
 """Which call of a command something happens at; a command that makes fewer is not met."""
 
@@ -58,6 +66,8 @@ class Command:
     effect: Callable[[Steps], Steps]
     rollback: bool = False
     deploy: bool = False
+    forced: bool = False
+    """Nothing that runs is a reason to refuse it."""
 
 
 class Commands(RuleBasedStateMachine):
@@ -75,6 +85,10 @@ class Commands(RuleBasedStateMachine):
         """What will be in force once the line is written that an accident kept from the ledger."""
         self.unwritten_rollback = False
         self.by_hand = False
+        self.shift: Shift | None = None
+        """A release in steps that was asked for and has not come to its end."""
+        self.at: dict[str, Any] = {}
+        self.do = ""
         self.undeployed = False
         """A deploy has died or failed: until it is repeated, releases may be refused."""
 
@@ -132,8 +146,98 @@ class Commands(RuleBasedStateMachine):
     def retire(self) -> None:
         self.command(self.retiring())
 
+    @rule(choice=choices)
+    @precondition(lambda self: self.settled() and self.steps and not self.undeployed)
+    def break_the_glass(self, choice: int) -> None:
+        """Whatever alarms say and whoever shifts: what is in force is what was asked for, and marked so."""
+        version = self.steps[choice % len(self.steps)]
+
+        def effect(steps: Steps) -> Steps:
+            return steps if steps[-1] == version else [*steps, version]
+
+        ref = ByVersion("digits", version)
+        self.command(Command(lambda stage: Controller(stage).flip(ref, reason="fire"), effect, forced=True))
+        assert self.served() == version
+        assert self.alias().weights == {}
+
+    # Releases in steps.
+
+    @rule(choice=choices, steps=st.integers(1, 3))
+    @precondition(lambda self: self.settled() and self.steps and not self.undeployed and self.shift is None)
+    def begin_a_shift(self, choice: int, steps: int) -> None:
+        version = 1 + choice % self.published
+        begun = self.world.shifting().begin(
+            ByVersion("digits", version), shares=(0.05, 0.25, 0.5)[:steps], bake_s=60
+        )
+        assert (begun is None) == (version == self.steps[-1])
+        if begun is not None:
+            self.shift, self.do = begun.shift, "prepare"
+            self.at = self.world.executions.started[begun.shift.id]
+
+    @rule(requests=st.sampled_from([0, 100]), faults=st.sampled_from([0, 0, 0, 20]), at=moments, die=dying)
+    @precondition(lambda self: self.shift is not None and not self.by_hand)
+    def let_the_shift_go_on(self, requests: int, faults: int, at: int, *, die: bool | None) -> None:
+        """One state of the state machine; if its function dies, the machine calls it again."""
+        if self.do == "look":
+            self.world.clock.sleep(60)
+            if requests and self.alias().weights:
+                self.world.traffic(requests, faults=faults)
+        before, do = self.served(), self.do
+        if die is None:
+            self.command(self.going_on())
+        else:
+            self.accident(self.going_on(), self.dying_stage(at, after_effect=die), ProcessDied)
+            self.world.clock.sleep(LEASE_SECONDS)
+        assert self.served() == before or do == "flip"
+
+    @rule(faults=st.sampled_from([0, 0, 20]))
+    @precondition(lambda self: self.shift is not None and self.settled() and not self.undeployed)
+    def let_the_shift_run_to_its_end(self, faults: int) -> None:
+        """A version that answers well gets everything; one that does not is taken back."""
+        before, shift = self.steps[-1:], self.shift
+        assert shift is not None
+        undisturbed = bool(self.alias().weights) or self.lines[-1].line == shift.after_line
+        looked = False
+        for _ in range(15):
+            if self.shift is None:
+                break
+            if self.do == "look" and self.alias().weights:
+                looked = True
+                self.world.traffic(100, faults=faults)
+                self.world.clock.sleep(60)
+            self.command(self.going_on())
+        assert self.shift is None
+        if self.at["next"] == "done":
+            assert self.served() == shift.version
+            assert not (faults and looked)
+        else:
+            assert self.steps[-1:] == before
+            assert (faults and looked) or not undisturbed, self.at
+
+    @rule()
+    @precondition(lambda self: self.shift is not None and not self.by_hand)
+    def stop_the_shift(self) -> None:
+        before = self.served()
+        running = Command(lambda stage: Shifting(stage).stop("digits"), lambda steps: steps, forced=True)
+        self.command(running)
+        assert (self.served(), self.alias().weights) == (before, {})
+
+    @rule(faults=st.integers(5, 50))
+    @precondition(lambda self: self.settled() and len(self.steps) > 1 and not self.undeployed)
+    def alarms_fire(self, faults: int) -> None:
+        """An alarm takes back what it was made for, at most, and only to what was in force before."""
+        before = self.steps
+        for _ in range(3):
+            self.world.traffic(100, faults=faults, weighted=bool(self.alias().weights))
+            self.world.clock.sleep(60)
+        for name in self.world.monitoring.evaluate():
+            undo(self.world.stage(by="alarm"), name, "Threshold Crossed")
+        self.steps = self.versions_standing()
+        assert self.steps in (before, before[:-1])
+        assert self.alias().weights == {} or self.shift is not None
+
     @rule(choice=choices, how=st.sampled_from(["note", "version", "weights"]))
-    @precondition(lambda self: self.settled() and self.lines)
+    @precondition(lambda self: self.settled() and self.lines and self.shift is None)
     def move_by_hand(self, choice: int, how: str) -> None:
         """What somebody does in the console."""
         others = sorted(self.golden - {self.alias().version}, key=int)
@@ -156,7 +260,7 @@ class Commands(RuleBasedStateMachine):
         assert self.served() == before
 
     @rule()
-    @precondition(lambda self: self.settled())
+    @precondition(lambda self: self.settled() and self.shift is None)
     def deliver_the_events_of_the_last_deploy_twice(self) -> None:
         """CloudFormation may deliver an event twice."""
         self.command(self.deploying())
@@ -165,7 +269,7 @@ class Commands(RuleBasedStateMachine):
         assert self.world.controller().history("digits") == lines
 
     @rule()
-    @precondition(lambda self: self.settled() and self.steps and not self.undeployed)
+    @precondition(lambda self: self.settled() and self.steps and not self.undeployed and self.shift is None)
     def deploy_what_fails_and_roll_the_stack_back(self) -> None:
         """Law 4: a failed deploy leaves the alias on its version, its memory and its code."""
         before, memory_mb = self.served(), self.world.memory_mb
@@ -197,28 +301,7 @@ class Commands(RuleBasedStateMachine):
     @rule(kind=kinds, choice=choices, at=moments, after_effect=st.booleans())
     def crash(self, kind: str, choice: int, at: int, *, after_effect: bool) -> None:
         """Law 3: a process that dies at any call leaves an alias that serves, and a ledger to complete."""
-        calls, dead = 0, False
-
-        def die() -> None:
-            nonlocal dead
-            dead = True  # a dead process makes no further call, not even in a finally clause
-            raise ProcessDied
-
-        def before(_: str) -> None:
-            nonlocal calls
-            calls += 1
-            if dead or (calls == at and not after_effect):
-                die()
-
-        def after(_: str) -> None:
-            if calls == at and after_effect:
-                die()
-
-        stage = self.world.stage(
-            by="ann",
-            store=Around(self.world.store, before=before, after=after),
-            functions=Around(self.world.functions, before=before, after=after),
-        )
+        stage = self.dying_stage(at, after_effect=after_effect)
         self.accident(self.a_command(kind, choice), stage, ProcessDied)
         self.world.clock.sleep(LEASE_SECONDS)
 
@@ -236,7 +319,7 @@ class Commands(RuleBasedStateMachine):
         self.accident(self.a_command(kind, choice), self.world.stage(functions=functions), ReleaseError)
 
     @rule(kind=kinds, choice=choices, at=moments, other_kind=kinds, other_choice=choices)
-    @precondition(lambda self: self.settled() and not self.undeployed)
+    @precondition(lambda self: self.settled() and not self.undeployed and self.shift is None)
     def two_at_once(self, kind: str, choice: int, at: int, other_kind: str, other_choice: int) -> None:
         """Law 3: exactly one wins each move; who loses has moved nothing and says so."""
         calls, failed_deploys = 0, 0
@@ -292,8 +375,9 @@ class Commands(RuleBasedStateMachine):
         assert bool(named) == (not self.settled()), named
 
     def teardown(self) -> None:
-        """Whatever happened: a deploy and a release put everything right, and then nothing is left to say."""
+        """Whatever happened: stop, deploy, release, and nothing is left to say."""
         self.world.clock.sleep(LEASE_SECONDS)
+        self.world.shifting().stop("digits")
         self.world.memory_mb = 512
         self.world.deploy()
         for version in (1, 2):
@@ -340,22 +424,73 @@ class Commands(RuleBasedStateMachine):
             return steps if not steps or served in (UNRELEASED, steps[-1]) else [*steps, served]
 
         def run(stage: Stage) -> None:
-            layers, environment = self.change_functions()
             deploy = Deploy(stage)
+            deploy.refuse_while_shifting({"digits": ("live",)})  # the guard, before anything changes
+            layers, environment = self.change_functions()
             deploy.declare(self.world.declared(), layers=layers, environment=environment)
             deploy.rebase([self.world.declared()])
 
         return Command(run, effect, deploy=True)
 
+    def going_on(self) -> Command:
+        """The next state of the shift's execution."""
+        shift, do, at = self.shift, self.do, self.at
+        assert shift is not None
+
+        def run(stage: Stage) -> None:
+            try:
+                self.at = json.loads(json.dumps(Shifting(stage).step(do, at)))
+            except ReleaseError as error:  # the state machine catches what its task raises
+                cause = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
+                self.at = {**at, "error": {"Error": type(error).__name__, "Cause": cause}, "next": "back"}
+            self.do = WAITING.get(self.at["next"], self.at["next"])
+            if self.do in FINAL:
+                self.world.executions.ended.setdefault(shift.id, "SUCCEEDED")
+                self.shift = None
+
+        def effect(steps: Steps) -> Steps:
+            flipped = do == "flip" and self.at["next"] not in ("superseded", "back")
+            return [*steps, shift.version] if flipped and steps[-1] != shift.version else steps
+
+        return Command(run, effect, forced=True)
+
+    def dying_stage(self, at: int, *, after_effect: bool) -> Stage:
+        """A stage on which a process dies at one call."""
+        calls, dead = 0, False
+
+        def die() -> None:
+            nonlocal dead
+            dead = True  # a dead process makes no further call, not even in a finally clause
+            raise ProcessDied
+
+        def before(_: str) -> None:
+            nonlocal calls
+            calls += 1
+            if dead or (calls == at and not after_effect):
+                die()
+
+        def after(_: str) -> None:
+            if calls == at and after_effect:
+                die()
+
+        return self.world.stage(
+            by="ann",
+            store=Around(self.world.store, before=before, after=after),
+            functions=Around(self.world.functions, before=before, after=after),
+        )
+
     # What has become of a command.
 
     def command(self, command: Command) -> None:
         """Run it; it may be refused, and has then changed nothing but what an accident left unwritten."""
-        before = self.served()
+        before, split = self.served(), self.settled() and bool(self.alias().weights)
         try:
             command.run(self.world.stage(by="cdk" if command.deploy else "ann"))
+            assert not split or command.forced or command.rollback, "a shift was running"
         except ReleaseError as error:
-            if self.served() != before or not (self.undeployed or isinstance(error, NothingToRollBackError)):
+            shifting = self.shift is not None and isinstance(error, ShiftRunningError)
+            expected = self.undeployed or shifting or isinstance(error, NothingToRollBackError)
+            if self.served() != before or not expected:
                 raise
             self.complete()
             self.lines = self.world.controller().history("digits")
