@@ -77,7 +77,7 @@ class Controller:
         No alarm takes it back afterwards. The ledger says that it was forced, and why.
         """
         mover = self._stage.mover(ref.model, alias)
-        prepared, warnings = self._prepared_before(ref.model, ref.version)
+        prepared, warnings = self.prepared_before(ref.model, ref.version)
         for attempt in range(ROUNDS):
             seen = mover.look()
             if already_serves(seen, prepared) and seen.lines[-1].plan.forced:
@@ -123,7 +123,7 @@ class Controller:
             try:
                 return self._roll_back(mover, seen, ByAlias(model, alias), reason, to, now=now)
             except LostRaceError:
-                shift, seen = _shift_in(seen), mover.look()
+                shift, seen = shift_in(seen), mover.look()
                 winner = seen.lines[-1].plan
                 if not shift or winner.shift != shift:
                     raise
@@ -141,7 +141,7 @@ class Controller:
         if done and done.plan.kind == "rollback" and to in (None, done.version):
             warnings = self._settled(model, alias, seen.lines)
             return Moved(ByVersion(model, done.version), alias, done.plan.lambda_version, done, warnings)
-        target = self._rollback_target(seen, ref, to)
+        target = self.rollback_target(seen, ref, to)
         if target is None:
             warnings = self._settled(model, alias, seen.lines)
             return Moved(ByVersion(model, to or UNRELEASED), alias, seen.state.version, None, warnings)
@@ -153,7 +153,7 @@ class Controller:
             to=prepared,
             reason=reason,
             restores=target.line,
-            shift=_shift_in(seen),
+            shift=shift_in(seen),
             forced=now,
         )
         warnings += self._ended_shift(seen, reason)
@@ -199,14 +199,14 @@ class Controller:
 
     def _ended_shift(self, seen: Seen, reason: str) -> tuple[str, ...]:
         """A shift that a move has overridden is over; tell what drove it, and say so."""
-        shift = _shift_in(seen)
+        shift = shift_in(seen)
         if not shift:
             return ()
         tried = f"{seen.lines[-1].plan.model}:{seen.lines[-1].plan.toward}"
         ended = end_execution(self._stage.executions, shift, f"overridden by {self._stage.by}: {reason}")
         return (f"the shift to {tried} was running; it is stopped", *ended)
 
-    def _rollback_target(self, seen: Seen, ref: ByAlias, to: int | None) -> Step | None:
+    def rollback_target(self, seen: Seen, ref: ByAlias, to: int | None) -> Step | None:
         """The step to go back to; ``None`` if ``ref`` serves ``to`` already."""
         now = in_force(seen.lines)
         if now is None:
@@ -240,7 +240,7 @@ class Controller:
         self, model: str, target: Step, *, wait: bool = True
     ) -> tuple[Prepared, tuple[str, ...]]:
         """The Lambda version to go back to, awake, and what is to be said about it."""
-        prepared, warnings = self._prepared_before(model, target.version)
+        prepared, warnings = self.prepared_before(model, target.version)
         function = self._stage.function(model)
         config = self._stage.functions.config(function, prepared.lambda_version)
         if wait and config is not None and config.state != "Active":
@@ -248,7 +248,7 @@ class Controller:
             wait_until_active(self._stage.functions, self._stage.clock, function, prepared.lambda_version)
         return prepared, warnings
 
-    def _prepared_before(self, model: str, version: int) -> tuple[Prepared, tuple[str, ...]]:
+    def prepared_before(self, model: str, version: int) -> tuple[Prepared, tuple[str, ...]]:
         """A Lambda version that passed its checks as ``version``, on today's base if there is one."""
         base = current_base(self._stage.store, model)
         prepared = self._stage.preparer.find(model, version, base)
@@ -267,7 +267,7 @@ class Controller:
         return prepared, (older,)
 
 
-def _shift_in(seen: Seen) -> str:
+def shift_in(seen: Seen) -> str:
     """The shift that holds a share of the alias, if one does."""
     last = seen.lines[-1] if seen.lines else None
     return last.plan.shift if last is not None and last.plan.kind == "shift" else ""

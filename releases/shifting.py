@@ -37,6 +37,7 @@ from releases.move import Mover, Seen
 from releases.records import Kind, Prepared, moment, timestamp
 from releases.shifts import Shift, Shifts, end_execution, refuse_while_running
 from releases.stage import Stage
+from releases.warm import refuse_weights
 
 MIN_REQUESTS = 30
 """Enough that a version which fails one request in ten is caught nineteen times in twenty."""
@@ -91,31 +92,25 @@ class Shifting:
                 hint=f"Run `cdk deploy --all -c stage={self._stage.name}` with this version of Switchyard.",
             )
         load_manifest(self._stage.store, ref)
-        current_base(self._stage.store, ref.model)
+        refuse_weights(current_base(self._stage.store, ref.model), ref)
         shifts = self._stage.shifts(ref.model, alias)
         for _ in range(ROUNDS):
             seen = self._stage.mover(ref.model, alias).look()
-            now = self._stage.clock.now()
-            running, number = shifts.running_and_next(seen.lines, now)
+            running, number = shifts.running_and_next(seen.lines, self._stage.clock.now())
             live = in_force(seen.lines)
             if running is None and live and live.version == ref.version and not seen.state.weights:
                 return None
-            wanted = Shift(
-                number=number,
-                id=uuid.uuid4().hex[:16],
-                model=ref.model,
+            wanted = wanted_shift(
+                self._stage,
+                seen,
+                ref,
                 alias=alias,
-                version=ref.version,
-                from_version=live.version if live else 0,
                 shares=shares,
                 bake_s=bake_s,
                 hold_s=hold_s,
                 min_requests=min_requests,
-                after_line=seen.lines[-1].line if seen.lines else 0,
-                by=self._stage.by,
-                at=timestamp(now),
-                began=now,
                 reason=reason,
+                number=number,
             )
             if running is not None:
                 if not running.asks_the_same(wanted):
@@ -338,6 +333,40 @@ class Shifting:
             warnings = end_execution(self._stage.executions, last.plan.shift, "stopped")
         version = last.version if last else 0
         return Moved(ByVersion(ref.model, version), ref.alias, seen.state.version, seen.completed, warnings)
+
+
+def wanted_shift(
+    stage: Stage,
+    seen: Seen,
+    ref: ByVersion,
+    *,
+    alias: str,
+    shares: tuple[float, ...],
+    bake_s: float,
+    hold_s: float,
+    min_requests: int,
+    reason: str = "",
+    number: int = 0,
+) -> Shift:
+    """What is asked for, as it would be written down now."""
+    live, now = in_force(seen.lines), stage.clock.now()
+    return Shift(
+        number=number,
+        id=uuid.uuid4().hex[:16],
+        model=ref.model,
+        alias=alias,
+        version=ref.version,
+        from_version=live.version if live else 0,
+        shares=shares,
+        bake_s=bake_s,
+        hold_s=hold_s,
+        min_requests=min_requests,
+        after_line=seen.lines[-1].line if seen.lines else 0,
+        by=stage.by,
+        at=timestamp(now),
+        began=now,
+        reason=reason,
+    )
 
 
 def can_begin(seen: Seen, shift: Shift) -> None:
