@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
-from releases import alarms
+from releases import alarms, headroom
 from releases.bases import current_base
-from releases.errors import LostRaceError, NothingToRollBackError, UnfitVersionError
+from releases.errors import LostRaceError, NothingToRollBackError, ReleaseError, UnfitVersionError
 from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Mover, Seen, already_serves
 from releases.prepare import served_by
@@ -60,14 +60,16 @@ class Controller:
         if already_serves(seen, prepared):
             warnings = self._settled(ref.model, alias, seen.lines, prepared)
             return Moved(ref, alias, prepared.lambda_version, None, warnings)
+        warnings = headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
+        self._stage.warm(ref.model).ready([prepared.lambda_version], base.provisioned)
         self._stage.say(f"moving {ref.model}@{alias} to {ref}")
-        line = mover.move(
-            seen,
-            kind="release",
-            to=prepared,
-            reason=reason,
-        )
-        warnings = self._settled(ref.model, alias, [*seen.lines, line], prepared)
+        try:
+            line = mover.move(seen, kind="release", to=prepared, reason=reason)
+        except ReleaseError:
+            # Somebody else moved it: the environments that were started for this version cost money.
+            self._kept_warm(ref.model)
+            raise
+        warnings += self._settled(ref.model, alias, [*seen.lines, line], prepared)
         return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
     def flip(self, ref: ByVersion, *, alias: str = DEFAULT_ALIAS, reason: str) -> Moved:
@@ -191,7 +193,13 @@ class Controller:
         Warnings, since the move itself is done; repeating the command repeats this too.
         """
         pinned = self._stage.pins(model).warning(prepared, known={alias: lines})
-        return (*pinned, *alarms.settle(self._stage, ByAlias(model, alias), lines))
+        watched = alarms.settle(self._stage, ByAlias(model, alias), lines)
+        return (*pinned, *watched, *self._kept_warm(model))
+
+    def _kept_warm(self, model: str) -> tuple[str, ...]:
+        """Only where the catalog asks for it: other models are not looked at."""
+        base = current_base(self._stage.store, model)
+        return self._stage.keep_warm(model, base) if base.provisioned else ()
 
     def _refuse_while_shifting(self, model: str, alias: str, seen: Seen, instead: str) -> None:
         running = self._stage.shifts(model, alias).running(seen.lines, self._stage.clock.now())

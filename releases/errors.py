@@ -9,6 +9,7 @@ ReleaseError
 ├── LostRaceError           somebody else moved the alias, or changed the function, first
 ├── ShiftRunningError       a shift has the alias; it is waited for, stopped or overridden first
 ├── LeaseHeldError          somebody else prepares a version of this model right now
+├── NoHeadroomError         a flip would throttle: the numbers say so
 ├── DisagreementError       AWS accepted a change and reports something else
 ├── StillLiveError          a deploy would take away something that serves, or that a rollback needs
 └── ServiceError            Lambda could not answer; running the same command again is safe
@@ -22,6 +23,7 @@ __all__ = [
     "DisagreementError",
     "LeaseHeldError",
     "LostRaceError",
+    "NoHeadroomError",
     "NotDeployedError",
     "NothingToRollBackError",
     "ReleaseError",
@@ -58,6 +60,10 @@ class ShiftRunningError(ReleaseError):
 
 class LeaseHeldError(ReleaseError):
     """Another release or deploy prepares a version of the same model; one at a time may."""
+
+
+class NoHeadroomError(ReleaseError):
+    """A flip at once would leave callers without an environment. Nothing moved."""
 
 
 class DisagreementError(ReleaseError):

@@ -72,6 +72,28 @@ class Invocation:
     log: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many requests may be answered at once: by this function alone if ``reserved``, else shared."""
+
+    account: int
+    unreserved: int
+    reserved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Environments of one Lambda version that are kept started. ``state`` is as Lambda's ``Status``.
+
+    IN_PROGRESS, READY or FAILED; a failed one says why.
+    """
+
+    version: str
+    requested: int
+    state: str = "READY"
+    reason: str = ""
+
+
 class Functions(Protocol):
     """Lambda, as far as releases need it. Every foreign error arrives as a ``ReleaseError``."""
 
@@ -108,10 +130,21 @@ class Functions(Protocol):
     ) -> AliasState:
         """Let one other version answer a share of the calls, more than 0 and less than 1."""
 
+    def concurrency(self, function: str) -> Concurrency: ...
+
+    def provision(self, function: str, version: str, executions: int) -> None:
+        """Keep so many environments of a published version started; it takes minutes to be READY."""
+
+    def unprovision(self, function: str, version: str) -> None:
+        """A no-op if none are. The version itself stays as it is."""
+
+    def provisioned(self, function: str) -> dict[str, Provisioned]:
+        """What is kept started, by Lambda version."""
+
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation: ...
 
 
-Statistic = Literal["Sum", "Average", "SampleCount", "p90"]
+Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90"]
 
 
 @dataclass(frozen=True, slots=True)

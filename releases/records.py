@@ -58,10 +58,18 @@ class Base:
     role: str
     architecture: str
     snap_start: str
+    provisioned: int = 0
+    """Environments that are kept started. No part of what a Lambda version is."""
 
     @classmethod
     def of(
-        cls, config: FunctionConfig, *, fingerprint: str, layers: tuple[str, ...], environment: dict[str, str]
+        cls,
+        config: FunctionConfig,
+        *,
+        fingerprint: str,
+        layers: tuple[str, ...],
+        environment: dict[str, str],
+        provisioned: int = 0,
     ) -> Base:
         """The base that ``config`` is, with the layers and environment that the deploy declared."""
         return cls(
@@ -77,13 +85,17 @@ class Base:
             role=config.role,
             architecture=config.architecture,
             snap_start=config.snap_start,
+            provisioned=provisioned,
         )
 
     @property
     def hash(self) -> str:
-        """16 characters that name this base. The fingerprint is left out: equal bases are one base."""
+        """16 characters that name this base: equal Lambda versions stand on one base.
+
+        So the fingerprint is left out, and what is kept started of them.
+        """
         body = asdict(self)
-        del body["fingerprint"]
+        del body["fingerprint"], body["provisioned"]
         return hashlib.sha256(canonical(body)).hexdigest()[:16]
 
     def differences(

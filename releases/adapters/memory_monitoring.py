@@ -100,6 +100,8 @@ class MemoryMonitoring:
 def _value(values: list[float], statistic: Statistic) -> float:
     if statistic == "Sum":
         return sum(values)
+    if statistic == "Maximum":
+        return max(values)
     if statistic == "SampleCount":
         return float(len(values))
     if statistic == "Average":
