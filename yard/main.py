@@ -16,6 +16,7 @@ from yard.commands.local import local
 from yard.commands.promote import promote
 from yard.commands.publish import publish
 from yard.commands.release import release, retire, rollback
+from yard.commands.shift import flip, stop, watch
 from yard.commands.status import history, status
 from yard.commands.versions import versions
 
@@ -31,7 +32,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
-for command in (publish, versions, promote, release, rollback, status, history, invoke, retire):
+for command in (
+    publish,
+    versions,
+    promote,
+    release,
+    rollback,
+    watch,
+    stop,
+    flip,
+    status,
+    history,
+    invoke,
+    retire,
+):
     app.command()(command)
 app.add_typer(local, name="local")
 

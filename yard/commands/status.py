@@ -10,8 +10,9 @@ import typer
 from yard import options, output
 
 if TYPE_CHECKING:
+    from releases.records import Plan
     from releases.stage import Stage
-    from releases.status import AliasStatus
+    from releases.status import AliasStatus, ShiftStatus
     from yard.deployment import Deployment
 
 
@@ -67,7 +68,7 @@ def history(
         output.print_json([line.as_json() for line in lines])
         return
     rows: list[tuple[object, ...]] = [
-        (line.line, line.plan.at, line.plan.kind, _move(line.plan), line.plan.by, line.plan.reason)
+        (line.line, line.plan.at, _how(line.plan), _move(line.plan), line.plan.by, line.plan.reason)
         for line in lines
     ]
     rows += [
@@ -157,10 +158,25 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
         output.table(f"stage {place.stage} at {place.api_url or 'no address yet'}", columns, rows)
     )
     for item in found:
+        if item.shift is not None:
+            output.say(_shift(item, item.shift))
         for said in item.disagreements:
             output.warn(f"{item.ref}: {said}")
 
 
-def _move(plan: Any) -> str:
-    before = plan.from_version or "-"
-    return f"{before} → {plan.version or '-'}"
+def _shift(item: AliasStatus, shift: ShiftStatus) -> str:
+    tried = f"{item.ref.model}:{shift.version}"
+    where = f"{tried} answers {shift.share:.0%}, step {shift.step} of {shift.steps}, since {shift.since}"
+    if not shift.step:
+        where = f"{tried} is being prepared and checked since {shift.since}"
+    return f"{item.ref} is being shifted, asked for by {shift.by}: {where}"
+
+
+def _how(plan: Plan) -> str:
+    return f"{plan.kind} (forced)" if plan.forced else plan.kind
+
+
+def _move(plan: Plan) -> str:
+    if plan.weights:
+        return f"{plan.version} + {sum(plan.weights.values()):.0%} {plan.toward}"
+    return f"{plan.from_version or '-'} → {plan.version or '-'}"
