@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
@@ -122,6 +122,9 @@ RollbackDepth = Annotated[
     int, _between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
 ]
 Architecture = Literal["x86_64", "arm64"]
+Provisioned = Annotated[
+    int, _between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more")
+]
 
 
 class _Table(BaseModel):
@@ -156,6 +159,7 @@ class Overrides(_Table):
     architecture: Architecture | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
+    provisioned_concurrency: Provisioned | None = None
 
 
 class Model(_Table):
@@ -169,7 +173,21 @@ class Model(_Table):
     architecture: Architecture = "x86_64"
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
+    provisioned_concurrency: Provisioned = 0
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _starts_in_one_way(self) -> Model:
+        """AWS offers no SnapStart beside provisioned concurrency (Lambda developer guide, "SnapStart")."""
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.snapstart and here.provisioned_concurrency:
+                on_stage = f" on stage `{where}`" if where else ""
+                raise mistake(
+                    f"has both SnapStart and provisioned concurrency{on_stage}, and AWS allows one of them",
+                    "Write `snapstart = false`, or leave `provisioned_concurrency` out.",
+                )
+        return self
 
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""

@@ -82,4 +82,5 @@ def _deployed(item: Properties) -> DeployedModel:
         fingerprint=item["Fingerprint"],
         aliases=tuple(item.get("Aliases", ("live",))),
         rollback_depth=int(item.get("RollbackDepth", 2)),
+        provisioned=int(item.get("ProvisionedConcurrency", 0)),
     )

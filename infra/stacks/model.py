@@ -103,6 +103,7 @@ class ModelStack(StageStack):
                 "FunctionName": name,
                 "Aliases": list(model.aliases),
                 "RollbackDepth": model.rollback_depth,
+                "ProvisionedConcurrency": model.provisioned_concurrency,
                 "Fingerprint": self.fingerprint,
                 "Base": {
                     **literals,

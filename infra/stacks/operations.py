@@ -50,6 +50,11 @@ CHANGE_FUNCTIONS = (
     "lambda:UpdateAlias",
     "lambda:UpdateFunctionConfiguration",
 )
+KEEP_WARM = (
+    "lambda:DeleteProvisionedConcurrencyConfig",
+    "lambda:ListProvisionedConcurrencyConfigs",
+    "lambda:PutProvisionedConcurrencyConfig",
+)
 
 WATCH_RELEASES = ("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:SetAlarmState")
 
@@ -270,14 +275,14 @@ class OperationsStack(StageStack):
         return (
             iam.PolicyStatement(
                 sid="ReleaseModels",
-                actions=[*READ_FUNCTIONS, *CHANGE_FUNCTIONS],
+                actions=[*READ_FUNCTIONS, *CHANGE_FUNCTIONS, *KEEP_WARM],
                 resources=[every_model],
             ),
             # The prefix above covers the platform's own functions too. Nobody needs it to change them.
             iam.PolicyStatement(
                 sid="NeverItself",
                 effect=iam.Effect.DENY,
-                actions=list(CHANGE_FUNCTIONS),
+                actions=[*CHANGE_FUNCTIONS, *KEEP_WARM],
                 resources=platform,
             ),
             iam.PolicyStatement(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -316,3 +317,44 @@ def test_nothing_cannot_be_given_a_share(subject: tuple[Functions, str]) -> None
     with pytest.raises(NotDeployedError):
         functions.weigh_alias(name, "live", weights={"99": 0.5}, note="", revision=made.revision)
     assert functions.alias(name, "live") == made
+
+
+def test_what_is_provisioned_becomes_ready_and_is_listed_by_version(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    first, second = (publish(functions, name, f"digits:{number}").version for number in (1, 2))
+    assert functions.provisioned(name) == {}
+    functions.provision(name, first, 2)
+    functions.provision(name, second, 3)
+    for _ in range(200):
+        found = functions.provisioned(name)
+        if {item.state for item in found.values()} == {"READY"}:
+            break
+        time.sleep(0.01)
+    assert {version: (item.requested, item.state) for version, item in found.items()} == {
+        first: (2, "READY"),
+        second: (3, "READY"),
+    }
+
+
+def test_what_is_no_longer_provisioned_still_answers(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    version = publish(functions, name, "digits:1").version
+    functions.provision(name, version, 2)
+    for _ in range(2):
+        functions.unprovision(name, version)
+    assert functions.provisioned(name) == {}
+    assert functions.invoke(name, version, {"name": "x"}).error is None
+
+
+def test_a_version_that_does_not_exist_cannot_be_provisioned(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    with pytest.raises(ReleaseError):
+        functions.provision(name, "99", 1)
+    assert functions.provisioned(name) == {}
+
+
+def test_how_many_may_run_at_once_is_told(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    found = functions.concurrency(name)
+    assert 0 < found.unreserved <= found.account
+    assert found.reserved is None

@@ -42,6 +42,7 @@ target = "lambda"
 timeout_s = 29
 snapstart = false
 aliases = ["live", "candidate"]
+provisioned_concurrency = 4
 """
 
 Template = dict[str, Any]

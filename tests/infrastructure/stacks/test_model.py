@@ -88,6 +88,8 @@ def test_the_custom_resource_names_what_the_controller_needs(prod: Deployed) -> 
     assert properties["FunctionName"] == "switchyard-prod-fraud-eu"
     assert properties["Aliases"] == ["live", "candidate"]
     assert base_of(prod, "digits")["RollbackDepth"] == 3
+    assert properties["ProvisionedConcurrency"] == 4
+    assert base_of(prod, "digits")["ProvisionedConcurrency"] == 0
     assert text_of(properties["ServiceToken"]).endswith(":function:switchyard-prod-Operations")
 
 
@@ -135,4 +137,4 @@ def test_the_fingerprint_changes_with_the_base(fingerprint: Any, change: dict[st
 
 
 def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
-    assert fingerprint(rollback_depth=7, aliases=("live", "candidate")) == fingerprint()
+    assert fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3) == fingerprint()
