@@ -221,6 +221,22 @@ LAMBDA: dict[str, tuple[Lambda, tuple[tuple[str, dict[str, Any]], ...]]] = {
         lambda it: it.weigh_alias("f", "live", weights={"2": 0.05}, note="{}", revision="r1"),
         (("UpdateAlias", ALIAS),),
     ),
+    "concurrency": (
+        lambda it: it.concurrency("f"),
+        (
+            (
+                "GetAccountSettings",
+                {"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 900}},
+            ),
+            ("GetFunctionConcurrency", {}),
+        ),
+    ),
+    "provision": (lambda it: it.provision("f", "2", 5), (("PutProvisionedConcurrencyConfig", {}),)),
+    "unprovision": (lambda it: it.unprovision("f", "2"), (("DeleteProvisionedConcurrencyConfig", {}),)),
+    "provisioned": (
+        lambda it: it.provisioned("f"),
+        (("ListProvisionedConcurrencyConfigs", {"ProvisionedConcurrencyConfigs": []}),),
+    ),
     "invoke": (
         lambda it: it.invoke("f", "2", {"version": "2.0"}),
         (("Invoke", {"StatusCode": 200, "Payload": body(b"{}"), "ExecutedVersion": "2", "LogResult": ""}),),

@@ -114,6 +114,10 @@ def _model(room: Stage, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "by_number": sorted(pins.present()),
+        "kept_started": {
+            version: {"environments": item.requested, "state": item.state}
+            for version, item in room.warm(model).present().items()
+        },
         "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
         "disagreements": pins.differences(),
     }
@@ -124,6 +128,11 @@ def _show_models(models: list[dict[str, Any]]) -> None:
         if len(item["by_number"]) > 1:
             numbers = ", ".join(str(number) for number in item["by_number"])
             output.say(f"{item['model']} can be asked for by number: {numbers}")
+        for version, kept in item["kept_started"].items():
+            output.say(
+                f"{item['model']}: {kept['environments']} environments of Lambda version {version} are kept "
+                f"started ({kept['state']})"
+            )
         for unfit in item["refused"]:
             output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
         for said in item["disagreements"]:
