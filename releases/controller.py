@@ -58,7 +58,7 @@ class Controller:
         seen = mover.look()
         self._refuse_while_shifting(ref.model, alias, seen, instead)
         if already_serves(seen, prepared):
-            warnings = self._settled(ref.model, alias, seen.lines, prepared)
+            warnings = self.settled(ref.model, alias, seen.lines, prepared)
             return Moved(ref, alias, prepared.lambda_version, None, warnings)
         warnings = headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
         self._stage.warm(ref.model).ready([prepared.lambda_version], base.provisioned)
@@ -69,7 +69,7 @@ class Controller:
             # Somebody else moved it: the environments that were started for this version cost money.
             self._kept_warm(ref.model)
             raise
-        warnings += self._settled(ref.model, alias, [*seen.lines, line], prepared)
+        warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
         return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
     def flip(self, ref: ByVersion, *, alias: str = DEFAULT_ALIAS, reason: str) -> Moved:
@@ -84,7 +84,7 @@ class Controller:
             seen = mover.look()
             if already_serves(seen, prepared) and seen.lines[-1].plan.forced:
                 done = seen.completed
-                warnings += self._settled(ref.model, alias, seen.lines, prepared)
+                warnings += self.settled(ref.model, alias, seen.lines, prepared)
                 return Moved(ref, alias, prepared.lambda_version, done, warnings)
             self._stage.say(f"moving {ref.model}@{alias} to {ref} now")
             try:
@@ -94,7 +94,7 @@ class Controller:
                     raise
                 continue
             warnings += self._ended_shift(seen, reason)
-            warnings += self._settled(ref.model, alias, [*seen.lines, line], prepared)
+            warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
             return Moved(ref, alias, prepared.lambda_version, line, warnings)
         raise AssertionError("the last round returns or raises")
 
@@ -141,11 +141,11 @@ class Controller:
         model, alias = ref.model, ref.alias
         done = seen.completed
         if done and done.plan.kind == "rollback" and to in (None, done.version):
-            warnings = self._settled(model, alias, seen.lines)
+            warnings = self.settled(model, alias, seen.lines)
             return Moved(ByVersion(model, done.version), alias, done.plan.lambda_version, done, warnings)
         target = self.rollback_target(seen, ref, to)
         if target is None:
-            warnings = self._settled(model, alias, seen.lines)
+            warnings = self.settled(model, alias, seen.lines)
             return Moved(ByVersion(model, to or UNRELEASED), alias, seen.state.version, None, warnings)
         prepared, warnings = self.ready_to_go_back(model, target, wait=not now)
         self._stage.say(f"moving {model}@{alias} back to {model}:{target.version}")
@@ -159,7 +159,7 @@ class Controller:
             forced=now,
         )
         warnings += self._ended_shift(seen, reason)
-        warnings += self._settled(model, alias, [*seen.lines, line], prepared)
+        warnings += self.settled(model, alias, [*seen.lines, line], prepared)
         return Moved(ByVersion(model, target.version), alias, prepared.lambda_version, line, warnings)
 
     def history(self, model: str, *, alias: str = DEFAULT_ALIAS) -> list[Line]:
@@ -176,7 +176,7 @@ class Controller:
         seen = mover.look()
         self._refuse_while_shifting(model, alias, seen, instead)
         if in_force(seen.lines) is None:
-            warnings = self._settled(model, alias, seen.lines)
+            warnings = self.settled(model, alias, seen.lines)
             return Moved(ByVersion(model, UNRELEASED), alias, seen.state.version, None, warnings)
         line = mover.move(
             seen,
@@ -184,10 +184,10 @@ class Controller:
             to=unreleased,
             reason=reason,
         )
-        warnings = self._settled(model, alias, [*seen.lines, line])
+        warnings = self.settled(model, alias, [*seen.lines, line])
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
 
-    def _settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
+    def settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
         """What follows from a move: who answers to its number, and which alarms watch.
 
         Warnings, since the move itself is done; repeating the command repeats this too.

@@ -23,6 +23,7 @@ from releases.records import UNRELEASED, Prepared
 from releases.shifting import can_begin, wanted_shift
 from releases.shifts import Shift, refuse_while_running
 from releases.stage import Stage
+from releases.warm import refuse_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Planner:
         live = in_force(seen.lines)
         if live is not None and live.version == ref.version and not seen.state.weights:
             return self._plan("shift", ref.model, alias, seen, ref.version, ())
+        refuse_weights(current_base(self._stage.store, ref.model), ref)
         can_begin(seen, wanted)
         preparing, _ = self._prepare(ref)
         actions = (

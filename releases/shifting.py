@@ -23,7 +23,7 @@ from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
 from releases import alarms
 from releases.bases import current_base
-from releases.controller import Moved
+from releases.controller import Controller, Moved
 from releases.errors import (
     DisagreementError,
     LostRaceError,
@@ -263,7 +263,7 @@ class Shifting:
             released.plan.base,
             released.plan.lambda_version,
         )
-        for warning in self._stage.pins(shift.model).warning((best,), known={shift.alias: lines}):
+        for warning in Controller(self._stage).settled(shift.model, shift.alias, lines, best):
             self._stage.say(warning)
         return {"next": DONE, "said": f"{shift.target} serves {shift.ref}, ledger line {released.line}"}
 

@@ -87,16 +87,13 @@ def _take_back(stage: Stage, name: AlarmName, seen: Seen, why: str) -> str:
     target = step_before(seen.lines)
     if target is None:
         return f"{why}, and there is no earlier release to go back to"
-    prepared, _ = Controller(stage).ready_to_go_back(name.model, target)
+    controller = Controller(stage)
+    prepared, _ = controller.ready_to_go_back(name.model, target)
     mover = stage.mover(name.model, name.alias)
     line = mover.move(seen, kind="alarm", to=prepared, reason=why, restores=target.line)
     lines: list[Line] = [*seen.lines, line]
     ref = ByAlias(name.model, name.alias)
-    warnings = (
-        *stage.pins(name.model).warning((prepared,), known={name.alias: lines}),
-        *alarms.settle(stage, ref, lines),
-    )
-    for warning in warnings:
+    for warning in controller.settled(name.model, name.alias, lines, prepared):
         stage.say(warning)
     return f"took {ref} back to {name.model}:{target.version}: {why}"
 
