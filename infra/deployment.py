@@ -41,13 +41,19 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     store = StoreStack(scope, stage=stage)
-    operations = OperationsStack(scope, stage=stage, models=models, code=operations_code)
-    operations.add_stack_dependency(store, "it reads the bucket's parameters")
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     served = [
         ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
         for model in models.values()
     ]
+    operations = OperationsStack(
+        scope,
+        stage=stage,
+        models=models,
+        fingerprints={stack.model.name: stack.fingerprint for stack in served},
+        code=operations_code,
+    )
+    operations.add_stack_dependency(store, "it reads the bucket's parameters")
     rollout = RolloutStack(scope, stage=stage, models=served)
     rollout.add_stack_dependency(operations, "it answers")
     api = ApiStack(scope, stage=stage, models=models, code=front_code)

@@ -2,13 +2,15 @@
 
 ``$LATEST`` is borrowed for it under the lease: set to base plus model, waited for, compared,
 published by revision and code digest, and set back to the bare base. Nothing that serves is touched:
-a crash or a failure anywhere here costs at most a Lambda version that nobody points at.
+a crash or a failure anywhere here costs at most a Lambda version that nobody points at. One that fails
+its checks is marked unfit and never used (``releases.unfit``); the next attempt makes another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from model_store.contract import environment as env
 from model_store.contract.deployment import model_layer_name
@@ -19,11 +21,12 @@ from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
 from releases.archive import model_archive
 from releases.check import check
-from releases.errors import DisagreementError, LostRaceError, UnfitVersionError
+from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
+from releases.unfit import UnfitMarks
 
 Say = Callable[[str], None]
 
@@ -44,6 +47,7 @@ class Preparer:
         self._stage = stage
         self._holder = holder
         self._say = say
+        self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
         """Return the Lambda version that is ``manifest`` on ``base``, made and checked if need be.
@@ -63,7 +67,11 @@ class Preparer:
         made = [self._made(manifest, base) for manifest in manifests]
         for manifest, prepared in zip(manifests, made, strict=True):
             self._say(f"checking {manifest.ref} on Lambda version {prepared.lambda_version}")
-            check(self._functions, self._clock, manifest, base.function, prepared.lambda_version)
+            try:
+                check(self._functions, self._clock, manifest, base.function, prepared.lambda_version)
+            except UnfitVersionError as error:
+                self._condemn(prepared, error)
+                raise
             self._record(prepared)
         return made
 
@@ -78,6 +86,8 @@ class Preparer:
             env.DIGEST: str(manifest.digest),
             env.BASE: base.hash,
         }
+        if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
+            variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
         published = self._publish(
             manifest.model,
@@ -138,10 +148,14 @@ class Preparer:
         keys = list(self._store.keys(prepared_prefix(model, version)))
         return [Prepared.from_json(self._store.get(key)) for key in reversed(keys)]
 
+    def _condemn(self, prepared: Prepared, error: ReleaseError) -> None:
+        """Mark a half-made version unfit. What passed its checks before stays what it was: fit once."""
+        if prepared.version != UNRELEASED and not self._store.exists(_key(prepared)):
+            self._unfit.mark(prepared, why=str(error), by=self._holder, at=timestamp(self._clock.now()))
+
     def _record(self, prepared: Prepared) -> None:
-        key = prepared_key(prepared.model, prepared.version, prepared.base, int(prepared.lambda_version))
         try:
-            self._store.put_once(key, prepared.to_json())
+            self._store.put_once(_key(prepared), prepared.to_json())
         except AlreadyExistsError:
             # The same Lambda version of the same model on the same base was recorded before,
             # by a function that has been deleted and made again. The record is true either way.
@@ -177,10 +191,15 @@ class Preparer:
                 code_sha256=base.code_sha256,
                 revision=latest.revision,
             )
-        _must_agree(
-            f"Lambda version {published.version} of `{base.function}`",
-            base.differences(published, layers=layers, environment=environment),
-        )
+            try:
+                _must_agree(
+                    f"Lambda version {published.version} of `{base.function}`",
+                    base.differences(published, layers=layers, environment=environment),
+                )
+            except DisagreementError as error:
+                asked = replace(published, environment=environment)
+                self._condemn(Prepared.of(asked, model=model), error)
+                raise
         return published
 
     @contextmanager
@@ -240,6 +259,10 @@ def must_run_on_lambda(manifest: Manifest) -> None:
             f"`{manifest.ref}` has no golden sample, so nothing can check that it answers as it should",
             hint="Publish it again with `--new` and `--sample FILE`.",
         )
+
+
+def _key(prepared: Prepared) -> str:
+    return prepared_key(prepared.model, prepared.version, prepared.base, int(prepared.lambda_version))
 
 
 def served_by(config: FunctionConfig | None) -> int:

@@ -41,6 +41,7 @@ runtime_layer = "build/layers/local"
 target = "lambda"
 memory_mb = {memory_mb}
 timeout_s = 10
+aliases = {aliases}
 
 [models.{second}]
 target = "lambda"
@@ -109,9 +110,12 @@ class Deployed:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
-    def deploy(self, *, memory_mb: int = 512, second: str = "spare") -> None:
+    def deploy(
+        self, *, memory_mb: int = 512, second: str = "spare", aliases: tuple[str, ...] = ("live",)
+    ) -> None:
         """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
-        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second))
+        listed = json.dumps(list(aliases))
+        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed))
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 

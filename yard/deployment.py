@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model_store.contract.deployment import (
+    alarm_period_parameter,
+    alarm_topic_parameter,
     api_auth_parameter,
     api_url_parameter,
     bucket_parameter,
     check_stage,
     collector_role_parameter,
     parameters_path,
+    shifts_machine_parameter,
 )
 from model_store.contract.errors import CatalogError, SwitchyardError
 from releases.errors import NotDeployedError, ServiceError
@@ -46,6 +49,9 @@ class Deployment:
     api_url: str | None
     auth: Literal["iam", "none"]
     collector_role: str | None = None
+    shifts: str | None = None
+    alarm_topic: str | None = None
+    alarm_period_s: int = 60
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
@@ -92,12 +98,23 @@ class Deployment:
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
         from releases.adapters.aws import LambdaFunctions
+        from releases.adapters.cloudwatch import CloudWatchMonitoring
+        from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
         from releases.stage import Stage
 
         store = self.store()
-        functions = LambdaFunctions(store, bucket=self.bucket)
-        return Stage(self.stage, store, functions, SystemClock(), by=caller(), say=say)
+        return Stage(
+            self.stage,
+            store,
+            LambdaFunctions(store, bucket=self.bucket),
+            SystemClock(),
+            by=caller(),
+            say=say,
+            monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
+            executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
+            alarm_period_s=self.alarm_period_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,9 @@ def find(stage: str) -> Deployment:
         api_url=found.get(api_url_parameter(stage)),
         collector_role=found.get(collector_role_parameter(stage)),
         auth="none" if found.get(api_auth_parameter(stage)) == "none" else "iam",
+        shifts=found.get(shifts_machine_parameter(stage)),
+        alarm_topic=found.get(alarm_topic_parameter(stage)),
+        alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
     )
 
 

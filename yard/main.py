@@ -14,10 +14,12 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.promote import promote
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
+from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
 from yard.commands.status import history, status
 from yard.commands.verify import verify
@@ -36,8 +38,8 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, versions, show, diff, pull, verify),
-    *(release, rollback, status, history, invoke, retire, proxy),
+    *(publish, versions, show, diff, pull, verify, promote),
+    *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy),
     *(collect, pin, unpin, pins),
 ):
     app.command()(command)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +19,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from releases.plans import Plan
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -37,6 +40,21 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         made.add_row(*(escape(str(cell)) for cell in row))
     return made
+
+
+def plan(made: Plan, *, as_json: bool) -> None:
+    """What a command would do, for people or as one JSON document."""
+    for warning in made.warnings:
+        warn(warning)
+    if as_json:
+        return print_json(made.as_json())
+    title = f"{made.command} of {made.model}@{made.alias}, which serves {made.serves or 'nothing'}"
+    rows = [(number, action.do, action.what) for number, action in enumerate(made.actions, 1)]
+    if rows:
+        data.print(table(f"{title}; then {made.then or 'nothing'}", ["", "do", "what"], rows))
+    else:
+        data.print(f"{escape(title)}: nothing would be done")
+    return people.print("this was only the plan; nothing was changed", style="dim")
 
 
 def say(text: str) -> None:

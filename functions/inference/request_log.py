@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from functions.inference.embedded_metrics import embedded_metrics
+
 Write = Callable[[str], object]
 
 INTERNAL_ERROR = orjson.dumps({"error": "the server failed on this request: its log has the details"})
@@ -56,14 +58,16 @@ class RequestLog:
 
         ``error`` is what nobody expected; a refusal is told by its status.
         """
+        ms = round((time.perf_counter() - started) * 1000, 3)
         line = {
             "request_id": request_id or "unknown",
             **self._labels,
             "method": method,
             "route": route,
             "status": status,
-            "ms": round((time.perf_counter() - started) * 1000, 3),
+            "ms": ms,
             "cold": self._cold,
+            **embedded_metrics(self._labels, route=route, status=status, ms=ms),
         }
         if error is not None:
             line |= _where(error)

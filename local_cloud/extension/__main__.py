@@ -22,11 +22,19 @@ from ministack import app
 from ministack.core import tls
 
 from local_cloud.extension import (
+    alarms,
     buckets,
+    control,
+    embedded_metrics,
+    faults,
     http_api,
     lambda_permissions,
     limits,
+    metrics,
+    propagation,
+    provisioned,
     stacks,
+    state_machines,
     versions,
     workers,
     write_once,
@@ -47,7 +55,24 @@ def main() -> None:
 
 def install() -> None:
     """Apply every patch, in an order in which later ones may build on earlier ones."""
-    for module in (workers, versions, limits, http_api, buckets, write_once, lambda_permissions, stacks):
+    for module in (
+        workers,
+        faults,
+        metrics,
+        embedded_metrics,
+        alarms,
+        versions,
+        propagation,
+        provisioned,
+        limits,
+        http_api,
+        buckets,
+        write_once,
+        lambda_permissions,
+        stacks,
+        state_machines,
+        control,
+    ):
         module.install()
 
 

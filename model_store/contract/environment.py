@@ -31,11 +31,21 @@ HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 ANSWERS_QUEUE = "SWITCHYARD_ANSWERS_QUEUE"
 """Address of the queue that answers to queued requests go to. Without it, none are taken from a queue."""
 
+ATTEMPT = "SWITCHYARD_ATTEMPT"
+"""Set from the second attempt on to make a version: Lambda publishes nothing where nothing changed, and a
+Lambda version that failed its checks must not come back."""
+
 BUCKET = "SWITCHYARD_BUCKET"
 """Set on the operations function: the model store it works on."""
 
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
+
+ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
+"""Set on the operations function: where the alarms of a release report, and it listens."""
+
+ALARM_PERIOD = "SWITCHYARD_ALARM_PERIOD_S"
+"""Set on the operations function: the period of those alarms in seconds."""
 
 RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
@@ -52,6 +62,12 @@ MODEL_HEADER = "x-switchyard-model"
 
 DIGEST_HEADER = "x-switchyard-digest"
 """Answer header: the artifact's digest, ``sha256:…``."""
+
+FAULTS_METRIC = "Faults"
+"""1 for an answer of status 500 or above, else 0: its average is the rate, its count the requests."""
+
+LATENCY_METRIC = "Latency"
+"""Milliseconds of an inference, measured inside the function."""
 
 MAX_PAYLOAD_BYTES = 6_291_456
 """Largest request or answer of a synchronous Lambda invocation, envelope included.

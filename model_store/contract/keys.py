@@ -8,7 +8,9 @@
     models/<m>/pins/000000007/000000002.json             the second pin of version 7, until `.ended` is there
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
     models/<m>/plans/<alias>/<id>.json                   a move of <alias> that was about to happen
+    models/<m>/shifts/<alias>/000000003.json             the third shift of <alias>: its steps, who and why
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
+    models/<m>/unfit/000000007/<base>-000000032.json     Lambda version 32 failed its checks: never used
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
     collect/000000005.json                               what the fifth collection is taking away
@@ -99,6 +101,21 @@ def plan_key(model: str, alias: str, plan: str) -> str:
     return f"{plans_prefix(model)}{alias}/{plan}.json"
 
 
+def shifts_prefix(model: str, alias: str) -> str:
+    """All shifts of an alias that were ever asked for."""
+    return f"models/{model}/shifts/{alias}/"
+
+
+def shift_key(model: str, alias: str, number: int) -> str:
+    """What a shift is to do. Writing it claims the alias for it."""
+    return f"{shifts_prefix(model, alias)}{number:0{DIGITS}d}.json"
+
+
+def shift_end_key(model: str, alias: str, number: int) -> str:
+    """Written when a shift ended before it gave a share to anybody; else the ledger says how it ended."""
+    return f"{shifts_prefix(model, alias)}{number:0{DIGITS}d}.ended"
+
+
 def prepared_prefix(model: str, version: int) -> str:
     """Everything a version was prepared as."""
     return f"models/{model}/prepared/{version:0{DIGITS}d}/"
@@ -107,6 +124,16 @@ def prepared_prefix(model: str, version: int) -> str:
 def prepared_key(model: str, version: int, base: str, lambda_version: int) -> str:
     """A version on one base, as one Lambda version."""
     return f"{prepared_prefix(model, version)}{base}-{lambda_version:0{DIGITS}d}.json"
+
+
+def unfit_prefix(model: str) -> str:
+    """Every Lambda version of a model that failed its checks."""
+    return f"models/{model}/unfit/"
+
+
+def unfit_key(model: str, version: int, base: str, lambda_version: int) -> str:
+    """A Lambda version that was to be this version on this base, and failed its checks."""
+    return f"{unfit_prefix(model)}{version:0{DIGITS}d}/{base}-{lambda_version:0{DIGITS}d}.json"
 
 
 def bases_prefix(model: str) -> str:

@@ -208,6 +208,7 @@ LAMBDA: dict[str, tuple[Lambda, tuple[tuple[str, dict[str, Any]], ...]]] = {
         (("GetLayerVersion", LAYER),),
     ),
     "alias": (lambda it: it.alias("f", "live"), (("GetAlias", ALIAS),)),
+    "aliases": (lambda it: it.aliases("f"), (("ListAliases", {"Aliases": [ALIAS]}),)),
     "create_alias": (
         lambda it: it.create_alias("f", "live", version="1", note="{}"),
         (("CreateAlias", ALIAS),),
@@ -215,6 +216,26 @@ LAMBDA: dict[str, tuple[Lambda, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "move_alias": (
         lambda it: it.move_alias("f", "live", version="2", note="{}", revision="r1"),
         (("UpdateAlias", ALIAS),),
+    ),
+    "weigh_alias": (
+        lambda it: it.weigh_alias("f", "live", weights={"2": 0.05}, note="{}", revision="r1"),
+        (("UpdateAlias", ALIAS),),
+    ),
+    "concurrency": (
+        lambda it: it.concurrency("f"),
+        (
+            (
+                "GetAccountSettings",
+                {"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 900}},
+            ),
+            ("GetFunctionConcurrency", {}),
+        ),
+    ),
+    "provision": (lambda it: it.provision("f", "2", 5), (("PutProvisionedConcurrencyConfig", {}),)),
+    "unprovision": (lambda it: it.unprovision("f", "2"), (("DeleteProvisionedConcurrencyConfig", {}),)),
+    "provisioned": (
+        lambda it: it.provisioned("f"),
+        (("ListProvisionedConcurrencyConfigs", {"ProvisionedConcurrencyConfigs": []}),),
     ),
     "invoke": (
         lambda it: it.invoke("f", "2", {"version": "2.0"}),

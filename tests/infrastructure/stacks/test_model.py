@@ -60,11 +60,20 @@ def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
     assert "SnapStart" not in stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
 
 
-def test_a_model_s_role_may_write_its_own_log_and_nothing_else(stage: Deployed) -> None:
-    (group,) = stage.resources("Model-digits", "AWS::Logs::LogGroup")
-    (statement,) = stage.statements("Model-digits")
-    assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert text_of(statement["Resource"]) == f"<{group}.Arn>"
+def test_a_model_s_role_may_write_its_own_log_and_ask_its_own_versions_and_nothing_else(
+    stage: Deployed,
+) -> None:
+    for model in ("digits", "fraud-eu"):
+        (group,) = stage.resources(f"Model-{model}", "AWS::Logs::LogGroup")
+        allowed = {
+            text_of(statement["Resource"]).rpartition(":function:")[2]: set(statement["Action"])
+            for statement in stage.statements(f"Model-{model}")
+        }
+        assert allowed == {
+            f"<{group}.Arn>": {"logs:CreateLogStream", "logs:PutLogEvents"},
+            f"switchyard-{stage.stage}-{model}:v*": {"lambda:InvokeFunction"},
+            f"switchyard-{stage.stage}-{model}": {"lambda:ListAliases"},
+        }
 
 
 def test_a_model_that_hands_off_may_touch_its_own_prefix_of_the_hand_off_bucket_only(
@@ -135,6 +144,8 @@ def test_the_custom_resource_names_what_the_controller_needs(prod: Deployed) -> 
     assert properties["FunctionName"] == "switchyard-prod-fraud-eu"
     assert properties["Aliases"] == ["live", "candidate"]
     assert base_of(prod, "digits")["RollbackDepth"] == 3
+    assert properties["ProvisionedConcurrency"] == 4
+    assert base_of(prod, "digits")["ProvisionedConcurrency"] == 0
     assert text_of(properties["ServiceToken"]).endswith(":function:switchyard-prod-Operations")
 
 
@@ -184,4 +195,7 @@ def test_the_fingerprint_changes_with_the_base(fingerprint: Any, change: dict[st
 
 
 def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
-    assert fingerprint(rollback_depth=7, aliases=("live", "candidate")) == fingerprint()
+    assert (
+        fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
+        == fingerprint()
+    )

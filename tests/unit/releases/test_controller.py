@@ -68,6 +68,53 @@ def test_rolling_back_what_was_never_released_is_refused(world: World) -> None:
         world.controller().rollback("digits")
 
 
+def test_a_rollback_to_a_version_strikes_out_everything_after_it(world: World) -> None:
+    """Law 6: only backwards; what was passed over is not gone back to either."""
+    world.publish(4)
+    for version in (1, 2, 3, 4):
+        world.controller().release(ref(version))
+    moved = world.controller().rollback("digits", to=2, reason="3 and 4 are wrong")
+    assert (moved.ref, world.ask()) == (ref(2), (200, "digits:2"))
+    with pytest.raises(NothingToRollBackError, match=r"`digits:3` is no earlier release .* `digits:1`"):
+        world.controller().rollback("digits", to=3)
+    assert world.controller().rollback("digits").ref == ref(1)
+
+
+def test_a_rollback_to_what_serves_already_moves_nothing(world: World) -> None:
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    assert world.controller().rollback("digits", to=1).line is not None
+    assert world.controller().rollback("digits", to=1).line is None
+    assert world.ask() == (200, "digits:1")
+
+
+def test_a_rollback_to_a_version_that_was_in_force_twice_takes_the_later_time(world: World) -> None:
+    for version in (1, 2, 1, 3):
+        world.controller().release(ref(version))
+    world.controller().rollback("digits", to=1)
+    assert world.controller().rollback("digits").ref == ref(2)
+
+
+def test_a_rollback_to_a_version_that_was_never_live_names_what_is_possible(world: World) -> None:
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    with pytest.raises(NothingToRollBackError, match="these are: `digits:1`") as refused:
+        world.controller().rollback("digits", to=3)
+    assert refused.value.hint == "Go back to one of them, or release it: `yard release digits:3`."
+    assert world.ask() == (200, "digits:2")
+
+
+def test_a_rollback_to_what_the_ledger_says_puts_back_an_alias_moved_by_hand(world: World) -> None:
+    """Law 3."""
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    first = world.controller().history("digits")[0].plan.lambda_version
+    world.functions.meddle(FUNCTION, "live", version=first)
+    world.controller().rollback("digits", to=2)
+    assert world.ask() == (200, "digits:2")
+    assert world.status().disagreements == ()
+
+
 def test_a_rollback_publishes_nothing(world: World) -> None:
     """Law 6: no build, no download, no new capacity."""
     for version in (1, 2):

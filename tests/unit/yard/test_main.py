@@ -10,7 +10,20 @@ from typer.testing import CliRunner
 
 from yard.main import app
 
-COMMANDS = ["publish", "versions", "release", "rollback", "retire", "status", "history", "invoke"]
+COMMANDS = [
+    "publish",
+    "versions",
+    "promote",
+    "release",
+    "rollback",
+    "watch",
+    "stop",
+    "flip",
+    "retire",
+    "status",
+    "history",
+    "invoke",
+]
 LOCAL = ["up", "down", "status"]
 
 
@@ -40,3 +53,23 @@ def test_help_and_misspellings_cost_no_cloud_library() -> None:
     code, *modules = done.stdout.split()
     assert code == "2"
     assert not {"boto3", "botocore", "onnxruntime", "numpy", "aws_cdk"} & set(modules)
+
+
+@pytest.mark.parametrize("name", ["release", "rollback", "stop", "flip", "retire"])
+def test_every_command_that_moves_an_alias_can_say_what_it_would_do(name: str) -> None:
+    assert "--dry-run" in CliRunner().invoke(app, [name, "--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["flip", "digits:3", "--reason", "pages"], "add --now"),
+        (["flip", "digits:3", "--now"], "add --reason TEXT"),
+        (["rollback", "digits", "--now", "--reason", " "], "add --reason TEXT"),
+        (["watch", "digits", "--every", "often"], "90s, 2m or 1h"),
+    ],
+)
+def test_what_is_missing_is_named_before_any_cloud_is_asked(words: list[str], said: str) -> None:
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 2
+    assert said in " ".join(found.output.split())
