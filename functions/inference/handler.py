@@ -26,7 +26,8 @@ from model_store.contract.environment import STAGE
 
 _served = load_served(os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
-_log = RequestLog({**_served.labels, "stage": os.environ.get(STAGE, "")})
+_stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
+_log = RequestLog({**_served.labels, **_stage})
 
 _http = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
 

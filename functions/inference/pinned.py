@@ -11,7 +11,6 @@ the request and not in it, where no caller of the API can write.
 from __future__ import annotations
 
 import json
-import queue
 import re
 import sys
 import threading
@@ -127,6 +126,8 @@ class PinnedDoor:
 
     def _within_time(self, qualifier: str, event: dict[str, Any], context: Any) -> Any:
         """Ask, and give up in time to say so: a function that runs out of time answers nothing at all."""
+        import queue  # costs a start nothing: only a pin needs it
+
         answers: queue.Queue[Any] = queue.Queue(1)
 
         def ask() -> None:

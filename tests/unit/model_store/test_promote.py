@@ -151,7 +151,7 @@ def test_a_blob_that_is_not_its_digest_makes_no_version(
 ) -> None:
     """Law 2: verified on the way; nothing half stays that anybody could see."""
 
-    def rotten(key: str, path: Path, digest: Any) -> None:
+    def rotten(key: str, path: Path, digest: Any, *_: Any) -> None:
         digest.verify(dev.get(key)[:-1] + b"?")
 
     with pytest.raises(IntegrityError):
