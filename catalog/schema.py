@@ -123,7 +123,8 @@ RollbackDepth = Annotated[
 ]
 Architecture = Literal["x86_64", "arm64"]
 Provisioned = Annotated[
-    int, _between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more")
+    int,
+    _between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
 ]
 
 
