@@ -40,12 +40,16 @@ class Heard:
 
 @dataclass
 class Crowd:
-    """Callers in threads from ``with`` to its end, or until they have asked ``most`` times."""
+    """Callers in threads from ``with`` to its end, or until they have asked ``most`` times.
+
+    Each waits ``pause_s`` between an answer and its next question.
+    """
 
     url: str
     questions: Sequence[Question]
     callers: int = 4
     most: int = 1_000_000
+    pause_s: float = 0.0
     heard: list[Heard] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -83,6 +87,7 @@ class Crowd:
         while not self._stop.is_set() and self._may_ask():
             self.heard.append(ask(connection, at.path, self.questions[index % len(self.questions)]))
             index += self.callers
+            self._stop.wait(self.pause_s)
         connection.close()
 
     def _may_ask(self) -> bool:

@@ -10,6 +10,7 @@ import json
 import ssl
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -111,6 +112,49 @@ def test_the_roles_suffice_for_release_rollback_and_deploy(strict: Deployed) -> 
     strict.deploy(memory_mb=768)
     (live,) = strict.yard_json("status", "digits")["aliases"]
     assert (live["version"], live["memory_mb"], live["disagreements"]) == (1, 768, [])
+
+
+def test_the_roles_suffice_for_a_release_in_steps_there_and_back(strict: Deployed) -> None:
+    """The state machine may ask the operations function, and that weighs, watches, reads and takes back."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/digits/infer"
+    body = (DIGITS / "request.json").read_bytes()
+    over = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(verify=context, timeout=35) as client:
+            while not over.is_set():
+                assert client.post(url, content=body).status_code == 200
+                over.wait(0.1)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    steps = ("--shift", "50", "--bake", "1s", "--min-requests", "2")
+    try:
+        done = strict.yard_json("release", "digits:2", *steps, "--hold", "60s")
+    finally:
+        over.set()
+        caller.join()
+    assert done["phase"] == "done"
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+
+    back = strict.yard("release", "digits:2", *steps, "--hold", "1s")
+    assert (back.returncode, b"of the 2 requests that this step waits for" in back.stderr) == (1, True)
+    (live,) = strict.yard_json("status", "digits")["aliases"]
+    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
+
+
+def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(strict: Deployed) -> None:
+    """Law 2 with least privilege: the version that was asked for answers, through its own Lambda alias."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    address = f"{strict.api_url}/v2/models/digits/versions"
+    strict.yard_json("release", "digits:2")
+    pinned = httpx.get(f"{address}/1", verify=context, timeout=35)
+    assert (pinned.status_code, pinned.headers["x-switchyard-model"]) == (200, "digits:1")
+    nowhere = httpx.get(f"{address}/9", verify=context, timeout=35)
+    assert nowhere.status_code == 404
+    assert nowhere.json()["error"].endswith("by number there are also: 1")
+    assert strict.yard_json("rollback", "digits")["version"] == 1
 
 
 def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:
