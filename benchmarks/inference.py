@@ -277,6 +277,12 @@ def _judge(
             "ms": {c: statistics.median(values) for c, values in ms.items()},
             "rss_mb": {c: statistics.median(values) for c, values in rss.items()},
             "session_start_ms": statistics.median(starts[name]),
+            "cpu_ratio": {
+                c: _ratio(
+                    [one["cold_cpu_ms"] for one in rounds[OURS]], [one["cold_cpu_ms"] for one in rounds[c]]
+                )
+                for c in (BARE, TUTORIAL)
+            },
         }
     above = {kind: _above(rounds) for kind, rounds in warm.items()}
     facts["warm"] = {" ".join(kind): statistics.median(values) for kind, values in above.items()}
@@ -310,16 +316,23 @@ def _table(bars: list[Bar]) -> str:
     return "\n".join(lines)
 
 
+_COLUMNS = (
+    "| model | session's own start | bare script | ours | tutorial | memory: bare, ours, tutorial "
+    "| CPU until the first answer, ours to bare, to tutorial |"
+)
+
+
 def _details(facts: dict[str, Any]) -> str:
     lines = [
-        "| model | session's own start | bare script | ours | tutorial | memory: bare, ours, tutorial |",
-        "|---|---|---|---|---|---|",
+        _COLUMNS,
+        "|---|---|---|---|---|---|---|",
     ]
     for name, one in facts["cold"].items():
         ms, rss = one["ms"], one["rss_mb"]
         lines.append(
             f"| {name} | {one['session_start_ms']:.0f} ms | {ms[BARE]:.0f} ms | {ms[OURS]:.0f} ms "
-            f"| {ms[TUTORIAL]:.0f} ms | {rss[BARE]:.0f}, {rss[OURS]:.0f}, {rss[TUTORIAL]:.0f} MB |"
+            f"| {ms[TUTORIAL]:.0f} ms | {rss[BARE]:.0f}, {rss[OURS]:.0f}, {rss[TUTORIAL]:.0f} MB "
+            f"| {one['cpu_ratio'][BARE]:.2f}, {one['cpu_ratio'][TUTORIAL]:.2f} |"
         )
     lines += ["", "| warm call | CPU above `session.run` |", "|---|---|"]
     lines += [f"| {kind} | {value:.3f} ms |" for kind, value in facts["warm"].items()]
