@@ -238,13 +238,14 @@ def run(rounds: int) -> tuple[list[Bar], dict[str, Any]]:
     return _judge(best, found, starts, warmed)
 
 
-def _median(rounds: list[dict[str, float]], key: str) -> float:
-    return statistics.median(one[key] for one in rounds)
+def _above(rounds: list[dict[str, float]]) -> list[float]:
+    """CPU time of a call above that of ``session.run`` in the same process, round by round."""
+    return [one["call_cpu_ms"] - one["run_cpu_ms"] for one in rounds]
 
 
-def _above(rounds: list[dict[str, float]]) -> float:
-    """CPU time of a call above that of ``session.run`` in the same process."""
-    return statistics.median(one["call_cpu_ms"] - one["run_cpu_ms"] for one in rounds)
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of what each round says: what the machine did meanwhile, it did to both."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def _judge(
@@ -253,38 +254,52 @@ def _judge(
     bars: list[Bar] = []
     facts: dict[str, Any] = {"cold": {}, "warm": {}}
     for name, event in best.items():
-        ms = {
-            c: _median(cold[name, c, "own" if c == TUTORIAL else event], "cold_ms")
-            for c in (BARE, OURS, TUTORIAL)
+        rounds = {c: cold[name, c, "own" if c == TUTORIAL else event] for c in (BARE, OURS, TUTORIAL)}
+        ms = {c: [one["cold_ms"] for one in rounds[c]] for c in rounds}
+        rss = {c: [one["rss_mb"] for one in rounds[c]] for c in rounds}
+        less = {c: [a - b for a, b in zip(ms[c], starts[name], strict=True)] for c in (OURS, TUTORIAL)}
+        bars += [
+            Bar(f"cold start, {name}", "the bare script", 1.15, _ratio(ms[OURS], ms[BARE])),
+            Bar(
+                f"cold start less the session's own, {name}",
+                "the tutorial function",
+                0.45,
+                _ratio(less[OURS], less[TUTORIAL]),
+            ),
+            Bar(
+                f"memory after the first answer, {name}",
+                "the bare script",
+                1.15,
+                _ratio(rss[OURS], rss[BARE]),
+            ),
+        ]
+        facts["cold"][name] = {
+            "ms": {c: statistics.median(values) for c, values in ms.items()},
+            "rss_mb": {c: statistics.median(values) for c, values in rss.items()},
+            "session_start_ms": statistics.median(starts[name]),
+            "cpu_ratio": {
+                c: _ratio(
+                    [one["cold_cpu_ms"] for one in rounds[OURS]], [one["cold_cpu_ms"] for one in rounds[c]]
+                )
+                for c in (BARE, TUTORIAL)
+            },
         }
-        rss = {
-            c: _median(cold[name, c, "own" if c == TUTORIAL else event], "rss_mb")
-            for c in (BARE, OURS, TUTORIAL)
-        }
-        start = statistics.median(starts[name])
-        facts["cold"][name] = {"ms": ms, "rss_mb": rss, "session_start_ms": start}
-        bars.append(Bar(f"cold start, {name}", "the bare script", 1.15, ms[OURS] / ms[BARE]))
-        less = (ms[OURS] - start) / (ms[TUTORIAL] - start)
-        bars.append(Bar(f"cold start less the session's own, {name}", "the tutorial function", 0.45, less))
-        bars.append(
-            Bar(f"memory after the first answer, {name}", "the bare script", 1.15, rss[OURS] / rss[BARE])
-        )
     above = {kind: _above(rounds) for kind, rounds in warm.items()}
-    facts["warm"] = {" ".join(kind): value for kind, value in above.items()}
-    json_ours = above["perceptron", OURS, "json"]
+    facts["warm"] = {" ".join(kind): statistics.median(values) for kind, values in above.items()}
+    ours = above["perceptron", OURS, "json"]
     bars += [
         Bar(
             "1000 floats as JSON",
             "the tutorial function",
             0.06,
-            json_ours / above["perceptron", TUTORIAL, "own"],
+            _ratio(ours, above["perceptron", TUTORIAL, "own"]),
         ),
-        Bar("1000 floats as JSON", "raw body and orjson", 0.4, json_ours / above["perceptron", RAW, "own"]),
+        Bar("1000 floats as JSON", "raw body and orjson", 0.4, _ratio(ours, above["perceptron", RAW, "own"])),
         Bar(
             "an image as a binary tensor",
             "as JSON in the tutorial function",
             0.05,
-            above["resnet", OURS, "binary"] / above["resnet", TUTORIAL, "own"],
+            _ratio(above["resnet", OURS, "binary"], above["resnet", TUTORIAL, "own"]),
         ),
     ]
     return bars, facts
@@ -301,16 +316,23 @@ def _table(bars: list[Bar]) -> str:
     return "\n".join(lines)
 
 
+_COLUMNS = (
+    "| model | session's own start | bare script | ours | tutorial | memory: bare, ours, tutorial "
+    "| CPU until the first answer, ours to bare, to tutorial |"
+)
+
+
 def _details(facts: dict[str, Any]) -> str:
     lines = [
-        "| model | session's own start | bare script | ours | tutorial | memory: bare, ours, tutorial |",
-        "|---|---|---|---|---|---|",
+        _COLUMNS,
+        "|---|---|---|---|---|---|---|",
     ]
     for name, one in facts["cold"].items():
         ms, rss = one["ms"], one["rss_mb"]
         lines.append(
             f"| {name} | {one['session_start_ms']:.0f} ms | {ms[BARE]:.0f} ms | {ms[OURS]:.0f} ms "
-            f"| {ms[TUTORIAL]:.0f} ms | {rss[BARE]:.0f}, {rss[OURS]:.0f}, {rss[TUTORIAL]:.0f} MB |"
+            f"| {ms[TUTORIAL]:.0f} ms | {rss[BARE]:.0f}, {rss[OURS]:.0f}, {rss[TUTORIAL]:.0f} MB "
+            f"| {one['cpu_ratio'][BARE]:.2f}, {one['cpu_ratio'][TUTORIAL]:.2f} |"
         )
     lines += ["", "| warm call | CPU above `session.run` |", "|---|---|"]
     lines += [f"| {kind} | {value:.3f} ms |" for kind, value in facts["warm"].items()]
@@ -320,10 +342,10 @@ def _details(facts: dict[str, Any]) -> str:
 INTRODUCTION = (
     "`python -m benchmarks.inference --write` ({rounds} rounds, Python {python}, {cores} cores, shared with "
     "other work: look at the ratios). Every measurement is a new process with the runtime layer and nothing "
-    "else on its path, bytecode compiled for all; contenders take turns, and the medians of the rounds are "
-    "compared. Cold start is from the start of the process to its first answer; every process reads its "
-    "event first, as Lambda's runtime would. Warm calls are counted in CPU time of the process, less "
-    "`session.run` with the same input in the same process; ours writes its log line.\n"
+    "else on its path, bytecode compiled for all; contenders take turns, and each ratio is the "
+    "median of what the rounds say. Cold start is from the start of the process to its first answer; every "
+    "process reads its event first, as Lambda's runtime would. Warm calls are counted in CPU time of the "
+    "process, less `session.run` with the same input in the same process; ours writes its log line.\n"
     "\n"
     "* **perceptron** 1000-500-250-100-1, 2.6 MB; **resnet** ResNet-18-like, 3 by 224 by 224, 47 MB; "
     "**encoder** 6 layers, hidden 384, 128 tokens, 90 MB. Random weights, fixed seeds "

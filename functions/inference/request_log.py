@@ -72,7 +72,7 @@ class RequestLog:
         if error is not None:
             line |= _where(error)
         self._cold = False
-        self._write(orjson.dumps(line).decode() + "\n")
+        self._write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
 def request_id(event: Mapping[str, Any] | None, context: object) -> object:
