@@ -75,8 +75,8 @@ class Row:
 
 INTRODUCTION = (
     "`python -m benchmarks.store --write` ({rounds} rounds, Python {python}, {cores} cores that "
-    "are shared with the embedded cloud itself and with other work, load average {load:.0f}; above the number "
-    "of cores nothing that ours does at once is done at once). In each round the plain thing and "
+    "are shared with the embedded cloud itself and with other work, load average {load:.0f}; above the "
+    "number of cores nothing that ours does at once is done at once). In each round the plain thing and "
     "ours run one after the other; times are medians, the ratio is the median of the rounds' ratios, and "
     "above 1 ours is faster.\n\n"
     "* **Ours** is a whole `publish` (model checked and run, every byte hashed, sent in parts with their "
