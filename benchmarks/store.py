@@ -74,8 +74,9 @@ class Row:
 
 
 INTRODUCTION = (
-    "`python -m benchmarks.store --write` ({rounds} rounds, Python {python}, {cores} cores, shared with "
-    "other work and with the embedded cloud itself: look at the ratios). In each round the plain thing and "
+    "`python -m benchmarks.store --write` ({rounds} rounds, Python {python}, {cores} cores that "
+    "are shared with the embedded cloud itself and with other work, load average {load:.0f}; above the "
+    "number of cores nothing that ours does at once is done at once). In each round the plain thing and "
     "ours run one after the other; times are medians, the ratio is the median of the rounds' ratios, and "
     "above 1 ours is faster.\n\n"
     "* **Ours** is a whole `publish` (model checked and run, every byte hashed, sent in parts with their "
@@ -102,7 +103,10 @@ def main() -> None:
     print(listing)
     if options.write:
         introduction = INTRODUCTION.format(
-            rounds=options.rounds, python=platform.python_version(), cores=os.cpu_count()
+            rounds=options.rounds,
+            python=platform.python_version(),
+            cores=os.cpu_count(),
+            load=os.getloadavg()[1],
         )
         table = "\n".join([HEAD, *(row.line() for row in rows)])
         plot = f"![Throughput beside the plain tools]({_plot(rows)})"

@@ -42,7 +42,7 @@ class Said:
     """What a person says about an artifact, besides where it is."""
 
     sample: Path | None
-    metric: list[str] | None
+    metrics: dict[str, float]
     parent: str | None
     step: str
     data_digest: str | None
@@ -70,11 +70,10 @@ def publish(
     Example: yard publish digits examples/digits/v1/model.onnx --metric accuracy=0.95
     """
     from model_store.artifact import find_source
-    from model_store.contract.names import check_name
 
-    check_name(name)
+    metrics = _checked(name, metric)
     source = find_source(path, kind=kind, allow_code=allow_code)
-    said = Said(sample, metric, parent, step, data_digest, note, new)
+    said = Said(sample, metrics, parent, step, data_digest, note, new)
     _publish(name, source, path, said, stage=stage, as_json=as_json)
 
 
@@ -98,10 +97,9 @@ def import_(
     Example: yard import mlflow:runs/1/artifacts/model digits
     """
     from model_store.adopt import adopted
-    from model_store.contract.names import check_name
 
-    check_name(name)
-    said = Said(sample, metric, parent, step, data_digest, note, new)
+    metrics = _checked(name, metric)
+    said = Said(sample, metrics, parent, step, data_digest, note, new)
     with adopted(what, kind=kind, allow_code=allow_code) as found:
         for remark in found.remarks:
             output.warn(remark)
@@ -109,13 +107,22 @@ def import_(
         _publish(name, found.source, path, said, stage=stage, as_json=as_json)
 
 
+def _checked(name: str, metric: list[str] | None) -> dict[str, float]:
+    """What is misspelled is said first: it costs no file and no network."""
+    from model_store.contract.names import check_name
+    from yard import deployment
+
+    check_name(name)
+    metrics = _metrics(metric or [])
+    deployment.check_declared(name)
+    return metrics
+
+
 def _publish(name: str, source: Source, path: Path, said: Said, *, stage: str, as_json: bool) -> None:
     from model_store import publish as room
     from model_store.lineage import origins, surroundings
     from yard import deployment
 
-    metrics = _metrics(said.metric or [])
-    deployment.check_declared(name)
     place = deployment.find(stage)
     store = place.store()
     lineage = origins(store, parent=said.parent, step=said.step, data_digest=said.data_digest)
@@ -125,7 +132,7 @@ def _publish(name: str, source: Source, path: Path, said: Said, *, stage: str, a
             name,
             replace(source, said={**surroundings(path), **source.said}),
             sample=said.sample,
-            metrics=metrics,
+            metrics=said.metrics,
             note=said.note,
             lineage=lineage,
             created_by=deployment.caller(),
