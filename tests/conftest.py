@@ -1,7 +1,6 @@
-"""What all tests share: one embedded cloud, and one real deploy of the project on it.
+"""What tests share: an embedded cloud for all, and a real deploy of the project for each module that asks.
 
-Both are started when the first test asks, and stopped with the session. Tests that change what is
-deployed (memory, catalog) put it back.
+They are started when the first test asks, and stopped when the last one is done.
 """
 
 from __future__ import annotations
@@ -124,10 +123,18 @@ class Deployed:
         return str(self.yard_json("local", "status")["api_url"])
 
 
-@pytest.fixture(scope="session")
-def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet."""
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
+
+    Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
+    """
+    os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
-    made = Deployed(cloud, tmp_path_factory.mktemp("catalog") / "models.toml")
-    made.deploy()
-    return made
+    home = tmp_path_factory.mktemp("deployed")
+    made = Deployed(embedded.start(home), home / "models.toml")
+    try:
+        made.deploy()
+        yield made
+    finally:
+        embedded.stop(home)
