@@ -137,4 +137,7 @@ def test_the_fingerprint_changes_with_the_base(fingerprint: Any, change: dict[st
 
 
 def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
-    assert fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3) == fingerprint()
+    assert (
+        fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
+        == fingerprint()
+    )
