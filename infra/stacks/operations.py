@@ -65,8 +65,7 @@ WHY_WILDCARDS = {
     "ReadModels": "Keys are digests and numbers, made as models are published, in this stage's own bucket",
     "WriteLedgers": "Keys are numbers, one for each release, in this stage's own bucket",
     "WatchReleases": "Each release has alarms of its own, named after it; the prefix is this stage's",
-    "FindAlarms": "CloudWatch looks for alarms by a prefix in all of the account's; it only reads",
-    "ReadMetrics": "GetMetricData knows no resources (Service Authorization Reference, CloudWatch)",
+    "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -226,11 +225,11 @@ class OperationsStack(StageStack):
                 self, id_, parameter_name=parameter, string_value=value, description=description
             )
 
-    def _alarms(self, prefix: str | None = None) -> str:
+    def _alarms(self) -> str:
         return self.format_arn(
             service="cloudwatch",
             resource="alarm",
-            resource_name=f"switchyard/{self.stage.name}/*" if prefix is None else prefix,
+            resource_name=f"switchyard/{self.stage.name}/*",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
 
@@ -241,9 +240,10 @@ class OperationsStack(StageStack):
                 sid="WatchReleases", actions=list(WATCH_RELEASES), resources=[self._alarms()]
             ),
             iam.PolicyStatement(
-                sid="FindAlarms", actions=["cloudwatch:DescribeAlarms"], resources=[self._alarms("*")]
+                sid="LookAround",
+                actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"],
+                resources=["*"],
             ),
-            iam.PolicyStatement(sid="ReadMetrics", actions=["cloudwatch:GetMetricData"], resources=["*"]),
         )
 
     def _seeing_stacks(self) -> iam.PolicyStatement:

@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ from model_store.adapters.s3 import S3Store
 from model_store.contract.digest import Digest
 from model_store.ports import ObjectStore
 from releases.adapters.aws import LambdaFunctions
-from releases.ports import Functions
+from releases.adapters.cloudwatch import CloudWatchMonitoring
+from releases.adapters.step_functions import StepFunctionsExecutions
+from releases.ports import Alarm, Executions, Functions, Metric, Monitoring
 from tests.docs.pages import ROOT, blocks
 from yard.main import app
 
@@ -243,6 +246,49 @@ LAMBDA: dict[str, tuple[Lambda, tuple[tuple[str, dict[str, Any]], ...]]] = {
     ),
 }  # fmt: skip
 
+RATE = Metric("Switchyard/prod", "Faults", (("model", "digits"), ("version", "3")))
+SLOW = Alarm("switchyard/prod/digits/live/abc/latency", "slow", RATE, "p90", 250.0, 60)
+Watching = Callable[[CloudWatchMonitoring], object]
+CLOUDWATCH: dict[str, tuple[Watching, tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "read": (
+        lambda it: it.read([(RATE, "Sum")], since=0.0, until=60.0, period_s=60),
+        (("GetMetricData", {"MetricDataResults": [{"Id": "m0", "Values": [1.0]}]}),),
+    ),
+    "put_alarm": (lambda it: it.put_alarm(SLOW), (("PutMetricAlarm", {}),)),
+    "alarms": (
+        lambda it: it.alarms("switchyard/prod/digits/live/"),
+        (("DescribeAlarms", {"MetricAlarms": [{"AlarmName": "a", "StateValue": "OK", "Threshold": 1.0}]}),),
+    ),
+    "delete_alarms": (lambda it: it.delete_alarms(["a"]), (("DeleteAlarms", {}),)),
+    "rearm": (lambda it: it.rearm("a", "again"), (("SetAlarmState", {}),)),
+}
+
+MACHINE = "arn:aws:states:eu-central-1:111122223333:stateMachine:switchyard-prod-Shifts"
+EXECUTION = f"{MACHINE.replace(':stateMachine:', ':execution:')}:abc"
+STARTED = datetime(2026, 11, 22, tzinfo=UTC)
+Driving = Callable[[StepFunctionsExecutions], object]
+STATES: dict[str, tuple[Driving, tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "start": (
+        lambda it: it.start("abc", {"step": 0}),
+        (("StartExecution", {"executionArn": EXECUTION, "startDate": STARTED}),),
+    ),
+    "running": (
+        lambda it: it.running("abc"),
+        (
+            (
+                "DescribeExecution",
+                {
+                    "executionArn": EXECUTION,
+                    "stateMachineArn": MACHINE,
+                    "status": "RUNNING",
+                    "startDate": STARTED,
+                },
+            ),
+        ),
+    ),
+    "end": (lambda it: it.end("abc", "enough"), (("StopExecution", {"stopDate": STARTED}),)),
+}
+
 DATA = b"bytes"
 Store = Callable[[S3Store, Path], object]
 S3: dict[str, tuple[Store, tuple[tuple[str, dict[str, Any]], ...]]] = {
@@ -269,6 +315,8 @@ def methods(protocol: type) -> set[str]:
 def test_every_method_of_the_ports_is_here() -> None:
     assert set(LAMBDA) == methods(Functions)
     assert set(S3) == methods(ObjectStore)
+    assert set(CLOUDWATCH) == methods(Monitoring)
+    assert set(STATES) == methods(Executions)
 
 
 @pytest.mark.parametrize("method", LAMBDA)
@@ -283,6 +331,20 @@ def test_a_large_layer_travels_through_the_bucket(monkeypatch: pytest.MonkeyPatc
     with answering("lambda", ("PublishLayerVersion", LAYER)) as client:
         functions = LambdaFunctions(MemoryStore(), bucket="models", client=client)
         assert functions.publish_layer("digits", b"zip", description="d", architecture="arm64")
+
+
+@pytest.mark.parametrize("method", CLOUDWATCH)
+def test_cloudwatch_accepts_what_the_adapter_sends(method: str) -> None:
+    call, answers = CLOUDWATCH[method]
+    with answering("cloudwatch", *answers) as client:
+        call(CloudWatchMonitoring(topic="arn:aws:sns:eu-central-1:111122223333:alarms", client=client))
+
+
+@pytest.mark.parametrize("method", STATES)
+def test_step_functions_accepts_what_the_adapter_sends(method: str) -> None:
+    call, answers = STATES[method]
+    with answering("stepfunctions", *answers) as client:
+        call(StepFunctionsExecutions(MACHINE, client=client))
 
 
 @pytest.mark.parametrize("method", S3)
@@ -308,6 +370,9 @@ ACTION_OF = {
     "HeadObject": "s3:GetObject",
     "Invoke": "lambda:InvokeFunction",
 }
+NOT_BY_PEOPLE = {"cloudwatch:SetAlarmState"}
+"""Arming an alarm again is the operations function's."""
+
 BESIDES = {"ssm:GetParametersByPath", "kms:Decrypt", "kms:GenerateDataKey", "execute-api:Invoke"}
 """Finding the stage (``yard.deployment``), the bucket's key (S3 asks for it), and calling the API."""
 
@@ -317,7 +382,10 @@ def test_the_policy_on_the_page_allows_the_calls_that_are_made_and_no_others() -
     allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
     made = {("lambda", operation) for _, answers in LAMBDA.values() for operation, _ in answers}
     made |= {("s3", operation) for _, answers in S3.values() for operation, _ in answers}
-    assert allowed == {ACTION_OF.get(name, f"{service}:{name}") for service, name in made} | BESIDES
+    made |= {("cloudwatch", operation) for _, answers in CLOUDWATCH.values() for operation, _ in answers}
+    made |= {("states", operation) for _, answers in STATES.values() for operation, _ in answers}
+    calls = {ACTION_OF.get(name, f"{service}:{name}") for service, name in made}
+    assert allowed == (calls - NOT_BY_PEOPLE) | BESIDES
 
 
 # The signature
