@@ -290,6 +290,7 @@ STATES: dict[str, tuple[Driving, tuple[tuple[str, dict[str, Any]], ...]]] = {
 }
 
 DATA = b"bytes"
+LISTED = {"Key": "a/b", "Size": len(DATA), "LastModified": STARTED}
 Store = Callable[[S3Store, Path], object]
 S3: dict[str, tuple[Store, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "put_once": (lambda it, _: it.put_once("a/b", DATA), (("PutObject", {}),)),
@@ -303,8 +304,13 @@ S3: dict[str, tuple[Store, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "exists": (lambda it, _: it.exists("a/b"), (("ListObjectsV2", {"Contents": [{"Key": "a/b"}]}),)),
     "keys": (
         lambda it, _: list(it.keys("a/", after="a/a")),
-        (("ListObjectsV2", {"Contents": [{"Key": "a/b"}], "IsTruncated": False}),),
+        (("ListObjectsV2", {"Contents": [LISTED], "IsTruncated": False}),),
     ),
+    "entries": (
+        lambda it, _: list(it.entries("a/", after="a/a")),
+        (("ListObjectsV2", {"Contents": [LISTED], "IsTruncated": False}),),
+    ),
+    "chunks": (lambda it, _: list(it.chunks("a/b")), (("GetObject", {"Body": body(DATA)}),)),
 }
 
 
