@@ -133,9 +133,10 @@ class Deploy:
         """
         for model, aliases in declared.items():
             for alias in aliases:
-                mover = self._stage.mover(model, alias)
-                state = mover.find()
-                lines = mover.ledger.lines() if state else []
+                newest = self._stage.shifts(model, alias).newest()
+                if newest is None:
+                    continue
+                lines = self._stage.mover(model, alias).ledger.lines()
                 running = self._stage.shifts(model, alias).running(lines, self._stage.clock.now())
                 if running is not None:
                     raise ShiftRunningError(

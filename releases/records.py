@@ -208,8 +208,19 @@ class Line:
     def version(self) -> int:
         return self.plan.version
 
+    @property
+    def outcome(self) -> str:
+        """What came of the plan. A move that did not happen has no line."""
+        if self.plan.weights:
+            return "share given"
+        if self.plan.kind == "stop" or (self.plan.kind == "alarm" and self.plan.restores is None):
+            return "share taken back"
+        return "moved"
+
     def as_json(self) -> dict[str, Any]:
-        return {"line": self.line, **asdict(self.plan)}
+        """What is written down; the digest is that of the plan as it was stored before the move."""
+        digest = hashlib.sha256(self.plan.to_json()).hexdigest()
+        return {"line": self.line, **asdict(self.plan), "outcome": self.outcome, "plan_digest": digest}
 
     def to_json(self) -> bytes:
         return canonical(self.as_json())
@@ -218,6 +229,8 @@ class Line:
     def from_json(cls, data: bytes) -> Line:
         body = json.loads(data)
         number = int(body.pop("line"))
+        for derived in ("outcome", "plan_digest"):
+            body.pop(derived, None)
         return cls(number, Plan(**body))
 
 

@@ -43,7 +43,11 @@ MIN_REQUESTS = 30
 """Enough that a version which fails one request in ten is caught nineteen times in twenty."""
 
 HOLD_S = 1800.0
-LOOK_AGAIN_S = 10.0
+MOST_LOOKS = 180
+"""So often a step that holds is looked at: an execution's history holds 25,000 events (Step Functions
+quotas), and each look takes about a dozen."""
+
+MOST_STEPS = 10
 ROUNDS = 5
 
 At = dict[str, Any]
@@ -218,7 +222,7 @@ class Shifting:
             )
             if now >= since + shift.bake_s + shift.hold_s:
                 return {"next": BACK, "because": "stop", "why": f"{said}, in {now - since:.0f} s"}
-            return {"next": HOLD, "wait_s": _whole(min(LOOK_AGAIN_S, shift.hold_s / 10)), "said": said}
+            return {"next": HOLD, "wait_s": _whole(shift.hold_s / MOST_LOOKS), "said": said}
         taken = len(shift.lines(seen.lines))
         if taken < len(shift.shares):
             return {"next": WEIGH, "step": taken, "said": f"{shift.ref} held at step {taken}"}
@@ -389,6 +393,11 @@ def check_shares(percents: tuple[float, ...]) -> tuple[float, ...]:
         raise ReleaseError(
             f"`{','.join(f'{percent:g}' for percent in percents)}` are not the steps of a shift",
             hint="Write percentages between 0 and 100, for example `--shift 5,25,50`.",
+        )
+    if len(percents) > MOST_STEPS:
+        raise ReleaseError(
+            f"{len(percents)} steps are asked for, and a shift has at most {MOST_STEPS}",
+            hint="Leave some out.",
         )
     if any(later <= earlier for earlier, later in pairwise(percents)):
         raise ReleaseError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from model_store.contract.deployment import function_name
+from model_store.contract.keys import plan_key
 from model_store.contract.names import ByVersion
 from releases.bases import current_base
 from releases.prepare import served_by
-from releases.records import Base, Line, Note, Prepared
+from releases.records import Base, Line, Note, Prepared, moment, timestamp
 from tests.unit.releases.world import STAGE, World
 
 FUNCTION = function_name(STAGE, "digits")
@@ -79,3 +82,34 @@ def test_a_description_of_somebody_else_is_no_note(text: str) -> None:
 def test_a_function_without_a_model_serves_version_0(world: World) -> None:
     assert served_by(world.functions.config(FUNCTION)) == 0
     assert served_by(None) == 0
+
+
+def test_a_line_carries_the_digest_of_its_plan_as_it_was_stored_before_the_move(world: World) -> None:
+    """Law 3: the ledger says why; whoever doubts a line compares it with its plan."""
+    world.controller().release(ByVersion("digits", 1))
+    (line,) = world.controller().history("digits")
+    stored = world.store.get(plan_key("digits", "live", line.plan.id))
+    assert line.as_json()["plan_digest"] == hashlib.sha256(stored).hexdigest()
+
+
+def test_a_line_says_what_came_of_its_plan(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    shift = world.begin(2, 0.5)
+    step = world.shifting().step
+    step("weigh", step("prepare", {"shift": shift.where, "step": 0}))
+    world.shifting().stop("digits")
+    outcomes = [line.as_json()["outcome"] for line in world.controller().history("digits")]
+    assert outcomes == ["moved", "share given", "share taken back"]
+
+
+def test_a_line_from_before_shifts_existed_is_read(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    (line,) = world.controller().history("digits")
+    body = line.as_json()
+    for later in ("shift", "toward", "weights", "forced", "outcome", "plan_digest"):
+        del body[later]
+    assert Line.from_json(json.dumps(body).encode()) == line
+
+
+def test_a_moment_is_what_a_timestamp_says() -> None:
+    assert moment(timestamp(1_790_000_000.25)) == 1_790_000_000.25

@@ -100,6 +100,18 @@ def test_a_step_without_enough_requests_holds_and_goes_on_when_they_came(shifted
     assert len(said) == 3
 
 
+def test_a_long_hold_is_looked_at_less_often(shifted: World) -> None:
+    """An execution's history is limited: a day of holding must fit."""
+    looks = 0
+
+    def between(at: At) -> None:
+        nonlocal looks
+        looks += at["next"] == "hold"
+
+    assert shifted.drive(shifted.begin(2, 0.5, bake_s=60, hold_s=86_400.0), between) == "taken-back"
+    assert 170 <= looks <= 181
+
+
 def test_a_step_that_never_sees_enough_requests_goes_back_at_its_deadline(shifted: World) -> None:
     shift = shifted.begin(2, 0.5, bake_s=60, hold_s=600.0)
     began = shifted.clock.now()
@@ -430,7 +442,7 @@ def test_alarms_that_cannot_be_made_keep_a_shift_from_beginning(shifted: World) 
     assert kinds(shifted) == ["release"]
 
 
-@pytest.mark.parametrize("wrong", [(), (0,), (100,), (5, 5), (50, 25), (-1, 5)])
+@pytest.mark.parametrize("wrong", [(), (0,), (100,), (5, 5), (50, 25), (-1, 5), tuple(range(1, 12))])
 def test_steps_that_do_not_rise_between_0_and_100_are_refused(wrong: tuple[float, ...]) -> None:
     with pytest.raises(ReleaseError):
         check_shares(wrong)
