@@ -95,7 +95,8 @@ def test_no_request_fails_and_every_answer_is_that_versions_answer(
     ):
         after = [heard for heard in crowd.heard if returned < heard.at and heard.at < end]
         # What was asked after the return and before the next move is answered by what was moved to.
-        assert {heard.version for heard in after if heard.asked > returned} == {version}
+        # On a slow machine nobody may have asked between two moves.
+        assert {heard.version for heard in after if heard.asked > returned} <= {version}
         late = max([late, *(heard.at - returned for heard in after if heard.version != version)])
     logging.getLogger(__name__).info(
         "%d requests in %.0f s (%.0f/s), %d moves, versions %s, last old answer %.0f ms after a return",
