@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_durations_leave_the_start_out(account: Any) -> None:
     longest = total(account, "Duration", {"FunctionName": name}, "Maximum")
     assert longest is not None
     assert 100 <= longest < 900
+
+
+def test_calls_at_the_same_time_are_counted_as_such(account: Any) -> None:
+    name = account.function("import time\ndef handler(event, context):\n    time.sleep(1)\n    return 1\n")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: account.call(name), range(3)))
+    account.call(name)
+    assert total(account, "ConcurrentExecutions", {"FunctionName": name}, "Maximum") == 3
+    assert total(account, "ConcurrentExecutions", {"FunctionName": name}, "Minimum") == 1
 
 
 def test_late_metrics_are_dated_when_they_happened_and_seen_later(account: Any) -> None:
