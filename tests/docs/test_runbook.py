@@ -48,7 +48,7 @@ VOLATILE = [
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """A deployment of its own, so that its numbers begin at 1 as the page's do."""
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
-    os.environ["LOGNAME"] = "ann"  # whoever runs the tests
+    os.environ["LOGNAME"] = "root"  # as the page shows, whoever runs the tests
     home = tmp_path_factory.mktemp("runbook")
     made = Deployed(embedded.start(home), tmp_path_factory.mktemp("catalog") / "models.toml")
     try:
