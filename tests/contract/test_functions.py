@@ -82,11 +82,13 @@ def subject(
 
 
 def latest(functions: Functions, name: str) -> FunctionConfig:
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         config = functions.config(name)
         assert config is not None
         if config.update != "InProgress":
             return config
+        time.sleep(0.02)
     raise AssertionError("the update never settled")
 
 
@@ -325,11 +327,12 @@ def test_what_is_provisioned_becomes_ready_and_is_listed_by_version(subject: tup
     assert functions.provisioned(name) == {}
     functions.provision(name, first, 2)
     functions.provision(name, second, 3)
-    for _ in range(200):
-        found = functions.provisioned(name)
-        if {item.state for item in found.values()} == {"READY"}:
-            break
+    deadline = time.monotonic() + 60
+    found = functions.provisioned(name)
+    while any(item.state != "READY" for item in found.values()):
+        assert time.monotonic() < deadline, found
         time.sleep(0.01)
+        found = functions.provisioned(name)
     assert {version: (item.requested, item.state) for version, item in found.items()} == {
         first: (2, "READY"),
         second: (3, "READY"),
