@@ -120,8 +120,13 @@ def yard_proxy(echo: Deployed) -> Iterator[tuple[dict[str, str], list[str]]]:
             said += running.stdout.readline()
         yield json.loads(said), log
         running.send_signal(signal.SIGINT)
-        log += running.stderr.read().decode().splitlines()
-        assert running.wait(20) == 0
+        try:
+            _, said = running.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+        log += said.decode().splitlines()
+        assert running.returncode == 0
 
 
 def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
