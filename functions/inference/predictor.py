@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -42,6 +43,23 @@ class BadInputError(SwitchyardError, ValueError):
     """These arrays do not go through the model. The caller can fix it."""
 
 
+class Stop(Protocol):
+    """Asks a run to end early; onnxruntime's ``RunOptions`` are one."""
+
+    terminate: bool
+
+
+class Engine(Protocol):
+    """Whatever runs a model: the wanted outputs in the wanted order, or ``BadInputError``.
+
+    Safe to call from several threads at once; the arrays that come back belong to the caller.
+    """
+
+    def __call__(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str], *, options: Stop | None = None
+    ) -> dict[str, Array]: ...
+
+
 class Predictor:
     """Built once per Lambda environment, called once per request.
 
@@ -52,21 +70,29 @@ class Predictor:
         self._session = session
 
     @classmethod
-    def load(cls, artifact: Artifact, *, threads: int = 1) -> Predictor:
+    def load(
+        cls, artifact: Artifact, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
+    ) -> Predictor:
         """Load the artifact, once all of its files are verified (law 2).
 
         By path and not from bytes: external data are found beside the graph, and no second copy of the
         model is made on the way.
         """
         graph = artifact.verified() / artifact.manifest.entry
-        return cls(ort.InferenceSession(str(graph), _options(threads), providers=["CPUExecutionProvider"]))
+        return cls(ort.InferenceSession(str(graph), _options(threads), providers=list(providers)))
+
+    @property
+    def providers(self) -> list[str]:
+        """Where onnxruntime really runs the model, which may be less than it was asked for."""
+        found: list[str] = self._session.get_providers()
+        return found
 
     def __call__(
         self,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
         *,
-        options: ort.RunOptions | None = None,
+        options: Stop | None = None,
     ) -> dict[str, Array]:
         """Run the model and return the wanted outputs in the wanted order.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from functions.inference.artifact import Artifact, find_artifact, required
 from functions.inference.limits import MEMORY_VARIABLE
-from functions.inference.predictor import Predictor, threads_for
+from functions.inference.predictor import Engine, Predictor, threads_for
 from functions.protocol.requests import Signature
 from model_store.contract import environment
 from model_store.contract.manifest import Manifest
@@ -28,7 +28,7 @@ class Served:
     """
 
     manifest: Manifest
-    predictor: Predictor
+    predictor: Engine
     signature: Signature
 
     @property
