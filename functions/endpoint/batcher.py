@@ -30,6 +30,9 @@ STUCK_AFTER_S = 10.0
 """A run that was told to stop and is still running after this long will not end."""
 
 
+_NO_WAIT = [0.0]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How requests wait. ``max_batch`` 1 joins nothing."""
@@ -129,10 +132,26 @@ class Batcher:
         group.waiting.append(waiting)
         group.rows += rows
         self._depth += 1
-        if self._idle and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._dispatch)
+        if self._idle:
+            self._schedule()
         return waiting
+
+    def at_once(self, work: Work, *, company: bool) -> Outputs | None:
+        """The answer without a queue, if nobody waits and the lane is quick; ``None`` means ``submit``.
+
+        ``company`` says that other requests are on their way in, with which this one could share a run.
+        Raises what the run raised.
+        """
+        policy = self._policy
+        if self._groups or not self._idle or (policy.max_batch > 1 and (company or policy.max_queue_delay_s)):
+            return None
+        result = self._idle[-1].at_once(work)
+        if result is None:
+            return None
+        self._on_batch(rows_of(work), _NO_WAIT)
+        if isinstance(result, dict):
+            return result
+        raise result
 
     def withdraw(self, waiting: Waiting) -> None:
         """Nobody waits for this answer any more: take it out of the queue, or drop the answer when it comes.
@@ -159,6 +178,11 @@ class Batcher:
         for lane in self._lanes:
             lane.close()
 
+    def _schedule(self) -> None:
+        if self._groups and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
+
     def _dispatch(self) -> None:
         self._scheduled = False
         while self._idle and self._groups:
@@ -169,7 +193,12 @@ class Batcher:
             if not self._is_due(group, now):
                 self._wait_for_company(now)
                 return
+            lanes_left = len(self._idle) - 1
             self._start(self._take(group), now)
+            if len(self._idle) > lanes_left:
+                # It ran right here. Whoever else waits for the loop comes before the next batch.
+                self._schedule()
+                return
 
     def _only_group(self) -> _Group:
         (group,) = self._groups.values()
@@ -221,9 +250,7 @@ class Batcher:
         self._idle.append(lane)
         for waiting, result in zip(batch.waiting, results, strict=True):
             _settle(waiting, result)
-        if self._groups and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._dispatch)
+        self._schedule()
 
     def _sweep(self) -> None:
         """Tell those who have waited too long, and stop what computes for too long."""

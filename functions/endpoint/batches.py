@@ -44,16 +44,16 @@ def is_batched(signature: Signature) -> bool:
 
 def key_of(work: Work) -> Key | None:
     """What another request has to agree in to share a run; ``None`` for a request that runs alone."""
-    sizes = {array.shape[0] for array in work.inputs.values()}
+    sizes = {array.shape[0] if array.ndim else 0 for array in work.inputs.values()}
     if len(sizes) != 1 or sizes == {0}:
         return None
     return (work.outputs, *sorted((name, array.shape[1:]) for name, array in work.inputs.items()))
 
 
 def rows_of(work: Work) -> int:
-    """How many rows a request with a key has."""
+    """How many rows a request has, for its key or for the record."""
     for array in work.inputs.values():
-        return int(array.shape[0])
+        return int(array.shape[0]) if array.ndim else 1
     return 0
 
 
@@ -115,6 +115,21 @@ def keeps_rows_apart(engine: Engine, work: Work, *, rtol: float, atol: float) ->
             _alike(ours[name], alone[name], rtol=rtol, atol=atol) for name in work.outputs
         )
     return False
+
+
+def repeated(work: Work, rows: int) -> Work:
+    """The same request with this many rows."""
+    return Work(
+        {name: np.resize(array, (rows, *array.shape[1:])) for name, array in work.inputs.items()},
+        work.outputs,
+    )
+
+
+def is_bounded(signature: Signature) -> bool:
+    """Say whether a request's work follows from its rows alone: the caller chooses no other size."""
+    return all(
+        isinstance(size, int) and size >= 0 for spec in signature.inputs.values() for size in spec.shape[1:]
+    )
 
 
 def _zeros_like(array: Array) -> Array:

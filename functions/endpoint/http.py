@@ -62,7 +62,15 @@ class Gone(Exception):  # noqa: N818 - it is no error
 class HttpApp:
     """The ASGI app. It answers from the first moment on; ``serve`` gives it the model once that is loaded."""
 
-    def __init__(self, health: Health, metrics: Metrics, log: RequestLog) -> None:
+    def __init__(
+        self,
+        health: Health,
+        metrics: Metrics,
+        log: RequestLog,
+        arriving: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """``arriving`` counts the requests that the HTTP server has begun to read, this one included."""
+        self._arriving = arriving
         self._health = health
         self._metrics = metrics
         self._log = log
@@ -130,6 +138,9 @@ class HttpApp:
             raise self._unavailable()
         length = _json_length(headers, by_sagemaker)
         request = service.read(await _body(receive, service), length)
+        outputs = service.at_once(request, company=self._arriving() > 1)
+        if outputs is not None:
+            return service.write(request, outputs)
         waiting = service.begin(request)
         self._waiting[waiting] = receive
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Lane(Protocol):
     """One batch at a time. ``done`` is called on the event loop, once, also if everything failed."""
 
     def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None: ...
+
+    def at_once(self, work: Work, /) -> Result | None:
+        """Run one request before returning, if this lane can; ``None`` if it has to be started."""
+        ...
 
     def close(self) -> None: ...
 
@@ -44,6 +49,10 @@ class ThreadLane:
     def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None:
         self._todo.put((works, stop, done))
 
+    def at_once(self, _work: Work) -> Result | None:
+        """Never: the loop would stand still."""
+        return None
+
     def close(self) -> None:
         self._todo.put(None)
 
@@ -58,19 +67,45 @@ class ThreadLane:
 
 
 class LoopLane:
-    """Runs on the event loop itself: no thread to wake, and nothing else happens meanwhile."""
+    """Runs on the event loop itself: no thread to wake, and nothing else happens meanwhile.
 
-    def __init__(self, run: Run) -> None:
+    It is only as good as the promise that runs are quick. The first run that breaks it, in processor time
+    (a busy machine is not the model's fault), is the last one here: ``otherwise`` takes all that follow.
+    """
+
+    def __init__(self, run: Run, otherwise: Callable[[], Lane], *, most_s: float) -> None:
         self._run = run
+        self._otherwise = otherwise
+        self._most_s = most_s
+        self._instead: Lane | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Say whether the promise has held so far."""
+        return self._instead is None
 
     def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None:
-        done(_results(self._run, works, stop))
+        if self._instead is not None:
+            self._instead.start(works, stop, done)
+            return
+        done(self._timed(works, stop))
+
+    def at_once(self, work: Work) -> Result | None:
+        return None if self._instead is not None else self._timed((work,), None)[0]
 
     def close(self) -> None:
-        """Nothing to close."""
+        if self._instead is not None:
+            self._instead.close()
+
+    def _timed(self, works: Sequence[Work], stop: Stop | None) -> list[Result]:
+        started = time.thread_time()
+        results = _results(self._run, works, stop)
+        if time.thread_time() - started > self._most_s:
+            self._instead = self._otherwise()
+        return results
 
 
-def _results(run: Run, works: Sequence[Work], stop: Stop) -> list[Result]:
+def _results(run: Run, works: Sequence[Work], stop: Stop | None) -> list[Result]:
     try:
         return run(works, stop)
     except Exception as error:  # noqa: BLE001 - it is what the requests get

@@ -16,7 +16,7 @@ from prometheus_client import (
 from functions.endpoint.statuses import OUTCOMES
 
 # When a series began is no question of ours, and would double what is scraped.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -30,16 +30,17 @@ import uvicorn
 import uvloop
 
 from functions.endpoint.batcher import Batcher, Policy
-from functions.endpoint.batches import Work, is_batched, keeps_rows_apart
+from functions.endpoint.batches import Work, is_batched, is_bounded, keeps_rows_apart, key_of, repeated
 from functions.endpoint.engines import load_engine
 from functions.endpoint.health import Health
 from functions.endpoint.http import HttpApp
-from functions.endpoint.lanes import ThreadLane
+from functions.endpoint.lanes import Lane, LoopLane, ThreadLane
 from functions.endpoint.metrics import Metrics
 from functions.endpoint.runner import Runner
 from functions.endpoint.service import EndpointService
 from functions.endpoint.settings import Settings
 from functions.inference.artifact import find_artifact
+from functions.inference.predictor import Engine
 from functions.inference.request_log import RequestLog
 from functions.inference.served import Served
 from functions.protocol.requests import Signature
@@ -54,6 +55,11 @@ LINGER_S = 0.5
 """How long a drained server still answers 503 before it stops listening."""
 
 
+QUICK_S = 0.002
+"""A model whose largest batch takes less than this runs on the event loop: handing it to a thread and back
+costs as much processor time as a small model does, and reading one JSON body holds the loop as long."""
+
+
 class Http(uvicorn.Server):
     """uvicorn without its own idea of signals: when this process ends is decided here."""
 
@@ -65,10 +71,11 @@ class Http(uvicorn.Server):
 class Loaded:
     """A verified model that has answered its golden sample once, and what that has shown."""
 
-    def __init__(self, served: Served, *, golden: Work | None, batched: bool) -> None:
+    def __init__(self, served: Served, *, golden: Work | None, batched: bool, quick: bool) -> None:
         self.served = served
         self.golden = golden
         self.batched = batched
+        self.quick = quick
 
 
 def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
@@ -90,7 +97,22 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
         batched = batched and keeps_rows_apart(
             engine, golden, rtol=manifest.golden.rtol, atol=manifest.golden.atol
         )
-    return Loaded(served, golden=golden, batched=batched)
+    rows = settings.max_batch if batched else 1
+    quick = golden is not None and is_bounded(served.signature) and is_quick(engine, golden, rows)
+    return Loaded(served, golden=golden, batched=batched, quick=quick)
+
+
+def is_quick(engine: Engine, golden: Work, rows: int) -> bool:
+    """Measure whether the largest run takes less than ``QUICK_S``: the best of a few."""
+    work = repeated(golden, rows) if key_of(golden) is not None else golden
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        engine(work.inputs, work.outputs)
+        best = min(best, time.perf_counter() - started)
+        if best > 10 * QUICK_S:
+            break
+    return best < QUICK_S
 
 
 class EndpointServer:
@@ -106,7 +128,10 @@ class EndpointServer:
         self.health = Health()
         self._metrics = Metrics(labels["model"], labels["version"])
         self._labels = labels
-        self._app = HttpApp(self.health, self._metrics, RequestLog(labels))
+        self._app = HttpApp(
+            self.health, self._metrics, RequestLog(labels), lambda: len(self._http.server_state.tasks)
+        )
+        self._http = Http(_uvicorn_config(self._app))
         self._rpc: Any = None
         self._grpc: Any = None
         self._batcher: Batcher | None = None
@@ -121,8 +146,7 @@ class EndpointServer:
         listener = socket.create_server(
             (self._settings.host, self._settings.port), backlog=2048, reuse_port=False
         )
-        http = Http(_uvicorn_config(self._app))
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        serving = asyncio.create_task(self._http.serve(sockets=[listener]))
         self._say("listening", port=listener.getsockname()[1])
         opening = asyncio.create_task(self._open())
         watching = asyncio.create_task(self._app.watch())
@@ -130,7 +154,7 @@ class EndpointServer:
         await self._drain()
         opening.cancel()
         watching.cancel()
-        http.should_exit = True
+        self._http.should_exit = True
         await serving
         if self._batcher is not None:
             self._batcher.close()
@@ -158,6 +182,7 @@ class EndpointServer:
             "ready",
             seconds=round(time.perf_counter() - self._started, 3),
             batched=loaded.batched,
+            on_loop=loaded.quick and self._settings.workers is None,
             providers=getattr(loaded.served.predictor, "providers", []),
             grpc_port=port,
         )
@@ -177,7 +202,7 @@ class EndpointServer:
             timeout_s=settings.timeout_s,
         )
         self._batcher = batcher = Batcher(
-            [ThreadLane(runner, loop) for _ in range(settings.workers)],
+            self._lanes(loaded, runner),
             policy,
             new_stop=_new_stop,
             on_batch=self._metrics.batch,
@@ -185,6 +210,12 @@ class EndpointServer:
         )
         self._metrics.watch_queue(lambda: batcher.depth, lambda: batcher.running)
         return EndpointService(loaded.served, settings.limits(self._environ), batcher)
+
+    def _lanes(self, loaded: Loaded, runner: Runner) -> list[Lane]:
+        loop = asyncio.get_running_loop()
+        if self._settings.workers is None and loaded.quick:
+            return [LoopLane(runner, lambda: ThreadLane(runner, loop), most_s=10 * QUICK_S)]
+        return [ThreadLane(runner, loop) for _ in range(self._settings.workers or 1)]
 
     async def _open_grpc(self, service: EndpointService) -> int | None:
         if self._settings.grpc_port is None:

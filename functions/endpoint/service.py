@@ -36,6 +36,11 @@ class EndpointService(ModelService):
         self._must_be_few(self._loaded, request)
         return self.batcher.submit(Work(request.inputs, request.outputs))
 
+    def at_once(self, request: InferRequest, *, company: bool) -> dict[str, Array] | None:
+        """The outputs at once, if nothing is in the way; ``None`` means ``begin``."""
+        self._must_be_few(self._loaded, request)
+        return self.batcher.at_once(Work(request.inputs, request.outputs), company=company)
+
     def write(self, request: InferRequest, outputs: dict[str, Array]) -> Encoded:
         """The answer's bytes. Raises ``UnwritableOutputError`` and ``TooLargeError``."""
         answer = encode_answer(self._loaded.manifest.ref, outputs, id_=request.id, binary=request.binary)

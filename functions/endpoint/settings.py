@@ -40,7 +40,11 @@ _MOST = {GRPC_PORT: 65_535, SAGEMAKER_PORT: 65_535, DRAIN_S: 29}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything but the model. A port 0 lets the system choose; gRPC is off where its port is ``None``."""
+    """Everything but the model. A port 0 lets the system choose; gRPC is off where its port is ``None``.
+
+    ``workers`` are threads that run the model; ``None`` leaves it to what the model turns out to be: one,
+    or none for a model that is quicker than waking a thread (``functions.endpoint.server.is_quick``).
+    """
 
     model_dir: Path = Path("/opt/ml/model")
     host: str = "0.0.0.0"  # noqa: S104 - a container's network decides who reaches it
@@ -48,7 +52,7 @@ class Settings:
     grpc_port: int | None = 8081
     engine: str = "onnxruntime"
     device: str = "auto"
-    workers: int = 1
+    workers: int | None = None
     threads: int = 1
     batching: bool = True
     max_batch: int = 32
@@ -61,7 +65,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Read every variable. Raises ``IntegrityError`` for one that says what cannot be."""
-        workers = _whole(environ, WORKERS, 1)
+        workers = _whole(environ, WORKERS, 1) if environ.get(WORKERS) else None
         default = cls()
         return cls(
             model_dir=Path(environ.get(MODEL_DIR) or default.model_dir),
@@ -71,7 +75,7 @@ class Settings:
             engine=_word(environ, ENGINE),
             device=_word(environ, DEVICE),
             workers=workers,
-            threads=_whole(environ, THREADS, max(1, (os.cpu_count() or 1) // workers)),
+            threads=_whole(environ, THREADS, max(1, (os.cpu_count() or 1) // (workers or 1))),
             batching=_word(environ, BATCHING) == "on",
             max_batch=_whole(environ, environment.MAX_BATCH, default.max_batch),
             max_queue_delay_ms=_milliseconds(environ, MAX_QUEUE_DELAY_MS),
