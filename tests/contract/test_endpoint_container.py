@@ -175,7 +175,7 @@ def digits_layer(package: Path) -> Layer:
 
     def spec(info: onnx.ValueInfoProto) -> TensorSpec:
         tensor = info.type.tensor_type
-        kind = {TensorProto.FLOAT: "FP32", TensorProto.INT64: "INT64"}[tensor.elem_type]
+        kind = "FP32" if tensor.elem_type == TensorProto.FLOAT else "INT64"
         sizes = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
         return TensorSpec(info.name, kind, sizes)
 
