@@ -43,12 +43,12 @@ TABLE = np.arange(8, dtype=np.float32) * 1.5
 class Endpoint:
     """One process of the container's code, and what it said on its standard output."""
 
-    def __init__(self, layer: Layer, folder: Path, **environ: str) -> None:
+    def __init__(self, layer: Layer, folder: Path, *, cwd: Path = ROOT, **environ: str) -> None:
         known = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHYARD_")}
         self.model = layer.manifest.model
         self.process = subprocess.Popen(
             [sys.executable, "-m", "functions.endpoint", "serve"],
-            cwd=ROOT,
+            cwd=cwd,
             stdout=subprocess.PIPE,
             text=True,
             env={
@@ -199,7 +199,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(layer: Layer | None = None, **environ: str) -> Endpoint:
         layer = layer or patient_layer(tmp_path / f"model{len(started)}")
-        endpoint = Endpoint(layer, layer.package, **environ)
+        endpoint = Endpoint(layer, layer.package, cwd=ROOT, **environ)
         started.append(endpoint)
         return endpoint
 

@@ -23,9 +23,11 @@ def load(artifact: Artifact, *, threads: int, device: str = "auto") -> Predictor
     onnxruntime falls back to the processor without a word when a GPU does not work. Where a GPU is paid
     for, ``cuda`` makes that an ``IntegrityError`` instead (law 9).
     """
-    predictor = Predictor.load(
-        artifact, threads=threads, providers=providers_for(device, ort.get_available_providers())
-    )
+    available = ort.get_available_providers()
+    if device != "cpu" and CUDA in available:
+        # NVIDIA's libraries lie in Python packages, where the system's linker does not look.
+        ort.preload_dlls()
+    predictor = Predictor.load(artifact, threads=threads, providers=providers_for(device, available))
     if device == "cuda" and not {TENSORRT, CUDA} & set(predictor.providers):
         raise IntegrityError(
             f"a GPU is asked for, and onnxruntime runs the model on {', '.join(predictor.providers)}",
