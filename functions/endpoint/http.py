@@ -29,7 +29,7 @@ from functions.inference.predictor import BadInputError
 from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix
 from functions.protocol.answers import Encoded
 from functions.protocol.errors import ProtocolError, TooLargeError
-from functions.protocol.headers import json_length
+from functions.protocol.headers import JSON_LENGTH, json_length
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -46,6 +46,8 @@ _TRITON_SIZE = re.compile(rb"^application/vnd\.sagemaker-triton\.binary\+json; *
 _ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 
 _BODY_HEADERS = frozenset({b"inference-header-content-length", b"content-encoding"})
+
+_DIGITS = re.compile(r"[0-9]{1,15}")
 
 _MODEL_PATH = re.compile(
     r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<call>/ready|/infer)?"
@@ -296,13 +298,17 @@ async def _body(receive: Receive, service: EndpointService) -> bytes:
 
 
 def _json_length(headers: Headers, by_sagemaker: bool) -> int | None:
-    said: list[tuple[str, object]] = []
+    said: list[tuple[str, str]] = []
     for name, value in headers:
-        if name in _BODY_HEADERS:
+        if name in _BODY_HEADERS and value != b"identity":
             said.append((name.decode(), value.decode("latin-1")))
         elif by_sagemaker and name == b"content-type" and (found := _TRITON_SIZE.match(value)):
             said.append(("inference-header-content-length", found[1].decode()))
-    return json_length(said) if said else None
+    if not said:
+        return None
+    if len(said) == 1 and said[0][0] == JSON_LENGTH and _DIGITS.fullmatch(said[0][1]):
+        return int(said[0][1])
+    return json_length(said)
 
 
 def _error(message: str) -> Encoded:

@@ -90,7 +90,7 @@ class LoopLane:
             return
         done(self._timed(works, stop))
 
-    def at_once(self, work: Work) -> Result | None:
+    def at_once(self, work: Work, /) -> Result | None:
         return None if self._instead is not None else self._timed((work,), None)[0]
 
     def close(self) -> None:
@@ -99,10 +99,13 @@ class LoopLane:
 
     def _timed(self, works: Sequence[Work], stop: Stop | None) -> list[Result]:
         started = time.thread_time()
-        results = _results(self._run, works, stop)
-        if time.thread_time() - started > self._most_s:
-            self._instead = self._otherwise()
-        return results
+        try:
+            return self._run(works, stop)
+        except Exception as error:  # noqa: BLE001 - it is what the requests get
+            return [error] * len(works)
+        finally:
+            if time.thread_time() - started > self._most_s:
+                self._instead = self._otherwise()
 
 
 def _results(run: Run, works: Sequence[Work], stop: Stop | None) -> list[Result]:

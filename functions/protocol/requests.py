@@ -205,14 +205,16 @@ def _named(items: Sequence[object], what: str) -> Iterable[tuple[str, dict[str, 
     """Every tensor's name with its description; a name may come once."""
     seen: set[str] = set()
     for position, item in enumerate(items):
-        description = _object(item, f"{what} {position}")
+        # Words are put together only for somebody who reads them.
+        description = item if type(item) is dict else _object(item, f"{what} {position}")
         name = description.get("name")
         if not isinstance(name, str):
             raise BadRequestError(f"{what} {position} has no `name`")
         if name in seen:
             raise BadRequestError(f"{what} {quoted(name)} is there twice")
         seen.add(name)
-        _optional(description, "parameters", dict, f"{what} {quoted(name)}")
+        if type(description.get("parameters")) is not dict:
+            _optional(description, "parameters", dict, f"{what} {quoted(name)}")
         yield name, description
 
 
@@ -240,22 +242,24 @@ def _inputs(
 
 
 def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None) -> Array:
-    what = f"input {quoted(spec.name)}"
     datatype = item.get("datatype")
     if datatype != spec.datatype:
         got = quoted(datatype) if isinstance(datatype, str) else kind(datatype)
-        raise BadRequestError(f"{what} has datatype {got}, and the model takes {spec.datatype}")
-    shape = _shape(item.get("shape"), spec, what)
+        raise BadRequestError(
+            f"input {quoted(spec.name)} has datatype {got}, and the model takes {spec.datatype}"
+        )
+    shape = _shape(item.get("shape"), spec)
     data = item.get("data")
     size = (item.get("parameters") or {}).get("binary_data_size")
     if size is not None:
-        return array_from_binary(spec.name, spec.datatype, shape, _binary(size, data, binary, what))
+        return array_from_binary(spec.name, spec.datatype, shape, _binary(size, data, binary, spec))
     if type(data) is not list:
-        raise BadRequestError(f"{what} has {kind(data)} as `data`, and has to have a list")
+        raise BadRequestError(f"input {quoted(spec.name)} has {kind(data)} as `data`, and has to have a list")
     return array_from_json(spec.name, spec.datatype, shape, data)
 
 
-def _binary(size: object, data: object, binary: BinaryData | None, what: str) -> memoryview:
+def _binary(size: object, data: object, binary: BinaryData | None, spec: TensorSpec) -> memoryview:
+    what = f"input {quoted(spec.name)}"
     if type(size) is not int or size < 0:
         raise BadRequestError(
             f"the parameter `binary_data_size` of {what} has to be a whole number from 0 up"
@@ -270,15 +274,18 @@ def _binary(size: object, data: object, binary: BinaryData | None, what: str) ->
     return binary.take(size, what)
 
 
-def _shape(shape: object, spec: TensorSpec, what: str) -> list[int]:
+def _shape(shape: object, spec: TensorSpec) -> list[int]:
     if type(shape) is not list or any(type(size) is not int or size < 0 for size in shape):
-        raise BadRequestError(f"`shape` of {what} has to be a list of whole numbers from 0 up")
+        raise BadRequestError(
+            f"`shape` of input {quoted(spec.name)} has to be a list of whole numbers from 0 up"
+        )
+    what = f"input {quoted(spec.name)}"
     if len(shape) != len(spec.shape) or not all(map(_fits, shape, spec.shape)):
         raise BadRequestError(
             f"{what} has shape {_written(shape)}, and the model takes {_written(spec.shape)}"
         )
     # Zeros are left out, so that a shape like [0, 2**62] cannot pass as an empty tensor.
-    if math.prod(size for size in shape if size) > MAX_ELEMENTS:
+    if math.prod([size for size in shape if size]) > MAX_ELEMENTS:
         raise BadRequestError(f"{what} has shape {_written(shape)}, which no request can fill")
     return shape
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 
 from functions.endpoint.batcher import Batcher, Policy
@@ -13,7 +15,9 @@ from functions.endpoint.runner import Runner
 from functions.endpoint.server import _new_stop
 from functions.endpoint.service import EndpointService
 from functions.inference.limits import Limits
+from functions.protocol.answers import encode_answer
 from functions.protocol.errors import BadRequestError, TooLargeError
+from functions.protocol.requests import decode_request
 from tests.unit.functions.conftest import Caller, Layer
 
 ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [1, 2, 3, 4, 5, 6, 7, 8]}]}
@@ -59,5 +63,58 @@ def test_bytes_and_rows_are_bounded(linear_layer: Layer) -> None:
         outputs = service.loaded.predictor(request.inputs, request.outputs)
         with pytest.raises(TooLargeError, match="the answer has"):
             service.write(request, outputs)
+
+    asyncio.run(test())
+
+
+def binary(values: list[float], *, more: dict[str, Any] | None = None) -> tuple[bytes, int]:
+    data = np.array(values, np.float32).tobytes()
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
+    document = {"inputs": [tensor], "parameters": {"binary_data_output": True}, **(more or {})}
+    text = json.dumps(document).encode()
+    return text + data, len(text)
+
+
+def test_the_same_text_before_other_data_is_another_request_and_every_answer_its_own(
+    linear_layer: Layer,
+) -> None:
+    async def test() -> None:
+        service = make(linear_layer, Limits())
+        for number in range(5):
+            body, length = binary([number, 1, 2, 3])
+            request = service.read(body, length)
+            assert request == decode_request(body, service.loaded.signature, json_length=length)._replace(
+                inputs=request.inputs
+            )
+            assert request.inputs["x"].tolist() == [[number, 1, 2, 3]]
+            outputs = service.loaded.predictor(request.inputs, request.outputs)
+            expected = encode_answer(service.loaded.manifest.ref, outputs, binary=request.binary)
+            assert service.write(request, outputs) == expected
+
+    asyncio.run(test())
+
+
+def test_a_known_text_with_too_few_data_is_refused_as_ever(linear_layer: Layer) -> None:
+    async def test() -> None:
+        service = make(linear_layer, Limits())
+        body, length = binary([1, 2, 3, 4])
+        service.read(body, length)
+        for wrong in (body[:-1], body + b"\0"):
+            with pytest.raises(BadRequestError):
+                service.read(wrong, length)
+
+    asyncio.run(test())
+
+
+def test_ids_are_kept_apart_and_do_not_pile_up(linear_layer: Layer) -> None:
+    async def test() -> None:
+        service = make(linear_layer, Limits())
+        for number in range(300):
+            body, length = binary([1, 2, 3, 4], more={"id": str(number)})
+            assert service.read(body, length).id == str(number)
+        for number in range(300):
+            body, length = binary([1, 2, 3, 4], more={"unread": number})
+            service.read(body, length)
+        assert len(service._known) <= 256
 
     asyncio.run(test())
