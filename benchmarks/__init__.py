@@ -1,1 +1,1 @@
-"""Measurements. Each is a module to run, prints a table and says on which machine it was made."""
+"""What the project claims about speed, measured. Each module prints a table and can write it down."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
@@ -22,6 +22,7 @@ LATER_TARGETS = ("sagemaker", "ec2")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
 
@@ -78,6 +79,15 @@ def _retention(value: int) -> int:
     )
 
 
+def _alarm_period(value: int) -> int:
+    if value in (10, 30) or (value > 0 and value % 60 == 0 and value <= 3600):
+        return value
+    raise mistake(
+        f"is `{value}`, which is no period of a CloudWatch alarm here",
+        "Write 60 or a multiple of it up to 3600 (10 and 30 are for metrics of high resolution only).",
+    )
+
+
 def _folder(value: str) -> str:
     if value and not value.startswith("/") and ".." not in value.split("/"):
         return value
@@ -102,6 +112,15 @@ def _listed(values: tuple[str, ...]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
 
+def _principal(value: str) -> str:
+    if _PRINCIPAL.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not the ARN of a role or a user",
+        "Write it whole, for example `arn:aws:iam::123456789012:role/Platform`.",
+    )
+
+
 Alias = Annotated[str, _name(check_alias)]
 Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
 Memory = Annotated[int, _between(128, 10_240, "MB", "Lambda gives a function no other amount")]
@@ -113,6 +132,10 @@ RollbackDepth = Annotated[
     int, _between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
 ]
 Architecture = Literal["x86_64", "arm64"]
+Provisioned = Annotated[
+    int,
+    _between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
+]
 
 
 MaxBatch = Annotated[int, _between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
@@ -138,6 +161,8 @@ class Stage(_Table):
     throttle_burst: Annotated[int, _between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+    collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
+    alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
 
 
 class Overrides(_Table):
@@ -152,6 +177,7 @@ class Overrides(_Table):
     queue: bool | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
+    provisioned_concurrency: Provisioned | None = None
 
 
 class Model(_Table):
@@ -173,7 +199,21 @@ class Model(_Table):
     queue: bool = False
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
+    provisioned_concurrency: Provisioned = 0
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _starts_in_one_way(self) -> Model:
+        """AWS offers no SnapStart beside provisioned concurrency (Lambda developer guide, "SnapStart")."""
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.snapstart and here.provisioned_concurrency:
+                on_stage = f" on stage `{where}`" if where else ""
+                raise mistake(
+                    f"has both SnapStart and provisioned concurrency{on_stage}, and AWS allows one of them",
+                    "Write `snapstart = false`, or leave `provisioned_concurrency` out.",
+                )
+        return self
 
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""

@@ -1,7 +1,10 @@
-"""Stage the code of a function: the named packages and nothing else, the same bytes on every machine.
+"""Stage the code of a function: the named packages and nothing else, the same sources on every machine.
 
-A bundle stands at ``build/bundles/<name>/<digest>``, so two synths at once never write one folder,
-and a crash leaves no half bundle: the folder appears by a rename, whole.
+Beside the sources lies their bytecode, where an interpreter of the function's Python is at hand. The digest
+names the sources and that Python, so it does not depend on who had one.
+
+A bundle stands at ``build/bundles/<name>/<digest>``, so two synths at once never write one folder, and a
+crash leaves no half bundle: the folder appears by a rename, whole.
 """
 
 from __future__ import annotations
@@ -9,11 +12,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.bytecode import compile_for
 from infra.errors import PreflightError
 
 INFERENCE = (
@@ -25,7 +30,6 @@ INFERENCE = (
 )
 FRONT = (
     "functions/__init__.py",
-    "functions/protocol",
     "functions/front",
     "model_store/__init__.py",
     "model_store/contract",
@@ -48,20 +52,27 @@ class Tree:
         return sum(self.bytes_by_folder.values())
 
 
-def stage_bundle(name: str, packages: tuple[str, ...], *, root: Path, handler: str) -> Tree:
+def stage_bundle(
+    name: str, packages: tuple[str, ...], *, root: Path, handler: str, python: str | None = None
+) -> Tree:
     """Return the bundle ``name`` made of ``packages`` below ``root``; ``handler`` must be in it.
 
-    Staging again with unchanged files does nothing.
+    With ``python``, a version, it is compiled for that. Staging again with unchanged files does nothing.
     """
     files = dict(_files_of_packages(packages, root))
     _must_hold(handler, files, name)
     home = root / "build" / "bundles" / name
-    bundle = home / _digest(files)[:16]
+    digest = _digest(files, f"python {python}\n" if python else "")
+    bundle = home / digest[:16]
     if not bundle.is_dir():
         home.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
         for relative, source in files.items():
             _copy(source, unfinished / relative)
+        if python and not compile_for(python, unfinished):
+            sys.stderr.write(
+                f"no python{python} is here: the bundle `{name}` carries no bytecode and starts slower\n"
+            )
         try:
             unfinished.chmod(0o755)
             unfinished.rename(bundle)
@@ -69,7 +80,7 @@ def stage_bundle(name: str, packages: tuple[str, ...], *, root: Path, handler: s
             shutil.rmtree(unfinished)
             if not bundle.is_dir():
                 raise
-    return Tree(bundle, _digest(files), _weigh(files))
+    return Tree(bundle, digest, _weigh(dict(_files_below(bundle, bundle, left_out=frozenset()))))
 
 
 def measure(path: Path) -> Tree:
@@ -92,9 +103,11 @@ def _files_of_packages(packages: tuple[str, ...], root: Path) -> Iterator[tuple[
             )
 
 
-def _files_below(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+def _files_below(
+    folder: Path, root: Path, *, left_out: frozenset[str] = _LEFT_OUT
+) -> Iterator[tuple[str, Path]]:
     for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
+        folders[:] = sorted(name for name in folders if name not in left_out)
         for name in sorted(names):
             path = Path(here, name)
             yield path.relative_to(root).as_posix(), path
@@ -116,8 +129,8 @@ def _copy(source: Path, target: Path) -> None:
     target.chmod(0o644)
 
 
-def _digest(files: dict[str, Path]) -> str:
-    listing = hashlib.sha256()
+def _digest(files: dict[str, Path], beside: str = "") -> str:
+    listing = hashlib.sha256(beside.encode())
     for relative in sorted(files):
         with files[relative].open("rb") as stream:
             listing.update(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {relative}\n".encode())

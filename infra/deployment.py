@@ -9,7 +9,7 @@ from constructs import Construct
 
 from catalog.schema import Catalog
 from infra import bundles
-from infra.preflight import check_runtime_layer
+from infra.preflight import check_runtime_layer, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
@@ -30,26 +30,35 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
-    inference_code = bundles.stage_bundle(
-        "inference", bundles.INFERENCE, root=root, handler=model_stack.HANDLER
-    )
-    front_code = bundles.stage_bundle("front", bundles.FRONT, root=root, handler=api_stack.HANDLER)
-    operations_code = bundles.stage_bundle(
-        "operations", bundles.OPERATIONS, root=root, handler=operations_stack.HANDLER
-    )
     layer = check_runtime_layer(stage.runtime_layer, root=root)
+    python = layer_python(layer)
+
+    def code(name: str, packages: tuple[str, ...], handler: str) -> bundles.Tree:
+        return bundles.stage_bundle(name, packages, root=root, handler=handler, python=python)
+
+    inference_code = code("inference", bundles.INFERENCE, model_stack.HANDLER)
+    front_code = code("front", bundles.FRONT, api_stack.HANDLER)
+    operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     store = StoreStack(scope, stage=stage)
-    operations = OperationsStack(scope, stage=stage, models=models, code=operations_code)
-    operations.add_stack_dependency(store, "it reads the bucket's parameters")
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     served = [
         ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
         for model in models.values()
     ]
+    operations = OperationsStack(
+        scope,
+        stage=stage,
+        models=models,
+        fingerprints={stack.model.name: stack.fingerprint for stack in served},
+        code=operations_code,
+    )
+    operations.add_stack_dependency(store, "it reads the bucket's parameters")
     rollout = RolloutStack(scope, stage=stage, models=served)
     rollout.add_stack_dependency(operations, "it answers")
     api = ApiStack(scope, stage=stage, models=models, code=front_code)
+    # Said apart from the models: without any of them the Api would otherwise not wait for the guard.
+    api.add_stack_dependency(operations, "the guard speaks before a route goes")
     for stack in served:
         stack.add_stack_dependency(operations, "the guard speaks first")
         if handoff is not None and stack.model.handoff:

@@ -39,6 +39,12 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
     return measure(path)
 
 
+def layer_python(layer: Tree) -> str | None:
+    """The Python that the runtime layer is built for, and so the functions on it are run by."""
+    python = json.loads(_facts_path(layer.path).read_text("utf-8")).get("python")
+    return str(python) if python else None
+
+
 def check_machine(model: Model, layer: Tree) -> None:
     """Refuse a layer whose compiled parts are for another processor than the function's.
 

@@ -29,8 +29,8 @@ _TINY_MODEL = (
 _SERVE = f"""
 import base64, importlib.metadata, sys
 sys.path.insert(0, sys.argv[1])
-import fastapi, mangum, numpy, onnxruntime, orjson, pydantic
-for module in (fastapi, mangum, numpy, onnxruntime, orjson, pydantic):
+import fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic
+for module in (fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic):
     assert module.__file__.startswith(sys.argv[1]), module.__file__
     importlib.metadata.version(module.__name__)
 import numpy.fft, numpy.linalg, numpy.ma, numpy.polynomial, numpy.random
@@ -54,6 +54,7 @@ event = {{
 }}
 answer = mangum.Mangum(app, lifespan="off")(event, None)
 assert (answer["statusCode"], answer["body"]) == (200, "[[320.0]]"), answer
+assert pybase64.b64decode(pybase64.b64encode_as_string(b"carried"), validate=True) == b"carried"
 app.openapi()
 print("served", numpy.__version__, onnxruntime.__version__)
 """

@@ -172,7 +172,7 @@ def _process_environment(home: Path, port: int, strict: bool) -> dict[str, str]:
         "LOG_LEVEL": "WARNING",
         "SWITCHYARD_CLOUD_TMPDIR": temporary,
     }
-    for name in ("SWITCHYARD_CLOUD_PARENT_PID", "SWITCHYARD_CLOUD_STOCK"):
+    for name in ("SWITCHYARD_CLOUD_PARENT_PID", "SWITCHYARD_CLOUD_STOCK", "SWITCHYARD_CLOUD_BAD_DAY"):
         if name in os.environ:
             variables[name] = os.environ[name]
     if strict:

@@ -8,8 +8,10 @@ repeat: an interrupted deploy is continued by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -53,8 +55,10 @@ def deploy(
     try:
         if not _is_bootstrapped(cloud):
             cdk.run("bootstrap", f"aws://{cloud.account}/{cloud.region}", cwd=cloud.home)
-    finally:
-        cdk.finish(synth)
+    except BaseException:
+        synth.end()
+        raise
+    cdk.finish(synth)
     started = datetime.now(UTC)
     cdk.run(
         "deploy",
@@ -156,6 +160,8 @@ class _Step:
             text=True,
             encoding="utf-8",
             errors="replace",
+            # A group of its own, so that an interruption ends the app that the CDK runs, too.
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -166,10 +172,15 @@ class _Step:
             self._process.wait()
             self._reader.join()
         except BaseException:
-            self._process.terminate()
-            self._process.wait()
+            self.end()
             raise
         return self._process.returncode == 0
+
+    def end(self) -> None:
+        """End the CDK and the app that it runs, now."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait()
 
     def failures(self) -> list[str]:
         """Return the lines that say what went wrong, or the last ones if none does."""

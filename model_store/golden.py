@@ -53,6 +53,11 @@ _HALF_TOLERANCE = (1e-2, 1e-3)
 # Sizes for the open dimensions of a generated sample, tried in turn: (first dimension, every other).
 _SIZES = ((2, 8), (2, 1), (2, 32), (1, 8), (1, 1), (1, 32), (1, 224))
 _MAX_GENERATED_VALUES = 400_000
+_DATATYPE_OF = {kind: datatype for datatype, kind in _NUMPY.items()}
+_GIVE_BOTH = (
+    'Write `{"inputs": […], "outputs": […]}` with what the model gives for these inputs: this kind of '
+    "artifact cannot be run at publish."
+)
 _GIVE_A_SAMPLE = "Give inputs that the model accepts with `--sample FILE` (a V2 request or an .npz)."
 
 
@@ -76,6 +81,32 @@ def make_golden(model: OpenModel, digest: Digest, sample: Path | None) -> Golden
             "the model's inputs are too large for a generated sample", hint=_GIVE_A_SAMPLE
         )
     raise InvalidArtifactError(f"no generated sample fits the model: {refusals[0]}", hint=_GIVE_A_SAMPLE)
+
+
+def given_golden(path: Path) -> tuple[Golden, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Read a golden sample that somebody else made: a V2 request in JSON that holds ``outputs`` too.
+
+    It is for the kinds that cannot be run here, so the file is believed; the tensors it describes are what
+    the version takes and gives, in exactly these shapes. Raises ``InvalidArtifactError`` if it lacks either
+    side or could not be sent by a release.
+    """
+    given = {side: _read_request(path, side) for side in ("inputs", "outputs")}
+    tensors: dict[str, tuple[TensorData, ...]] = {}
+    specs: dict[str, tuple[TensorSpec, ...]] = {}
+    for side, arrays in given.items():
+        if not arrays:
+            raise InvalidArtifactError(f"`{path.name}` holds no {side}", hint=_GIVE_BOTH)
+        specs[side] = tuple(
+            TensorSpec(name, _DATATYPE_OF[array.dtype.type], array.shape) for name, array in arrays.items()
+        )
+        tensors[side] = tuple(
+            _tensor(spec.name, spec.datatype, _fitting(arrays[spec.name], spec)) for spec in specs[side]
+        )
+        _must_be_small(tensors[side], side)
+    half = any(spec.datatype == "FP16" for spec in (*specs["inputs"], *specs["outputs"]))
+    tolerance = _HALF_TOLERANCE if half else ()
+    golden = Golden(tensors["inputs"], tensors["outputs"], *tolerance)
+    return golden, specs["inputs"], specs["outputs"]
 
 
 def read_sample(path: Path, specs: Sequence[TensorSpec]) -> tuple[TensorData, ...]:
@@ -186,18 +217,20 @@ def _read_npz(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _read_request(path: Path) -> dict[str, Array]:
+def _read_request(path: Path, side: str = "inputs") -> dict[str, Array]:
     with local_files(path):
         text = path.read_bytes()
     try:
         body = json.loads(text, parse_constant=_no_constant)
-        tensors = body["inputs"]
+        tensors = body[side]
         return {str(tensor["name"]): _request_array(tensor) for tensor in tensors}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InvalidArtifactError(
             f"`{path.name}` is not a V2 request: {said}",
-            hint='Write `{"inputs": [{"name": …, "datatype": …, "shape": […], "data": […]}]}`.',
+            hint=_GIVE_BOTH
+            if side == "outputs"
+            else 'Write `{"inputs": [{"name": …, "datatype": …, "shape": […], "data": […]}]}`.',
         ) from error
 
 

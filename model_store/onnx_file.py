@@ -7,23 +7,21 @@ every reference to a file is confined to the artifact's own folder before onnxru
 from __future__ import annotations
 
 import itertools
-import os
-import stat
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
-from model_store.contract.errors import InvalidArtifactError, NotFoundError
+from model_store.contract.errors import InvalidArtifactError
+from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
+from model_store.pickles import looks_like_pickle
 from model_store.place import local_files
-
-ENTRY = "model.onnx"
+from model_store.source import ENTRY, EXPORT, Source, must_not_carry_pickles
 
 MAX_GRAPH_BYTES = 2**31 - 1
 """Largest protobuf message. Source: protobuf documentation, "Encoding", 2 GiB."""
@@ -54,21 +52,6 @@ _DATATYPES = {
 # onnxruntime reads "external data" at this location as an address in its own memory.
 _MEMORY_LOCATION = "_ORT_MEM_ADDR_"
 
-_PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill"})
-_EXPORT = "Export the model to ONNX, for example with `torch.onnx.export`, and publish that file."
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What lies on disk: the artifact's files by their path in the artifact, and which is the graph."""
-
-    entry: str
-    paths: dict[str, Path]
-
-    @property
-    def graph(self) -> Path:
-        return self.paths[self.entry]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -83,54 +66,98 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """A model that onnxruntime has loaded."""
+    """A model that onnxruntime has loaded, or a pipeline of several."""
 
     facts: ModelFacts
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One ONNX file of an artifact, checked and loaded."""
+
+    path: str
+    model: onnx.ModelProto
     session: onnxruntime.InferenceSession
 
-
-def inspect(path: Path) -> ModelFacts:
-    """Check the ONNX file or folder at ``path`` and read its tensors.
-
-    Raises ``InvalidArtifactError`` for anything that cannot be served safely, ``NotFoundError`` if
-    nothing is there. Reads only; safe to repeat.
-    """
-    return open_model(find_source(path)).facts
-
-
-def find_source(path: Path) -> Source:
-    """List the files of the artifact at ``path``: one ONNX file, or a folder with one among others.
-
-    A single file is always called ``model.onnx`` in the artifact, so that a renamed copy is the same
-    artifact. A link named by the caller is followed, a link inside a folder is refused.
-    """
-    path = Path(os.path.realpath(path)) if path.exists() else path
-    if path.is_file():
-        return Source(ENTRY, {ENTRY: path})
-    if not path.is_dir():
-        raise NotFoundError(
-            f"`{path}` is not there", hint="Give the path of an ONNX file or of a folder with one."
-        )
-    paths = dict(sorted(_regular_files(path)))
-    return Source(_graph_among(paths, path), paths)
+    @property
+    def step(self) -> Step:
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        return Step(self.path, tuple(node.name for node in inputs), tuple(node.name for node in outputs))
 
 
 def open_model(source: Source) -> OpenModel:
-    """Check ``source`` and load it with onnxruntime; see ``inspect`` for what is refused."""
-    model = _parsed(source.graph)
-    _must_stay_inside(model, source)
-    _must_not_hold_pickles(source, model)
-    session = _session(source.graph)
-    _must_take_and_give_tensors(session, model, source.graph.name)
+    """Check ``source``, load it with onnxruntime, and read its tensors.
+
+    Raises ``InvalidArtifactError`` for anything that cannot be served safely. Reads only; safe to repeat.
+    """
+    names = _steps(source) if source.entry == PIPELINE_FILE else (source.entry,)
+    models = {name: _parsed(source.paths[name]) for name in names}
+    for name, model in models.items():
+        _must_stay_inside(model, source, name)
+    _must_not_hold_pickles(source, models)
+    graphs = [_Graph(name, model, _session(source.paths[name])) for name, model in models.items()]
+    for graph in graphs:
+        _must_take_and_give_tensors(graph.session, graph.model, PurePosixPath(graph.path).name)
+    inputs, outputs = _followed(graphs)
     unnamed = itertools.count()
     facts = ModelFacts(
         entry=source.entry,
         files=tuple(source.paths),
-        inputs=tuple(_spec(node, unnamed) for node in session.get_inputs()),
-        outputs=tuple(_spec(node, unnamed) for node in session.get_outputs()),
-        origin=_origin(model),
+        inputs=tuple(_spec(node, unnamed) for node in inputs),
+        outputs=tuple(_spec(node, unnamed) for node in outputs),
+        origin=_origin(_model_among(graphs)),
     )
+    session: Session = graphs[0].session
+    if source.entry == PIPELINE_FILE:
+        session = Chain([(graph.step, graph.session) for graph in graphs])
     return OpenModel(facts, session)
+
+
+def _steps(source: Source) -> tuple[str, ...]:
+    with local_files(source.graph):
+        steps = read_steps(source.graph.read_bytes())
+    for step in steps:
+        if step not in source.paths:
+            raise InvalidArtifactError(
+                f"`{PIPELINE_FILE}` names `{step}`, which is not in the folder", hint="Put it there."
+            )
+    unused = [name for name in source.paths if name.endswith(".onnx") and name not in steps]
+    if unused:
+        raise InvalidArtifactError(
+            f"`{unused[0]}` is in the folder and no step of `{PIPELINE_FILE}`",
+            hint="Name it among the steps, or take it out: everything in the folder would be published.",
+        )
+    return steps
+
+
+def _followed(
+    graphs: Sequence[_Graph],
+) -> tuple[list[onnxruntime.NodeArg], list[onnxruntime.NodeArg]]:
+    """What the caller gives and gets; every tensor between two steps is of one type."""
+    wiring = wire([graph.step for graph in graphs])
+    given: dict[str, onnxruntime.NodeArg] = {}
+    asked: dict[str, onnxruntime.NodeArg] = {}
+    for graph in graphs:
+        for node in graph.session.get_inputs():
+            source = given.get(node.name) or asked.setdefault(node.name, node)
+            if source.type != node.type:
+                raise InvalidArtifactError(
+                    f"`{graph.path}` takes `{node.name}` as {node.type}, and what comes is {source.type}",
+                    hint="Add a Cast to one of the graphs, or rename the tensor.",
+                )
+        given |= {node.name: node for node in graph.session.get_outputs()}
+    if not wiring.inputs:
+        raise InvalidArtifactError("the steps take nothing from a caller", hint="Check the tensors' names.")
+    return [asked[name] for name in wiring.inputs], [given[name] for name in wiring.outputs]
+
+
+def _model_among(graphs: Sequence[_Graph]) -> onnx.ModelProto:
+    """The step whose origin is told: ``model.onnx``, or the largest."""
+    for graph in graphs:
+        if PurePosixPath(graph.path).name == ENTRY:
+            return graph.model
+    return max(graphs, key=lambda graph: graph.model.ByteSize()).model
 
 
 def reason(error: Exception) -> str:
@@ -139,40 +166,6 @@ def reason(error: Exception) -> str:
     shown = [Path(word).name if word.startswith("/") else word for word in words.split(" ")]
     line = " ".join(shown)
     return f"{line[:300]}…" if len(line) > 300 else line
-
-
-def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    with local_files(folder):
-        found = sorted(folder.rglob("*"))
-    for path in found:
-        name = path.relative_to(folder).as_posix()
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            raise InvalidArtifactError(
-                f"`{name}` is a symbolic link", hint="Put the file itself into the folder."
-            )
-        if any(part.startswith(".") for part in PurePosixPath(name).parts):
-            raise InvalidArtifactError(
-                f"`{name}` is hidden", hint="Remove it from the folder: everything in it would be published."
-            )
-        if stat.S_ISREG(mode):
-            yield name, path
-        elif not stat.S_ISDIR(mode):
-            raise InvalidArtifactError(f"`{name}` is neither a file nor a folder", hint="Remove it.")
-
-
-def _graph_among(paths: dict[str, Path], folder: Path) -> str:
-    graphs = [name for name in paths if name.endswith(".onnx")]
-    if len(graphs) == 1:
-        return graphs[0]
-    if ENTRY in graphs:
-        return ENTRY
-    if not graphs:
-        raise InvalidArtifactError(f"the folder `{folder.name}` holds no `.onnx` file", hint=_EXPORT)
-    raise InvalidArtifactError(
-        f"the folder `{folder.name}` holds {len(graphs)} ONNX files: {', '.join(graphs[:5])}",
-        hint=f"Call the one to serve `{ENTRY}`, or publish it alone.",
-    )
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
@@ -189,10 +182,10 @@ def _parsed(path: Path) -> onnx.ModelProto:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise InvalidArtifactError(
-            f"`{path.name}` is not an ONNX file, or it is cut off: {error}", hint=_EXPORT
+            f"`{path.name}` is not an ONNX file, or it is cut off: {error}", hint=EXPORT
         ) from error
     if not model.HasField("graph") or not model.opset_import or model.ir_version < 1:
-        raise InvalidArtifactError(f"`{path.name}` is not a whole ONNX file: it has no graph", hint=_EXPORT)
+        raise InvalidArtifactError(f"`{path.name}` is not a whole ONNX file: it has no graph", hint=EXPORT)
     return model
 
 
@@ -200,7 +193,7 @@ def _must_not_be_something_else(head: bytes, path: Path) -> None:
     kind = None
     if not head:
         kind = "it is empty"
-    elif _is_pickle(head):
+    elif looks_like_pickle(head):
         kind = "it is a Python pickle, and those execute code when they are loaded"
     elif head.startswith(b"PK\x03\x04"):
         kind = "it is a zip archive (a torch checkpoint, perhaps)"
@@ -211,7 +204,7 @@ def _must_not_be_something_else(head: bytes, path: Path) -> None:
     elif _is_text(head):
         kind = "it is a text"
     if kind:
-        raise InvalidArtifactError(f"`{path.name}` is not an ONNX file: {kind}", hint=_EXPORT)
+        raise InvalidArtifactError(f"`{path.name}` is not an ONNX file: {kind}", hint=EXPORT)
 
 
 def _is_text(head: bytes) -> bool:
@@ -219,20 +212,15 @@ def _is_text(head: bytes) -> bool:
     return all(byte > 31 or byte in b"\t\n\f\r" for byte in head)
 
 
-def _is_pickle(head: bytes) -> bool:
-    # Protocol 2 to 5 begins with PROTO and its number; then comes FRAME, GLOBAL, a collection or a memo.
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2:3] in b"\x95c}](\x8c\x8aXKUM)"
-
-
-def _must_stay_inside(model: onnx.ModelProto, source: Source) -> None:
+def _must_stay_inside(model: onnx.ModelProto, source: Source, graph: str) -> None:
     """Refuse external data that is not a file of this artifact, or reaches beyond that file's end."""
-    folder = PurePosixPath(source.entry).parent
+    folder = PurePosixPath(graph).parent
     for tensor in _external(model):
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
         if len(source.paths) == 1:
             raise InvalidArtifactError(
-                f"`{source.graph.name}` keeps tensor `{tensor.name}` in another file, `{location}`",
+                f"`{source.paths[graph].name}` keeps tensor `{tensor.name}` in another file, `{location}`",
                 hint="Publish the folder that holds both files.",
             )
         name = _inside(folder, location, tensor.name)
@@ -310,35 +298,16 @@ def _sparse_tensors(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.
         yield tensor.indices
 
 
-def _must_not_hold_pickles(source: Source, model: onnx.ModelProto) -> None:
+def _must_not_hold_pickles(source: Source, models: Mapping[str, onnx.ModelProto]) -> None:
     """Law 12, for the files that travel along. Weights may begin with any byte, so they are let be."""
-    folder = PurePosixPath(source.entry).parent
     weights = {
-        str(folder / entry.value)
+        str(PurePosixPath(graph).parent / entry.value)
+        for graph, model in models.items()
         for tensor in _external(model)
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    for name, path in source.paths.items():
-        if name != source.entry and name not in weights and _may_be_pickle(path):
-            raise InvalidArtifactError(
-                f"`{name}` is or holds a Python pickle, and those execute code when they are loaded",
-                hint="Take it out of the folder: serving needs the ONNX file and its data only.",
-            )
-
-
-def _may_be_pickle(path: Path) -> bool:
-    if path.suffix.lower() in _PICKLE_SUFFIXES:
-        return True
-    with local_files(path), path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return any(Path(name).suffix in _PICKLE_SUFFIXES for name in archive.namelist())
-        except zipfile.BadZipFile:
-            return False
-    return _is_pickle(head)
+    must_not_carry_pickles(source, sparing=frozenset(weights) | frozenset(models))
 
 
 def _session(graph: Path) -> onnxruntime.InferenceSession:

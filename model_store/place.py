@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +28,8 @@ def place(chunks: Iterable[bytes], path: Path, digest: Digest) -> None:
         with local_files(path):
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong is said by what is raised already
+            part.unlink()
 
 
 def _write(chunks: Iterable[bytes], part: Path) -> Digest:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from model_store.artifact import examine, find_source
 from model_store.contract.digest import Digest
-from model_store.contract.errors import IntegrityError, InvalidArtifactError, LocalFileError
+from model_store.contract.errors import (
+    IntegrityError,
+    InvalidArtifactError,
+    NotFoundError,
+)
 from model_store.contract.keys import blob_key, manifest_key
-from model_store.contract.manifest import ArtifactFile, Golden, Manifest, artifact_digest
+from model_store.contract.kinds import ONNX
+from model_store.contract.manifest import Manifest, artifact_digest
 from model_store.contract.names import ByVersion, check_name
-from model_store.contract.tensors import TensorSpec
-from model_store.golden import make_golden, observed, read_sample
-from model_store.onnx_file import ModelFacts, Source, find_source, open_model
-from model_store.place import local_files
+from model_store.golden import given_golden, read_sample
 from model_store.ports import ObjectStore
-from model_store.versions import load_manifest, load_manifests, versions
-
-OnProgress = Callable[[str, int, int], None]
-"""Told what happens now, how many bytes of the artifact are done, and how many there are."""
+from model_store.send import OnProgress, hash_files, send_files
+from model_store.source import Source, marked
+from model_store.sweeps import wait_out
+from model_store.tombstones import is_removed, removed
+from model_store.versions import load_manifests, read_manifest, written
 
 _SCANNED_AT_ONCE = 32
 
@@ -52,9 +57,10 @@ class _Offer:
 
 @dataclass(slots=True)
 class _Scan:
-    """The versions of a model, as they were seen once."""
+    """The versions of a model, as they were seen once, and the first number that was free."""
 
     numbers: list[int]
+    free: int
     same: Manifest | None = None
     remarks: list[str] = field(default_factory=list)
 
@@ -67,63 +73,87 @@ def utc_now() -> datetime:
 def publish(
     store: ObjectStore,
     model: str,
-    path: Path,
+    path: Path | Source,
     *,
+    kind: str | None = None,
+    allow_code: bool = False,
     sample: Path | None = None,
     metrics: Mapping[str, float] | None = None,
     note: str = "",
     lineage: Mapping[str, str] | None = None,
     created_by: str,
     clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
     force_new: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Published:
-    """Store the ONNX file or folder at ``path`` as the next version of ``model``.
+    """Store the artifact at ``path``, a file or a folder, as the next version of ``model``.
 
     The same bytes again are the version they already are, unless ``force_new``. Everything is checked
     before anything is written. A crash before the last write leaves unreferenced blobs and no version,
     a crash after it leaves the whole version: running it again is safe either way. Publishers never
     share a number; the loser of a race takes the next one. Files that change meanwhile are refused.
+    What a collection took meanwhile is put back (see ``model_store.sweeps``); publishing the same bytes
+    again also puts back what a version has lost.
     """
     check_name(model)
     offer = _Offer(sample, _checked(metrics or {}), note, lineage or {}, created_by)
     say = on_progress or (lambda _step, _done, _total: None)
-    source = find_source(path)
-    files = _hashed(source, say)
+    found = path if isinstance(path, Source) else find_source(path, kind=kind, allow_code=allow_code)
+    source = marked(found)
+    files = hash_files(source.paths, say)
     digest = artifact_digest(files)
     total = sum(file.size for file in files)
 
+    def keep(manifest: Manifest) -> None:
+        """Make sure that no collection took a file of ``manifest`` since it was found to be stored."""
+        wait_out(
+            store, [file.digest for file in manifest.files], now=lambda: clock().timestamp(), sleep=sleep
+        )
+        lost = tuple(file for file in manifest.files if not store.exists(blob_key(file.digest)))
+        if lost:
+            send_files(store, source.paths, lost, say)
+
     scan = _scan(store, model, None if force_new else digest)
     if scan.same:
-        return _already(scan.same, offer)
+        keep(scan.same)
+        if not is_removed(store, scan.same.ref):
+            return _already(scan.same, offer)
 
     say("checking the model", 0, total)
-    facts, outputs, golden = _examined(source, digest, sample)
-    _upload(store, source, files, say)
+    examined = examine(source, digest, sample)
+    source.must_be_unchanged()
+    send_files(store, source.paths, files, say)
 
     say("claiming a version number", total, total)
-    number = scan.numbers[-1] + 1 if scan.numbers else 1
+    number = scan.free
     while True:
         manifest = Manifest(
             model=model,
             version=number,
             files=files,
             entry=source.entry,
-            inputs=facts.inputs,
-            outputs=outputs,
-            golden=golden,
+            inputs=examined.inputs,
+            outputs=examined.outputs,
+            golden=examined.golden,
             created_at=clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             created_by=offer.created_by,
             metrics=dict(offer.metrics),
-            lineage={**facts.origin, **offer.lineage},
+            lineage={**examined.origin, **source.said, **offer.lineage},
             note=offer.note,
+            kind=source.kind,
         )
         # Not put_once: of two publishers with equal manifests both would believe the number is theirs.
         if store.try_put_once(manifest_key(model, number), manifest.to_json()):
-            return Published(manifest, created=True, remarks=tuple(scan.remarks))
-        winner = _readable(store, ByVersion(model, number))
-        if winner and winner.digest == digest and not force_new:
-            return _already(winner, offer)
+            # A number that was listed as free long ago may have been used and taken away since.
+            if not is_removed(store, manifest.ref):
+                keep(manifest)
+                return Published(manifest, created=True, remarks=(*scan.remarks, *_lacking(manifest)))
+        else:
+            winner = _readable(store, ByVersion(model, number))
+            if winner and winner.digest == digest and not force_new:
+                keep(winner)
+                return _already(winner, offer)
         number += 1
 
 
@@ -136,49 +166,14 @@ def _checked(metrics: Mapping[str, float]) -> Mapping[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _hashed(source: Source, say: OnProgress) -> tuple[ArtifactFile, ...]:
-    files: list[ArtifactFile] = []
-    with local_files(source.graph):
-        sizes = {name: path.stat().st_size for name, path in source.paths.items()}
-    total, done = sum(sizes.values()), 0
-    for name, path in source.paths.items():
-        say(f"hashing {name}", done, total)
-        with local_files(path):
-            files.append(ArtifactFile(name, Digest.of_file(path), sizes[name]))
-        done += sizes[name]
-    return tuple(files)
-
-
-def _examined(
-    source: Source, digest: Digest, sample: Path | None
-) -> tuple[ModelFacts, tuple[TensorSpec, ...], Golden]:
-    opened = open_model(source)
-    golden = make_golden(opened, digest, sample)
-    return opened.facts, observed(opened.facts.outputs, golden.outputs), golden
-
-
-def _upload(store: ObjectStore, source: Source, files: tuple[ArtifactFile, ...], say: OnProgress) -> None:
-    total, done = sum(file.size for file in files), 0
-    for file in files:
-        say(f"storing {file.path}", done, total)
-        try:
-            store.put_file_once(blob_key(file.digest), source.paths[file.path], file.digest)
-        except (IntegrityError, LocalFileError) as error:
-            raise IntegrityError(
-                f"`{file.path}` changed while it was being published",
-                hint="Wait until nothing writes to it, then publish again.",
-            ) from error
-        done += file.size
-    say("stored", done, total)
-
-
 def _scan(store: ObjectStore, model: str, digest: Digest | None) -> _Scan:
     """Look for a version with ``digest``, newest first, and remember which numbers were seen.
 
     A manifest that cannot be read must not stop the next publish: nobody can overwrite it. It cannot be
     compared either, so it is named in the remarks.
     """
-    scan = _Scan(versions(store, model))
+    numbers, gone = written(store, model), removed(store, model)
+    scan = _Scan(sorted(set(numbers) - set(gone)), free=max((0, *numbers, *gone)) + 1)
     if digest is None:
         return scan
     newest_first = [ByVersion(model, number) for number in reversed(scan.numbers)]
@@ -201,9 +196,16 @@ def _manifests(store: ObjectStore, refs: list[ByVersion], remarks: list[str]) ->
 
 def _readable(store: ObjectStore, ref: ByVersion) -> Manifest | None:
     try:
-        return load_manifest(store, ref)
-    except IntegrityError:
+        return read_manifest(store, ref)
+    except (IntegrityError, NotFoundError):
         return None
+
+
+def _lacking(manifest: Manifest) -> list[str]:
+    if manifest.golden.is_there:
+        return []
+    said = f"`{manifest.ref}` has no golden sample, and a target that checks one will not take it; "
+    return [said + "give inputs and outputs with `--sample FILE` and publish with `--new`"]
 
 
 def _already(manifest: Manifest, offer: _Offer) -> Published:
@@ -222,6 +224,12 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
     for key, text in offer.lineage.items():
         if manifest.lineage.get(key) != text:
             remarks.append(f"lineage `{key}` differs from that of `{manifest.ref}`")
-    if offer.sample and read_sample(offer.sample, manifest.inputs) != manifest.golden.inputs:
+    if offer.sample and not _is_sample_of(offer.sample, manifest):
         remarks.append(f"the sample differs from the golden sample of `{manifest.ref}`")
     return remarks
+
+
+def _is_sample_of(sample: Path, manifest: Manifest) -> bool:
+    if manifest.kind == ONNX:
+        return read_sample(sample, manifest.inputs) == manifest.golden.inputs
+    return given_golden(sample)[0] == manifest.golden

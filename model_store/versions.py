@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 
 from model_store.contract.errors import IntegrityError, NotFoundError
-from model_store.contract.keys import manifest_key, number_in, versions_prefix
+from model_store.contract.keys import manifest_key, number_in, tombstone_key, versions_prefix
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion, check_name
 from model_store.ports import ObjectStore
+from model_store.tombstones import Tombstone, is_removed, removed
 
 _MODELS = "models/"
 _AT_ONCE = 8
@@ -31,8 +34,36 @@ def models(store: ObjectStore) -> list[str]:
 def versions(store: ObjectStore, model: str) -> list[int]:
     """Number every version of ``model``, oldest first; empty when nothing was ever published.
 
-    Reads no manifest: one call per thousand versions.
+    Reads no manifest: one call per thousand versions, and one more for those that were taken away.
     """
+    numbers = written(store, model)
+    # After the manifests: a version that is taken away meanwhile is then no version.
+    gone = set(removed(store, model)) if numbers else set()
+    return [number for number in numbers if number not in gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A version as a listing shows it, without its manifest being read."""
+
+    ref: ByVersion
+    published_at: datetime
+
+
+def listed(store: ObjectStore, model: str) -> list[Listed]:
+    """List every version of ``model`` with the time it was published, oldest first, as ``versions`` does.
+
+    The time is the store's own clock when the manifest was written, not the publisher's.
+    """
+    check_name(model)
+    entries = [entry for entry in store.entries(versions_prefix(model)) if _is_manifest(entry.key, model)]
+    gone = set(removed(store, model)) if entries else set()
+    found = [Listed(ByVersion(model, number_in(entry.key)), entry.written_at) for entry in entries]
+    return [version for version in found if version.ref.version not in gone]
+
+
+def written(store: ObjectStore, model: str) -> list[int]:
+    """Number every manifest of ``model`` in the store, also one that a collection left half way."""
     keys = store.keys(versions_prefix(check_name(model)))
     return [number_in(key) for key in keys if _is_manifest(key, model)]
 
@@ -51,6 +82,14 @@ def load_manifest(store: ObjectStore, ref: ByVersion) -> Manifest:
     Raises ``NotFoundError`` with what there is instead, and ``IntegrityError`` when the manifest
     contradicts itself or speaks of another version.
     """
+    manifest = read_manifest(store, ref)
+    if is_removed(store, ref):
+        raise _unknown_version(store, ref)
+    return manifest
+
+
+def read_manifest(store: ObjectStore, ref: ByVersion) -> Manifest:
+    """Read the manifest of ``ref`` as ``load_manifest`` does, for who knows that it was not removed."""
     check_name(ref.model)
     try:
         data = store.get(manifest_key(ref.model, ref.version))
@@ -63,9 +102,9 @@ def load_manifest(store: ObjectStore, ref: ByVersion) -> Manifest:
 
 
 def load_manifests(store: ObjectStore, refs: Iterable[ByVersion]) -> list[Manifest]:
-    """Read several manifests at once, in the order asked; the first error ends it."""
+    """Read the manifests of listed versions at once, in the order asked; the first error ends it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda ref: load_manifest(store, ref), refs))
+        return list(pool.map(lambda ref: read_manifest(store, ref), refs))
 
 
 def _is_manifest(key: str, model: str) -> bool:
@@ -77,6 +116,12 @@ def _is_manifest(key: str, model: str) -> bool:
 
 def _unknown_version(store: ObjectStore, ref: ByVersion) -> NotFoundError:
     numbers = versions(store, ref.model)
+    if is_removed(store, ref):
+        stone = Tombstone.from_json(store.get(tombstone_key(ref.model, ref.version)))
+        return NotFoundError(
+            f"`{ref}` was taken away by {stone.removed_by} at {stone.removed_at}: {stone.why}",
+            hint=f"{_listed(ref.model, numbers)}." if numbers else "Publish the model again.",
+        )
     if not numbers:
         return _unknown_model(store, ref.model)
     return NotFoundError(f"`{ref}` does not exist", hint=f"{_listed(ref.model, numbers)}.")

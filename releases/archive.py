@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+from dataclasses import replace
 
-from model_store.contract.environment import FILES_FOLDER, MANIFEST_FILE, MODEL_PACKAGE
+from model_store.contract.environment import FILES_FOLDER, GOLDEN_FILE, MANIFEST_FILE, MODEL_PACKAGE
 from model_store.contract.keys import blob_key
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
@@ -34,7 +36,9 @@ def model_archive(store: ObjectStore, manifest: Manifest) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         folder = f"python/{MODEL_PACKAGE}"
         _add(archive, f"{folder}/__init__.py", b"")
-        _add(archive, f"{folder}/{MANIFEST_FILE}", manifest.to_json())
+        slim = replace(manifest, golden=manifest.golden.without_values())
+        _add(archive, f"{folder}/{MANIFEST_FILE}", slim.to_json())
+        _add(archive, f"{folder}/{GOLDEN_FILE}", json.dumps(manifest.golden.as_json()).encode())
         for file in sorted(manifest.files, key=lambda file: file.path):
             data = file.digest.verify(store.get(blob_key(file.digest)))
             _add(archive, f"{folder}/{FILES_FOLDER}/{file.path}", data)

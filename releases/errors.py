@@ -7,7 +7,9 @@ ReleaseError
 ├── UnfitVersionError       the version did not become Active, or did not reproduce its golden sample
 ├── NothingToRollBackError  the ledger names no earlier version to go back to
 ├── LostRaceError           somebody else moved the alias, or changed the function, first
+├── ShiftRunningError       a shift has the alias; it is waited for, stopped or overridden first
 ├── LeaseHeldError          somebody else prepares a version of this model right now
+├── NoHeadroomError         a flip would throttle: the numbers say so
 ├── DisagreementError       AWS accepted a change and reports something else
 ├── StillLiveError          a deploy would take away something that serves, or that a rollback needs
 └── ServiceError            Lambda could not answer; running the same command again is safe
@@ -21,10 +23,12 @@ __all__ = [
     "DisagreementError",
     "LeaseHeldError",
     "LostRaceError",
+    "NoHeadroomError",
     "NotDeployedError",
     "NothingToRollBackError",
     "ReleaseError",
     "ServiceError",
+    "ShiftRunningError",
     "StillLiveError",
     "UnfitVersionError",
 ]
@@ -50,8 +54,16 @@ class LostRaceError(ReleaseError):
     """Of two concurrent changes exactly one wins; this is the other one. It changed nothing."""
 
 
+class ShiftRunningError(ReleaseError):
+    """A shift has the alias. What was asked for would cross it, and nothing was changed."""
+
+
 class LeaseHeldError(ReleaseError):
     """Another release or deploy prepares a version of the same model; one at a time may."""
+
+
+class NoHeadroomError(ReleaseError):
+    """A flip at once would leave callers without an environment. Nothing moved."""
 
 
 class DisagreementError(ReleaseError):

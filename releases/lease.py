@@ -39,6 +39,11 @@ def lease(
         store.put_once(lease_end_key(model, number), canonical({"at": timestamp(clock.now())}))
 
 
+def holder(store: ObjectStore, clock: Clock, model: str) -> str | None:
+    """Who holds the lease of ``model`` now, if anybody does."""
+    return _newest(store, clock, model)[1]
+
+
 def _acquire(store: ObjectStore, clock: Clock, model: str, holder: str, deadline: float) -> int:
     while True:
         number, held_by = _newest(store, clock, model)

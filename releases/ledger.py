@@ -29,14 +29,17 @@ class Step:
 def standing(lines: list[Line]) -> list[Step]:
     """The steps still in force, oldest first; the last one is what the alias means.
 
-    A rollback strikes out everything after the line it restores, so that two rollbacks go back two
-    steps instead of swapping the last two versions. Putting the same model version in force again,
-    or moving it to a new base, is not a step.
+    A rollback (an alarm's too) strikes out everything after the line it restores, so that two
+    rollbacks go back two steps instead of swapping the last two versions. What happens on the way of
+    a shift is no step until it is complete and its release line is written. Putting the same
+    model version in force again, or moving it to a new base, is not a step either.
     """
     kept: list[Step] = []
     for line in lines:
         plan = line.plan
-        if plan.kind == "rollback" and plan.restores is not None:
+        if not moved_all(line):
+            continue
+        if plan.restores is not None:
             kept = [step for step in kept if step.line <= plan.restores]
         if plan.kind == "retire":
             kept = []
@@ -45,6 +48,12 @@ def standing(lines: list[Line]) -> list[Step]:
         else:
             kept.append(Step(line.line, plan.version, plan.lambda_version))
     return kept
+
+
+def moved_all(line: Line) -> bool:
+    """Whether the whole alias moved with this line, and not only a share of it there or back."""
+    kind = line.plan.kind
+    return kind not in ("shift", "stop") and (kind != "alarm" or line.plan.restores is not None)
 
 
 class Ledger:
@@ -90,6 +99,11 @@ def in_force(lines: list[Line]) -> Step | None:
     """What the ledger says is live, or ``None`` before the first release and after a retirement."""
     steps = standing(lines)
     return steps[-1] if steps and steps[-1].version != UNRELEASED else None
+
+
+def line_of(lines: list[Line], number: int) -> Line | None:
+    """The line with that number, if it is written."""
+    return next((line for line in lines if line.line == number), None)
 
 
 def step_before(lines: list[Line]) -> Step | None:

@@ -1,6 +1,7 @@
 """Move: one compare-and-swap puts an alias on another version, and claims the ledger line for it.
 
-The order is the safety. (1) The plan is written to the store. (2) One ``UpdateAlias`` that names the
+The order is the safety. (1) The plan is written to the store; only then is it asked whether a collection
+takes the version away (``model_store.sweeps`` says why in this order). (2) One ``UpdateAlias`` that names the
 revision it saw sets the version, clears the weights and notes line and plan in the alias itself.
 (3) The ledger line is written. A crash before 2 changes nothing; a crash between 2 and 3 leaves an
 alias that names a line which the ledger lacks, and whoever comes next writes it from the plan.
@@ -9,14 +10,25 @@ alias that names a line which the ledger lacks, and whoever comes next writes it
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from model_store.contract.names import ByAlias
+from model_store.contract.names import ByAlias, ByVersion
 from model_store.ports import ObjectStore
-from releases.errors import DisagreementError, LostRaceError, NotDeployedError, ServiceError
+from model_store.sweeps import must_not_be_going
+from model_store.tombstones import is_removed
+from releases.errors import (
+    DisagreementError,
+    LostRaceError,
+    NotDeployedError,
+    ServiceError,
+    UnfitVersionError,
+)
 from releases.ledger import Ledger, in_force
 from releases.ports import AliasState, Clock, Functions
 from releases.records import UNRELEASED, Kind, Line, Note, Plan, Prepared, timestamp
+
+_BEGINS_TO_NEED = ("release", "rollback", "shift", "alarm")
+"""Moves to another model version. A rebase or a retirement starts to need nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,7 @@ class Mover:
     def __init__(
         self, store: ObjectStore, functions: Functions, clock: Clock, *, function: str, ref: ByAlias, by: str
     ) -> None:
+        self._store = store
         self._functions = functions
         self._clock = clock
         self._function = function
@@ -41,8 +54,11 @@ class Mover:
         self._by = by
         self.ledger = Ledger(store, ref.model, ref.alias)
 
-    def look(self) -> Seen:
-        """The alias, and its ledger with any line completed that a crash left unwritten."""
+    def look(self, *, complete: bool = True) -> Seen:
+        """The alias, and its ledger with any line completed that a crash left unwritten.
+
+        Without ``complete`` nothing is written: the line is read as it will be.
+        """
         state = self.find()
         if state is None:
             raise NotDeployedError(
@@ -52,7 +68,7 @@ class Mover:
         lines = self.ledger.lines()
         missing = self.ledger.missing(Note.from_text(state.note), lines)
         if missing is not None:
-            lines.append(self.ledger.append(missing.line, missing.plan))
+            lines.append(self.ledger.append(missing.line, missing.plan) if complete else missing)
         return Seen(state, lines, completed=missing)
 
     def find(self) -> AliasState | None:
@@ -66,10 +82,34 @@ class Mover:
         to: Prepared,
         reason: str,
         restores: int | None = None,
+        shift: str = "",
+        forced: bool = False,
     ) -> Line:
-        """Move the alias from where it was seen; raise ``LostRaceError`` if it moved meanwhile."""
-        state, lines = seen.state, seen.lines
-        plan = Plan(
+        """Move the alias from where it was seen; raise ``LostRaceError`` if it moved meanwhile.
+
+        Whatever weights it had are gone with the same call.
+        """
+        plan = self._plan(seen, kind, to, reason)
+        return self._carry_out(seen, replace(plan, restores=restores, shift=shift, forced=forced))
+
+    def weigh(self, seen: Seen, *, toward: Prepared, share: float, shift: str, reason: str) -> Line:
+        """Let ``toward`` answer ``share`` of the calls; the alias stays where it is.
+
+        Refused unless the ledger agrees with the alias, so that "stays where it is" means something.
+        """
+        stays = seen.lines[-1].plan if seen.lines else None
+        if stays is None or stays.lambda_version != seen.state.version:
+            raise DisagreementError(
+                f"`{self._ref}` is not where its ledger says",
+                hint=f"Put it right first: `yard status {self._ref.model}` says how.",
+            )
+        here = Prepared(stays.model, stays.version, stays.digest, stays.base, stays.lambda_version)
+        plan = self._plan(seen, "shift", here, reason)
+        weights = {toward.lambda_version: share}
+        return self._carry_out(seen, replace(plan, shift=shift, toward=toward.version, weights=weights))
+
+    def _plan(self, seen: Seen, kind: Kind, to: Prepared, reason: str) -> Plan:
+        return Plan(
             id=uuid.uuid4().hex[:16],
             model=self._ref.model,
             alias=self._ref.alias,
@@ -78,38 +118,52 @@ class Mover:
             digest=to.digest,
             lambda_version=to.lambda_version,
             base=to.base,
-            from_version=lines[-1].version if lines else UNRELEASED,
-            from_lambda_version=state.version,
+            from_version=seen.lines[-1].version if seen.lines else UNRELEASED,
+            from_lambda_version=seen.state.version,
             reason=reason,
             by=self._by,
             at=timestamp(self._clock.now()),
-            restores=restores,
         )
-        number = lines[-1].line + 1 if lines else 1
-        note = Note(number, plan.id, to.version)
+
+    def _carry_out(self, seen: Seen, plan: Plan) -> Line:
+        number = seen.lines[-1].line + 1 if seen.lines else 1
+        note = Note(number, plan.id, plan.version)
         self.ledger.write_plan(plan)
-        self._swap(state, plan, note)
+        if plan.kind in _BEGINS_TO_NEED:
+            must_be_kept(self._store, self._clock, ByVersion(self._ref.model, plan.version))
+        self._swap(seen.state, plan, note)
         return self.ledger.append(number, plan)
 
-    def _swap(self, state: AliasState, plan: Plan, note: Note) -> None:
-        try:
-            moved = self._functions.move_alias(
+    def _change(self, state: AliasState, plan: Plan, note: Note) -> AliasState:
+        if plan.weights:
+            return self._functions.weigh_alias(
                 self._function,
                 self._ref.alias,
-                version=plan.lambda_version,
+                weights=plan.weights,
                 note=note.to_text(),
                 revision=state.revision,
             )
+        return self._functions.move_alias(
+            self._function,
+            self._ref.alias,
+            version=plan.lambda_version,
+            note=note.to_text(),
+            revision=state.revision,
+        )
+
+    def _swap(self, state: AliasState, plan: Plan, note: Note) -> None:
+        try:
+            moved = self._change(state, plan, note)
         except (LostRaceError, ServiceError) as error:
             # A call whose answer was lost may have won, and its repetition then meets itself.
             now = self.find()
             if now is None or now.note != note.to_text():
                 raise self._lost(now, error) from error
             moved = now
-        if moved.version != plan.lambda_version or moved.weights:
+        if moved.version != plan.lambda_version or moved.weights != plan.weights:
             raise DisagreementError(
-                f"`{self._ref}` was moved to Lambda version {plan.lambda_version} and reports "
-                f"version {moved.version} with weights {moved.weights}",
+                f"`{self._ref}` was set to Lambda version {plan.lambda_version} with weights {plan.weights} "
+                f"and reports version {moved.version} with weights {moved.weights}",
                 hint="Run `yard status` and then the same command again.",
             )
 
@@ -132,6 +186,16 @@ class Mover:
         if missing is not None:
             return missing.plan
         return next((line.plan for line in lines if note and line.line == note.line), None)
+
+
+def must_be_kept(store: ObjectStore, clock: Clock, ref: ByVersion) -> None:
+    """Refuse to put in force what a collection takes away right now, or has taken away."""
+    must_not_be_going(store, clock.now, ref)
+    if is_removed(store, ref):
+        raise UnfitVersionError(
+            f"`{ref}` was taken away by a collection",
+            hint=f"Release a version that exists: `yard versions {ref.model}`.",
+        )
 
 
 def already_serves(seen: Seen, prepared: Prepared) -> bool:

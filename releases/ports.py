@@ -7,15 +7,17 @@ Laws of ``Functions``, checked against every adapter in ``tests/contract/test_fu
 * ``move_alias`` is a compare-and-swap on the alias's revision: of two callers that read the same
   revision exactly one succeeds, the other gets ``LostRaceError`` and changes nothing.
 * Every ``move_alias`` leaves the alias on exactly one version (no weights), and sets the note with it.
-* An alias cannot point at a version that does not exist.
+* ``weigh_alias`` is the same compare-and-swap. It sets weights and note and never moves the alias.
+* An alias cannot point at a version that does not exist, nor give it a share.
 * ``invoke`` reports which version ran and what it logged.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 LATEST = "$LATEST"
 
@@ -70,6 +72,28 @@ class Invocation:
     log: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many requests may be answered at once: by this function alone if ``reserved``, else shared."""
+
+    account: int
+    unreserved: int
+    reserved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Environments of one Lambda version that are kept started. ``state`` is as Lambda's ``Status``.
+
+    IN_PROGRESS, READY or FAILED; a failed one says why.
+    """
+
+    version: str
+    requested: int
+    state: str = "READY"
+    reason: str = ""
+
+
 class Functions(Protocol):
     """Lambda, as far as releases need it. Every foreign error arrives as a ``ReleaseError``."""
 
@@ -91,6 +115,9 @@ class Functions(Protocol):
 
     def alias(self, function: str, alias: str) -> AliasState | None: ...
 
+    def aliases(self, function: str) -> list[AliasState]:
+        """All aliases of the function; none if it does not exist."""
+
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
         """Raise ``LostRaceError`` if it exists already."""
 
@@ -98,7 +125,98 @@ class Functions(Protocol):
         self, function: str, alias: str, *, version: str, note: str, revision: str
     ) -> AliasState: ...
 
+    def weigh_alias(
+        self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
+    ) -> AliasState:
+        """Let one other version answer a share of the calls, more than 0 and less than 1."""
+
+    def concurrency(self, function: str) -> Concurrency: ...
+
+    def provision(self, function: str, version: str, executions: int) -> None:
+        """Keep so many environments of a published version started; it takes minutes to be READY."""
+
+    def unprovision(self, function: str, version: str) -> None:
+        """A no-op if none are. The version itself stays as it is."""
+
+    def provisioned(self, function: str) -> dict[str, Provisioned]:
+        """What is kept started, by Lambda version."""
+
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation: ...
+
+
+Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One series of CloudWatch: exactly these dimensions, no fewer and no more."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm on one metric: it fires when ``needed`` of the last ``of`` periods reach the threshold.
+
+    Periods without data do not count against a version.
+    """
+
+    name: str
+    description: str
+    metric: Metric
+    statistic: Statistic
+    threshold: float
+    period_s: int
+    needed: int = 2
+    of: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmState:
+    """An alarm that exists: whether it is firing, and its threshold."""
+
+    firing: bool
+    threshold: float
+
+
+class Monitoring(Protocol):
+    """CloudWatch, as far as releases need it. Every foreign error arrives as a ``ReleaseError``.
+
+    Laws, checked in ``tests/contract/test_monitoring.py``: a reading sees its own metric only; putting
+    an alarm twice is putting it once; deleting what is not there is harmless; an alarm tells the
+    operations function each time it begins to fire, and once more after ``rearm`` if it still does.
+    """
+
+    def read(
+        self, asked: Sequence[tuple[Metric, Statistic]], *, since: float, until: float, period_s: int
+    ) -> list[list[float]]:
+        """For each metric its values of the periods with data, oldest first."""
+
+    def put_alarm(self, alarm: Alarm) -> None: ...
+
+    def alarms(self, prefix: str) -> dict[str, AlarmState]:
+        """The alarms whose name begins so."""
+
+    def delete_alarms(self, names: Sequence[str]) -> None: ...
+
+    def rearm(self, name: str, reason: str) -> None:
+        """Declare the alarm quiet, so that it fires anew if its metric still calls for it."""
+
+
+class Executions(Protocol):
+    """Step Functions, as far as releases need it: one named execution for each shift.
+
+    Laws, checked in ``tests/contract/test_executions.py``: starting a name twice starts it once;
+    ending what has ended, or never was, is harmless.
+    """
+
+    def start(self, name: str, at: dict[str, Any]) -> None: ...
+
+    def running(self, name: str) -> bool: ...
+
+    def end(self, name: str, reason: str) -> None: ...
 
 
 class Clock(Protocol):

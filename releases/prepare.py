@@ -2,29 +2,35 @@
 
 ``$LATEST`` is borrowed for it under the lease: set to base plus model, waited for, compared,
 published by revision and code digest, and set back to the bare base. Nothing that serves is touched:
-a crash or a failure anywhere here costs at most a Lambda version that nobody points at.
+a crash or a failure anywhere here costs at most a Lambda version that nobody points at. One that fails
+its checks is marked unfit and never used (``releases.unfit``); the next attempt makes another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from model_store.contract import environment as env
 from model_store.contract.deployment import model_layer_name
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.kinds import RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
 from releases.archive import model_archive
 from releases.check import check
-from releases.errors import DisagreementError, LostRaceError
+from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
+from releases.unfit import UnfitMarks
 
 Say = Callable[[str], None]
+
+_CONFIGURE_ATTEMPTS = 4
 
 UNRELEASED_DESCRIPTION = "no model: answers 503 until the first release"
 
@@ -41,6 +47,7 @@ class Preparer:
         self._stage = stage
         self._holder = holder
         self._say = say
+        self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
         """Return the Lambda version that is ``manifest`` on ``base``, made and checked if need be.
@@ -48,9 +55,30 @@ class Preparer:
         Safe to repeat: what was prepared before and still holds is checked once more, which also
         warms it, and used again.
         """
+        (prepared,) = self.prepare_all([manifest], base)
+        return prepared
+
+    def prepare_all(self, manifests: Sequence[Manifest], base: Base) -> list[Prepared]:
+        """Prepare several versions of one model: all are published before the first is waited for.
+
+        Becoming Active takes minutes with SnapStart, so the waits overlap. One that fails its checks
+        fails them all; those that passed before it stay prepared.
+        """
+        made = [self._made(manifest, base) for manifest in manifests]
+        for manifest, prepared in zip(manifests, made, strict=True):
+            self._say(f"checking {manifest.ref} on Lambda version {prepared.lambda_version}")
+            try:
+                check(self._functions, self._clock, manifest, base.function, prepared.lambda_version)
+            except UnfitVersionError as error:
+                self._condemn(prepared, error)
+                raise
+            self._record(prepared)
+        return made
+
+    def _made(self, manifest: Manifest, base: Base) -> Prepared:
+        """The published version, not checked yet."""
+        must_run_on_lambda(manifest)
         if ready := self.find(manifest.model, manifest.version, base):
-            self._say(f"checking {manifest.ref} on Lambda version {ready.lambda_version}")
-            check(self._functions, self._clock, manifest, base.function, ready.lambda_version)
             return ready
         layer = self._model_layer(manifest, base)
         variables = {
@@ -58,6 +86,8 @@ class Preparer:
             env.DIGEST: str(manifest.digest),
             env.BASE: base.hash,
         }
+        if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
+            variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
         published = self._publish(
             manifest.model,
@@ -66,9 +96,7 @@ class Preparer:
             environment={**base.environment, **variables},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
-        self._say(f"checking {manifest.ref} on Lambda version {published.version}")
-        check(self._functions, self._clock, manifest, base.function, published.version)
-        prepared = Prepared(
+        return Prepared(
             model=manifest.model,
             version=manifest.version,
             digest=str(manifest.digest),
@@ -77,8 +105,6 @@ class Preparer:
             model_layer=layer,
             at=timestamp(self._clock.now()),
         )
-        self._record(prepared)
-        return prepared
 
     def prepare_unreleased(self, model: str, base: Base) -> Prepared:
         """The version that an alias points at before the first release: the bare base, no model."""
@@ -122,10 +148,14 @@ class Preparer:
         keys = list(self._store.keys(prepared_prefix(model, version)))
         return [Prepared.from_json(self._store.get(key)) for key in reversed(keys)]
 
+    def _condemn(self, prepared: Prepared, error: ReleaseError) -> None:
+        """Mark a half-made version unfit. What passed its checks before stays what it was: fit once."""
+        if prepared.version != UNRELEASED and not self._store.exists(_key(prepared)):
+            self._unfit.mark(prepared, why=str(error), by=self._holder, at=timestamp(self._clock.now()))
+
     def _record(self, prepared: Prepared) -> None:
-        key = prepared_key(prepared.model, prepared.version, prepared.base, int(prepared.lambda_version))
         try:
-            self._store.put_once(key, prepared.to_json())
+            self._store.put_once(_key(prepared), prepared.to_json())
         except AlreadyExistsError:
             # The same Lambda version of the same model on the same base was recorded before,
             # by a function that has been deleted and made again. The record is true either way.
@@ -161,10 +191,15 @@ class Preparer:
                 code_sha256=base.code_sha256,
                 revision=latest.revision,
             )
-        _must_agree(
-            f"Lambda version {published.version} of `{base.function}`",
-            base.differences(published, layers=layers, environment=environment),
-        )
+            try:
+                _must_agree(
+                    f"Lambda version {published.version} of `{base.function}`",
+                    base.differences(published, layers=layers, environment=environment),
+                )
+            except DisagreementError as error:
+                asked = replace(published, environment=environment)
+                self._condemn(Prepared.of(asked, model=model), error)
+                raise
         return published
 
     @contextmanager
@@ -183,16 +218,51 @@ class Preparer:
                 f"the code of `{base.function}` is not the one that its last deploy left",
                 hint="A deploy is under way or was not finished: run `cdk deploy --all`, then repeat.",
             )
-        if before.layers == layers and before.environment == environment:
-            latest = before
-        else:
-            self._functions.configure(
-                base.function, layers=layers, environment=environment, revision=before.revision
-            )
+        latest = before
+        if before.layers != layers or before.environment != environment:
+            self._configure(base, before, layers=layers, environment=environment)
             # The revision changes once more when the update settles, so it is read again.
             latest = wait_for_update(self._functions, self._clock, base.function)
         _must_agree(f"`{base.function}`", base.differences(latest, layers=layers, environment=environment))
         return latest
+
+    def _configure(
+        self, base: Base, seen: FunctionConfig, *, layers: tuple[str, ...], environment: dict[str, str]
+    ) -> None:
+        """Set ``$LATEST``; asked again when it is busy settling, which publishing makes it now and then.
+
+        Absolute values may be set twice. Whether what was meant is what came out is compared later.
+        """
+        for attempt in range(1, _CONFIGURE_ATTEMPTS + 1):
+            try:
+                self._functions.configure(
+                    base.function, layers=layers, environment=environment, revision=seen.revision
+                )
+            except LostRaceError:
+                if attempt == _CONFIGURE_ATTEMPTS:
+                    raise
+                self._clock.sleep(attempt)
+                seen = wait_for_update(self._functions, self._clock, base.function)
+            else:
+                return
+
+
+def must_run_on_lambda(manifest: Manifest) -> None:
+    """Refuse what a Lambda model cannot be, before anything is packed or published (law 8)."""
+    if manifest.kind not in RUNS_ON["lambda"]:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` is a {manifest.kind} artifact, and a Lambda model must be ONNX",
+            hint="Export the model to ONNX and publish that as the next version.",
+        )
+    if not manifest.golden.is_there:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` has no golden sample, so nothing can check that it answers as it should",
+            hint="Publish it again with `--new` and `--sample FILE`.",
+        )
+
+
+def _key(prepared: Prepared) -> str:
+    return prepared_key(prepared.model, prepared.version, prepared.base, int(prepared.lambda_version))
 
 
 def served_by(config: FunctionConfig | None) -> int:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from model_store.contract import environment as env
 from releases.ports import FunctionConfig
 
-Kind = Literal["release", "rollback", "rebase", "retire"]
-"""How an alias moved. ``rebase`` (the same model version on a new base) is not a step back or forth."""
+Kind = Literal["release", "rollback", "rebase", "retire", "shift", "stop", "alarm"]
+"""How an alias moved. No step back or forth is ``rebase`` (the same model version on a new base), and what
+happens on the way of a shift: ``shift`` (another version answers a share), ``stop`` and, unless it
+restores a line, ``alarm`` (the share is taken back)."""
 
 UNRELEASED = 0
 """The model version of a function that carries no model and answers 503."""
@@ -33,6 +35,11 @@ def canonical(body: dict[str, Any]) -> bytes:
 def timestamp(seconds: float) -> str:
     """UTC, ISO 8601 with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def moment(at: str) -> float:
+    """Seconds since 1970 of a ``timestamp``."""
+    return datetime.fromisoformat(at).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,18 @@ class Base:
     role: str
     architecture: str
     snap_start: str
+    provisioned: int = 0
+    """Environments that are kept started. No part of what a Lambda version is."""
 
     @classmethod
     def of(
-        cls, config: FunctionConfig, *, fingerprint: str, layers: tuple[str, ...], environment: dict[str, str]
+        cls,
+        config: FunctionConfig,
+        *,
+        fingerprint: str,
+        layers: tuple[str, ...],
+        environment: dict[str, str],
+        provisioned: int = 0,
     ) -> Base:
         """The base that ``config`` is, with the layers and environment that the deploy declared."""
         return cls(
@@ -70,13 +85,17 @@ class Base:
             role=config.role,
             architecture=config.architecture,
             snap_start=config.snap_start,
+            provisioned=provisioned,
         )
 
     @property
     def hash(self) -> str:
-        """16 characters that name this base. The fingerprint is left out: equal bases are one base."""
+        """16 characters that name this base: equal Lambda versions stand on one base.
+
+        So the fingerprint is left out, and what is kept started of them.
+        """
         body = asdict(self)
-        del body["fingerprint"]
+        del body["fingerprint"], body["provisioned"]
         return hashlib.sha256(canonical(body)).hexdigest()[:16]
 
     def differences(
@@ -161,6 +180,14 @@ class Plan:
     by: str
     at: str
     restores: int | None = None
+    shift: str = ""
+    """The shift that this move belongs to or ends."""
+    toward: int | None = None
+    """The model version that answers a share of the calls from now on."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Its Lambda version and its share; empty unless ``kind`` is ``shift``."""
+    forced: bool = False
+    """Glass was broken: no check, no alarm and no running shift was asked."""
 
     def to_json(self) -> bytes:
         return canonical(asdict(self))
@@ -181,8 +208,19 @@ class Line:
     def version(self) -> int:
         return self.plan.version
 
+    @property
+    def outcome(self) -> str:
+        """What came of the plan. A move that did not happen has no line."""
+        if self.plan.weights:
+            return "share given"
+        if self.plan.kind == "stop" or (self.plan.kind == "alarm" and self.plan.restores is None):
+            return "share taken back"
+        return "moved"
+
     def as_json(self) -> dict[str, Any]:
-        return {"line": self.line, **asdict(self.plan)}
+        """What is written down; the digest is that of the plan as it was stored before the move."""
+        digest = hashlib.sha256(self.plan.to_json()).hexdigest()
+        return {"line": self.line, **asdict(self.plan), "outcome": self.outcome, "plan_digest": digest}
 
     def to_json(self) -> bytes:
         return canonical(self.as_json())
@@ -191,7 +229,14 @@ class Line:
     def from_json(cls, data: bytes) -> Line:
         body = json.loads(data)
         number = int(body.pop("line"))
+        for derived in ("outcome", "plan_digest"):
+            body.pop(derived, None)
         return cls(number, Plan(**body))
+
+
+def is_shift_of(line: Line, shift: str) -> bool:
+    """Whether ``line`` gave a share to another version on behalf of ``shift``."""
+    return line.plan.kind == "shift" and line.plan.shift == shift
 
 
 @dataclass(frozen=True, slots=True)

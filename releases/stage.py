@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model_store.contract.deployment import function_name
+from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
 from releases.move import Mover
-from releases.ports import Clock, Functions
+from releases.pins import Pins
+from releases.ports import Clock, Executions, Functions, Monitoring
 from releases.prepare import Preparer
+from releases.records import Base
+from releases.shifts import Shifts
+from releases.warm import Warm, kept_warm
 
 
 class Stage:
@@ -24,6 +29,9 @@ class Stage:
         *,
         by: str,
         say: Callable[[str], None] = lambda _: None,
+        monitoring: Monitoring | None = None,
+        executions: Executions | None = None,
+        alarm_period_s: int = 60,
     ) -> None:
         self.name = name
         self.store = store
@@ -31,6 +39,9 @@ class Stage:
         self.clock = clock
         self.by = by
         self.say = say
+        self.monitoring = monitoring
+        self.executions = executions
+        self.alarm_period_s = alarm_period_s
         self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say)
 
     def function(self, model: str) -> str:
@@ -46,3 +57,25 @@ class Stage:
             ref=ByAlias(model, alias),
             by=self.by,
         )
+
+    def shifts(self, model: str, alias: str) -> Shifts:
+        """The shifts of ``model@alias``."""
+        return Shifts(self.store, ByAlias(model, alias))
+
+    def pins(self, model: str) -> Pins:
+        """What makes released versions of ``model`` answer to their numbers."""
+        return Pins(self.store, self.functions, model=model, function=self.function(model))
+
+    def warm(self, model: str) -> Warm:
+        """The environments of ``model`` that are kept started."""
+        return Warm(self.functions, self.clock, function=self.function(model), say=self.say)
+
+    def keep_warm(self, model: str, base: Base | None) -> tuple[str, ...]:
+        """After a move: environments for what answers now and for the way back. Warnings, no errors."""
+        if base is None:
+            return ()
+        try:
+            keep = kept_warm(self, model, base) if base.provisioned else []
+        except SwitchyardError as error:
+            return (f"which environments of `{model}` are kept started is not up to date: {error}",)
+        return self.warm(model).settle(keep, base.provisioned)

@@ -9,11 +9,24 @@ from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias
 from releases.bases import current_base
 from releases.errors import NotDeployedError
-from releases.ledger import step_before
+from releases.ledger import moved_all, step_before
 from releases.ports import LATEST, AliasState, FunctionConfig
 from releases.prepare import served_by
 from releases.records import Line, Note
 from releases.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftStatus:
+    """How far a running shift is: it tries ``version``, and this is its step number ``step``."""
+
+    version: int
+    share: float
+    step: int
+    steps: int
+    since: str
+    by: str
+    driven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class AliasStatus:
     rollback_to: int | None
     rollback_ready: bool
     disagreements: tuple[str, ...]
+    shift: ShiftStatus | None = None
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -47,8 +61,9 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
     lines = mover.ledger.lines()
     base = current_base(stage.store, model)
     config = stage.functions.config(base.function, state.version)
-    last = lines[-1].plan if lines else None
+    last = next((line.plan for line in reversed(lines) if moved_all(line)), None)
     before = step_before(lines)
+    shift = _shift(stage, model, alias, lines)
     return AliasStatus(
         ref=ByAlias(model, alias),
         version=served_by(config),
@@ -62,11 +77,30 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         weights=state.weights,
         rollback_to=before.version if before else None,
         rollback_ready=before is not None and stage.preparer.find(model, before.version, base) is not None,
-        disagreements=tuple(_disagreements(state, lines, config)),
+        disagreements=tuple(_disagreements(state, lines, config, shift)),
+        shift=shift,
     )
 
 
-def _disagreements(state: AliasState, lines: list[Line], config: FunctionConfig | None) -> list[str]:
+def _shift(stage: Stage, model: str, alias: str, lines: list[Line]) -> ShiftStatus | None:
+    running = stage.shifts(model, alias).running(lines, stage.clock.now())
+    if running is None:
+        return None
+    steps = running.lines(lines)
+    return ShiftStatus(
+        version=running.version,
+        share=sum(steps[-1].plan.weights.values()) if steps else 0.0,
+        step=len(steps),
+        steps=len(running.shares),
+        since=steps[-1].plan.at if steps else running.at,
+        by=running.by,
+        driven=stage.executions is None or stage.executions.running(running.id),
+    )
+
+
+def _disagreements(
+    state: AliasState, lines: list[Line], config: FunctionConfig | None, shift: ShiftStatus | None
+) -> list[str]:
     """Each difference between what Lambda does and what the ledger says, as a sentence with a way out."""
     found: list[str] = []
     note = Note.from_text(state.note)
@@ -75,9 +109,17 @@ def _disagreements(state: AliasState, lines: list[Line], config: FunctionConfig 
         found.append(f"the alias points at Lambda version {state.version}, which does not exist")
     if state.version == LATEST:
         found.append("the alias points at $LATEST, which no release ever does")
-    if state.weights:
+    asked = last.plan.weights if last else {}
+    if state.weights and state.weights != asked:
         shares = ", ".join(f"version {version}: {share:.0%}" for version, share in state.weights.items())
         found.append(f"the alias splits its traffic ({shares}); no release asked for that")
+    if asked and not state.weights and note is not None and last is not None and note.line == last.line:
+        found.append("the alias gives no share to the version that a shift tries; `yard stop` ends the shift")
+    if shift is not None and not shift.driven:
+        found.append(
+            f"a shift to version {shift.version} stands at {shift.share:.0%} and nothing drives it any more; "
+            "`yard stop` takes the share back"
+        )
     if note is None:
         found.append("the alias's description was changed by something else than Switchyard")
     elif note.line > (last.line if last else 0):

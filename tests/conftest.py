@@ -1,7 +1,6 @@
-"""What all tests share: one embedded cloud, and one real deploy of the project on it.
+"""What tests share: an embedded cloud for all, and a real deploy of the project for each module that asks.
 
-Both are started when the first test asks, and stopped with the session. Tests that change what is
-deployed (memory, catalog) put it back.
+They are started when the first test asks, and stopped when the last one is done.
 """
 
 from __future__ import annotations
@@ -16,10 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local_cloud import cloud as embedded
 from local_cloud.cloud import Cloud
 from local_cloud.deploy import deploy
+
+# The same examples in every run, and no verdict on speed: the machines are shared and slow at times.
+settings.register_profile(
+    "switchyard", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("switchyard")
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE = "local"
@@ -34,6 +40,7 @@ runtime_layer = "build/layers/local"
 target = "lambda"
 memory_mb = {memory_mb}
 timeout_s = 10
+aliases = {aliases}
 
 [models.{second}]
 target = "lambda"
@@ -57,6 +64,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     home = tmp_path_factory.mktemp("cloud")
     running = embedded.start(home)
+    yield running
+    embedded.stop(home)
+
+
+@pytest.fixture(scope="session")
+def strict_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An embedded cloud that serves https and enforces IAM and bucket policies, with nothing on it."""
+    os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
+    home = tmp_path_factory.mktemp("strict")
+    running = embedded.start(home, strict=True)
     yield running
     embedded.stop(home)
 
@@ -92,9 +109,12 @@ class Deployed:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
-    def deploy(self, *, memory_mb: int = 512, second: str = "spare") -> None:
+    def deploy(
+        self, *, memory_mb: int = 512, second: str = "spare", aliases: tuple[str, ...] = ("live",)
+    ) -> None:
         """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
-        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second))
+        listed = json.dumps(list(aliases))
+        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed))
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 
@@ -103,10 +123,18 @@ class Deployed:
         return str(self.yard_json("local", "status")["api_url"])
 
 
-@pytest.fixture(scope="session")
-def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet."""
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
+
+    Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
+    """
+    os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
-    made = Deployed(cloud, tmp_path_factory.mktemp("catalog") / "models.toml")
-    made.deploy()
-    return made
+    home = tmp_path_factory.mktemp("deployed")
+    made = Deployed(embedded.start(home), home / "models.toml")
+    try:
+        made.deploy()
+        yield made
+    finally:
+        embedded.stop(home)

@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model_store.contract.deployment import (
+    alarm_period_parameter,
+    alarm_topic_parameter,
     api_auth_parameter,
     api_url_parameter,
     bucket_parameter,
     check_stage,
+    collector_role_parameter,
     parameters_path,
+    shifts_machine_parameter,
 )
 from model_store.contract.errors import CatalogError, SwitchyardError
 from releases.errors import NotDeployedError, ServiceError
 
 if TYPE_CHECKING:
     from catalog.schema import Catalog
-    from model_store.adapters.s3 import S3Store
+    from model_store.adapters.s3 import Credentials, S3Store
+    from model_store.adapters.s3_collector import S3Collector
     from releases.stage import Stage
 
 LOCAL = "local"
@@ -43,21 +48,81 @@ class Deployment:
     bucket: str
     api_url: str | None
     auth: Literal["iam", "none"]
+    collector_role: str | None = None
+    shifts: str | None = None
+    alarm_topic: str | None = None
+    alarm_period_s: int = 60
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
 
         return S3Store(self.bucket)
 
+    def collector(self, *, assume: bool = False) -> CollectedBy:
+        """The store, and who may delete from it: as the collector's role if ``assume``, else as the caller.
+
+        A plan needs no role; a deletion by anybody else is refused by the bucket where data is kept.
+        """
+        from model_store.adapters.s3 import S3Store, s3_client
+        from model_store.adapters.s3_collector import S3Collector
+
+        credentials = self._collector_credentials() if assume else None
+        # A deletion is sent once: one that is repeated after a pause would be signed anew.
+        once = s3_client(credentials=credentials, attempts=1)
+        store = S3Store(self.bucket, client=s3_client(credentials=credentials))
+        return CollectedBy(store, S3Collector(self.bucket, client=once))
+
+    def _collector_credentials(self) -> Credentials:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from model_store.adapters.s3 import Credentials
+
+        if self.collector_role is None:
+            raise NotDeployedError(
+                f"stage `{self.stage}` has no role that may delete",
+                hint=f"Deploy it again: `cdk deploy --all -c stage={self.stage}`.",
+            )
+        try:
+            answer = boto3.client("sts").assume_role(
+                RoleArn=self.collector_role, RoleSessionName=f"yard-{getpass.getuser()[:32]}"
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ServiceError(
+                f"AWS does not let you act as `{self.collector_role}`: {error}",
+                hint="Ask for `sts:AssumeRole` on that role; the catalog's `collectors` may name who has it.",
+            ) from error
+        given = answer["Credentials"]
+        return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
         from releases.adapters.aws import LambdaFunctions
+        from releases.adapters.cloudwatch import CloudWatchMonitoring
+        from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
         from releases.stage import Stage
 
         store = self.store()
-        functions = LambdaFunctions(store, bucket=self.bucket)
-        return Stage(self.stage, store, functions, SystemClock(), by=caller(), say=say)
+        return Stage(
+            self.stage,
+            store,
+            LambdaFunctions(store, bucket=self.bucket),
+            SystemClock(),
+            by=caller(),
+            say=say,
+            monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
+            executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
+            alarm_period_s=self.alarm_period_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedBy:
+    """A store, and a way to delete from it."""
+
+    store: S3Store
+    deletes: S3Collector
 
 
 def find(stage: str) -> Deployment:
@@ -87,7 +152,11 @@ def find(stage: str) -> Deployment:
         stage=stage,
         bucket=found[bucket_parameter(stage)],
         api_url=found.get(api_url_parameter(stage)),
+        collector_role=found.get(collector_role_parameter(stage)),
         auth="none" if found.get(api_auth_parameter(stage)) == "none" else "iam",
+        shifts=found.get(shifts_machine_parameter(stage)),
+        alarm_topic=found.get(alarm_topic_parameter(stage)),
+        alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
     )
 
 

@@ -11,12 +11,18 @@ import typer
 
 from model_store.contract.errors import CatalogError, InvalidNameError, SwitchyardError
 from yard import output
+from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.promote import promote
 from yard.commands.proxy import proxy
-from yard.commands.publish import publish
+from yard.commands.publish import import_, publish
+from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
+from yard.commands.shift import flip, stop, watch
+from yard.commands.show import diff, show
 from yard.commands.status import history, status
+from yard.commands.verify import verify
 from yard.commands.versions import versions
 
 REFUSED = 1
@@ -29,10 +35,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Serve models on AWS: publish immutable versions, release them by alias, roll back in a second.",
+    help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
-for command in (publish, versions, release, rollback, status, history, invoke, retire, proxy):
+for command in (
+    *(publish, versions, show, diff, pull, verify, promote),
+    *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy),
+    *(collect, pin, unpin, pins),
+):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(local, name="local")
 
 

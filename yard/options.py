@@ -13,4 +13,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Alias = Annotated[str, typer.Option("--alias", help="Which alias of the model.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the ledger.")]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model, for example digits.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")]
+Now = Annotated[
+    bool, typer.Option("--now", help="Break the glass: override checks, alarms and a running shift.")
+]
 VersionRef = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example digits:2.")]
+
+
+def check_reason(reason: str) -> None:
+    """Refuse to break the glass without saying why."""
+    if not reason.strip():
+        raise typer.BadParameter("breaking the glass needs a reason; add --reason TEXT for the ledger")

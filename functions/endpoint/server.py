@@ -80,23 +80,22 @@ class Loaded:
 
 def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
     """Verify, load and try the model. Raises ``IntegrityError`` and whatever the engine raises."""
-    artifact = find_artifact(environ, package=settings.model_dir)
+    artifact = find_artifact(environ, package=str(settings.model_dir))
     if artifact is None:
         raise IntegrityError(
             f"the environment variable `{environment.VERSION}` is not set, and an endpoint serves one version"
         )
     manifest = artifact.manifest
     engine = load_engine(artifact, settings)
-    served = Served(manifest, engine, Signature.of(manifest.inputs, manifest.outputs))
+    served = Served(manifest, engine, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
     golden = None
     batched = settings.batching and is_batched(served.signature)
-    if manifest.golden.inputs:
-        inputs = {tensor.name: array_from_tensor(tensor) for tensor in manifest.golden.inputs}
+    sample = artifact.golden()
+    if sample.inputs:
+        inputs = {tensor.name: array_from_tensor(tensor) for tensor in sample.inputs}
         golden = Work(inputs, tuple(served.signature.outputs))
         engine(golden.inputs, golden.outputs)
-        batched = batched and keeps_rows_apart(
-            engine, golden, rtol=manifest.golden.rtol, atol=manifest.golden.atol
-        )
+        batched = batched and keeps_rows_apart(engine, golden, rtol=sample.rtol, atol=sample.atol)
     rows = settings.max_batch if batched else 1
     quick = golden is not None and is_bounded(served.signature) and is_quick(engine, golden, rows)
     return Loaded(served, golden=golden, batched=batched, quick=quick)

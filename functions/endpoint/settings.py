@@ -94,9 +94,10 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointLimits(Limits):
     """Limits where no Lambda is in the way: binary data travel as they are."""
+
+    __slots__ = ()
 
     @property
     def max_binary_bytes(self) -> int:

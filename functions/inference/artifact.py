@@ -8,34 +8,42 @@ numpy and onnxruntime keeps one processor busy and leaves the others idle. So th
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import mmap
+import os
 import sys
 import threading
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import orjson
 
 from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
-from model_store.contract.manifest import Manifest
+from model_store.contract.manifest import Golden, Manifest
 from model_store.contract.names import check_name
 
 
 class Artifact:
     """The files of a version, and the hashing of them, which begins at once and in the background."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, package: str, manifest: Manifest) -> None:
         self.manifest = manifest
-        self._folder = folder
+        self._package = package
+        self._folder = os.path.join(package, environment.FILES_FOLDER)
         self._failure: Exception | None = None
-        _must_hold_exactly(folder, manifest)
+        _must_hold_exactly(self._folder, manifest)
         self._hashing = threading.Thread(target=self._hash, daemon=True)
         self._hashing.start()
 
-    def verified(self) -> Path:
+    def golden(self) -> Golden:
+        """The golden sample with its values, which stand in a file of their own."""
+        path = os.path.join(self._package, environment.GOLDEN_FILE)
+        if not os.path.exists(path):
+            return self.manifest.golden
+        with open(path, "rb") as file:
+            return Golden.from_json(orjson.loads(file.read()))
+
+    def verified(self) -> str:
         """The folder of the files, once every file is byte for byte the manifest's (law 2).
 
         Raises ``IntegrityError`` where one is not. The folder is part of a Lambda layer, which nobody can
@@ -49,13 +57,13 @@ class Artifact:
     def _hash(self) -> None:
         try:
             for file in self.manifest.files:
-                found = Digest(_sha256(self._folder / file.path))
+                found = Digest(_sha256(os.path.join(self._folder, file.path)))
                 file.digest.must_equal(found, what=f"`{file.path}`")
         except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for the hashes
             self._failure = error
 
 
-def find_artifact(environ: Mapping[str, str], *, package: Path | None = None) -> Artifact | None:
+def find_artifact(environ: Mapping[str, str], *, package: str | None = None) -> Artifact | None:
     """What the environment names, in ``package`` or wherever the model layer was unpacked.
 
     ``None`` before the first release. Raises ``IntegrityError`` when the environment and the manifest do not
@@ -71,7 +79,7 @@ def find_artifact(environ: Mapping[str, str], *, package: Path | None = None) ->
     _must_be(environment.MODEL, model, manifest.model)
     _must_be(environment.VERSION, environ[environment.VERSION], str(manifest.version))
     _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
-    return Artifact(package / environment.FILES_FOLDER, manifest)
+    return Artifact(package, manifest)
 
 
 def required(environ: Mapping[str, str], name: str) -> str:
@@ -81,10 +89,9 @@ def required(environ: Mapping[str, str], name: str) -> str:
     raise IntegrityError(f"the environment variable `{name}` is not set")
 
 
-def _must_hold_exactly(folder: Path, manifest: Manifest) -> None:
+def _must_hold_exactly(folder: str, manifest: Manifest) -> None:
     """Refuse a folder in which a graph could read what nobody has verified, or would miss something."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    named = {file.path for file in manifest.files}
+    found, named = set(_files_below(folder)), {file.path for file in manifest.files}
     if unexpected := found - named:
         raise IntegrityError(
             f"the artifact of {manifest.ref} has `{min(unexpected)}`, which its manifest does not name"
@@ -95,10 +102,16 @@ def _must_hold_exactly(folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def _files_below(folder: str) -> Iterator[str]:
+    for here, _, names in os.walk(folder):
+        for name in names:
+            yield os.path.relpath(os.path.join(here, name), folder)
+
+
+def _sha256(path: str) -> str:
     """One call for the whole file: in between two of them, this thread would wait for the other."""
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
             return hashlib.sha256().hexdigest()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             return hashlib.sha256(mapped).hexdigest()
@@ -114,13 +127,13 @@ def _must_be(name: str, expected: str, found: str) -> None:
         raise IntegrityError(f"`{name}` is `{expected}`, and the model layer holds `{found}`")
 
 
-def _model_package() -> Path:
+def _model_package() -> str:
     """The folder ``switchyard_model`` on Python's own import path, wherever layers are unpacked.
 
     Looked for, not imported: nothing in a model layer is ever executed (law 12).
     """
-    spec = importlib.util.find_spec(environment.MODEL_PACKAGE)
-    places = sorted(set(spec.submodule_search_locations or ())) if spec else []
+    found = {os.path.realpath(os.path.join(place, environment.MODEL_PACKAGE)) for place in sys.path}
+    places = sorted(filter(os.path.isdir, found))
     if not places:
         searched = len(sys.path)
         raise IntegrityError(
@@ -129,12 +142,13 @@ def _model_package() -> Path:
         )
     if len(places) > 1:
         raise IntegrityError(f"{len(places)} model layers are attached, and a function serves one")
-    return Path(places[0])
+    return places[0]
 
 
-def _manifest(package: Path) -> Manifest:
+def _manifest(package: str) -> Manifest:
     try:
-        document = orjson.loads((package / environment.MANIFEST_FILE).read_bytes())
+        with open(os.path.join(package, environment.MANIFEST_FILE), "rb") as file:
+            document = orjson.loads(file.read())
     except (OSError, orjson.JSONDecodeError) as error:
         raise IntegrityError("the model layer's manifest cannot be read") from error
     return Manifest.from_document(document)

@@ -75,7 +75,10 @@ class Pace:
         except BadInputError:
             if not options.terminate:
                 raise
-            self._too_much = (units, seconds)
+            # Of many rows it is the number that was too much. What one row took may be its values' doing, and
+            # must not be held against the next caller's.
+            if units > 1:
+                self._too_much = (units, seconds)
             raise _too_slow(units, seconds) from None
         finally:
             stop.cancel()

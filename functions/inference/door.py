@@ -6,7 +6,6 @@ here would reach the caller as a stack trace.
 
 from __future__ import annotations
 
-import binascii
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_pref
 from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
 from functions.protocol.answers import Encoded
+from functions.protocol.carried import to_base64
 from functions.protocol.errors import ProtocolError
 from functions.protocol.headers import content_headers
 from functions.protocol.tensors import kind
@@ -78,7 +78,7 @@ class HttpDoor:
         return {
             "statusCode": status,
             "headers": {**content_headers(encoded), **self._headers},
-            "body": encoded.body.decode() if encoded.is_text else _base64(encoded.body),
+            "body": encoded.body.decode() if encoded.is_text else to_base64(encoded.body),
             "isBase64Encoded": not encoded.is_text,
         }
 
@@ -120,10 +120,6 @@ def _readable(event: Event) -> Event:
         "headers": headers,
         "cookies": [],
     }
-
-
-def _base64(body: bytes) -> str:
-    return binascii.b2a_base64(body, newline=False).decode("ascii")
 
 
 def _refusal(message: str) -> dict[str, Any]:

@@ -16,16 +16,22 @@ from functions.inference.door import HttpDoor
 from functions.inference.doors import Doors
 from functions.inference.doors.payloads import handoff_routes
 from functions.inference.limits import Limits
+from functions.inference.pinned import PinnedDoor
 from functions.inference.request_log import RequestLog
 from functions.inference.served import load_served
 from functions.inference.service import ModelService
+from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
+from model_store.contract.environment import STAGE
 
 _served = load_served(os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
-_log = RequestLog(_served.labels)
+_stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
+_log = RequestLog({**_served.labels, **_stage})
 
-handler = Doors(HttpDoor(_service, _log, handoff_routes(_service, os.environ)), _service, _log, os.environ)
+_http = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+
+handler = Doors(PinnedDoor(_http, _served, connect=siblings_of(os.environ)), _service, _log, os.environ)
 
 
 def _refresh() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from model_store.contract import environment
 from model_store.contract.errors import IntegrityError
@@ -11,8 +11,7 @@ from model_store.contract.errors import IntegrityError
 MEMORY_VARIABLE = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """``None`` where nothing of ours bounds it.
 
     ``max_payload_bytes`` counts what Lambda carries, the same both ways: a JSON body as it is, a binary
@@ -35,7 +34,7 @@ class Limits:
             memory_mb=_number(environ, MEMORY_VARIABLE),
         )
         if environ.get(environment.HANDOFF_BUCKET):
-            return replace(limits, handoff_max_bytes=limits.max_object_bytes)
+            return limits._replace(handoff_max_bytes=limits.max_object_bytes)
         return limits
 
     @property

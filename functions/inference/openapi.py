@@ -127,10 +127,10 @@ def _example(service: ModelService) -> dict[str, Any] | None:
     served = service.served
     if not isinstance(served, Served):
         return None
-    inputs = served.manifest.golden.inputs
+    inputs = served.manifest.golden.inputs  # its values may stand elsewhere, its shapes are here
     if not inputs or sum(math.prod(tensor.shape) for tensor in inputs) > _MOST_EXAMPLE_VALUES:
         return None
-    return {"inputs": [tensor.as_json() for tensor in inputs]}
+    return {"inputs": [tensor.as_json() for tensor in served.golden().inputs]}
 
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:

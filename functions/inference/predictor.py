@@ -5,9 +5,10 @@ No framework in sight, so the same object serves a request, a benchmark and a no
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -15,10 +16,16 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from functions.inference.artifact import Artifact
 from functions.protocol.tensors import Array
+from model_store.contract.environment import PIPELINE_FILE
 from model_store.contract.errors import SwitchyardError
+
+if TYPE_CHECKING:
+    from model_store.contract.pipeline import Session
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
+
+CPU_PROVIDER = "CPUExecutionProvider"
 
 _FATAL_ONLY = 4
 
@@ -34,9 +41,10 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
 )
 
-_NODE = re.compile(r"while running (?P<node>\w+) node")
-_STATUS = re.compile(r"Status Message: (?P<status>.*)", re.DOTALL)
-_SOURCE_FILE = re.compile(r"^\S*/\S+:\d+ .*?(?: was false\. |$)", re.DOTALL)
+# Compiled when something is refused, and not at every start.
+_NODE = r"while running (?P<node>\w+) node"
+_STATUS = r"(?s:Status Message: (?P<status>.*))"
+_SOURCE_FILE = r"(?s:^\S*/\S+:\d+ .*?(?: was false\. |$))"
 
 
 class BadInputError(SwitchyardError, ValueError):
@@ -66,26 +74,25 @@ class Predictor:
     A failure while running is the caller's: a version that cannot run its golden sample is never released.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: Session, providers: Sequence[str] = (CPU_PROVIDER,)) -> None:
         self._session = session
+        self.providers = tuple(providers)
+        """Where onnxruntime really runs the model, which may be less than it was asked for."""
 
     @classmethod
     def load(
-        cls, artifact: Artifact, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
+        cls, artifact: Artifact, *, threads: int = 1, providers: Sequence[str] = (CPU_PROVIDER,)
     ) -> Predictor:
         """Load the artifact, once all of its files are verified (law 2).
 
         By path and not from bytes: external data are found beside the graph, and no second copy of the
         model is made on the way.
         """
-        graph = artifact.verified() / artifact.manifest.entry
-        return cls(ort.InferenceSession(str(graph), _options(threads), providers=list(providers)))
-
-    @property
-    def providers(self) -> list[str]:
-        """Where onnxruntime really runs the model, which may be less than it was asked for."""
-        found: list[str] = self._session.get_providers()
-        return found
+        folder, entry = artifact.verified(), artifact.manifest.entry
+        if entry == PIPELINE_FILE:
+            return cls(*_chain(folder, threads, providers))
+        session = _session(os.path.join(folder, entry), threads, providers)
+        return cls(session, session.get_providers())
 
     def __call__(
         self,
@@ -114,6 +121,29 @@ def threads_for(memory_mb: int) -> int:
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
 
 
+def _session(graph: str, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    return ort.InferenceSession(graph, _options(threads), providers=list(providers))
+
+
+def _chain(folder: str, threads: int, providers: Sequence[str]) -> tuple[Session, list[str]]:
+    """The graphs that a pipeline names, and the providers that run every one of them.
+
+    Few artifacts are one, so the others do not import it.
+    """
+    from model_store.contract.pipeline import Chain, Step, read_steps
+
+    common = list(providers)
+
+    def step(path: str) -> tuple[Step, Session]:
+        session = _session(os.path.join(folder, path), threads, providers)
+        common[:] = [name for name in common if name in session.get_providers()]
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
+
+    with open(os.path.join(folder, PIPELINE_FILE), "rb") as file:
+        return Chain([step(path) for path in read_steps(file.read())]), common
+
+
 def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -127,10 +157,10 @@ def _options(threads: int) -> ort.SessionOptions:
 def _why_not(error: Exception) -> str:
     """Say which step refused and why, without the paths and signatures of onnxruntime's sources."""
     text = str(error).strip()
-    node = _NODE.search(text)
-    status = _STATUS.search(text)
+    node = re.search(_NODE, text)
+    status = re.search(_STATUS, text)
     if node is None or status is None:
         return "the model cannot run on these inputs"
-    reason = _SOURCE_FILE.sub("", status["status"]).strip().rstrip(".")
+    reason = re.sub(_SOURCE_FILE, "", status["status"]).strip().rstrip(".")
     refused = f"the model cannot run on these inputs, its `{node['node']}` step refuses them"
     return f"{refused}: {reason}" if reason else refused

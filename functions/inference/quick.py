@@ -7,7 +7,6 @@ is the framework's, which is imported when it is first needed.
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from functions import server_metadata
 from functions.inference.served import Served
 from functions.inference.service import ModelService
 from functions.protocol.answers import Encoded
+from functions.protocol.carried import from_base64
 from functions.protocol.errors import BadRequestError
 from functions.protocol.headers import json_length
 
@@ -76,7 +76,7 @@ def body_of(event: Event) -> bytes | str:
     if not event.get("isBase64Encoded"):
         return str(body)
     try:
-        return binascii.a2b_base64(body, strict_mode=True)
+        return from_base64(body)
     except ValueError:
         raise BadRequestError("the body of this event is not what its `isBase64Encoded` says") from None
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from functions.inference.embedded_metrics import embedded_metrics
+
 Write = Callable[[str], object]
 
 INTERNAL_ERROR = orjson.dumps({"error": "the server failed on this request: its log has the details"})
@@ -56,19 +58,21 @@ class RequestLog:
 
         ``error`` is what nobody expected; a refusal is told by its status.
         """
+        ms = round((time.perf_counter() - started) * 1000, 3)
         line = {
             "request_id": request_id or "unknown",
             **self._labels,
             "method": method,
             "route": route,
             "status": status,
-            "ms": round((time.perf_counter() - started) * 1000, 3),
+            "ms": ms,
             "cold": self._cold,
+            **embedded_metrics(self._labels, route=route, status=status, ms=ms),
         }
         if error is not None:
             line |= _where(error)
         self._cold = False
-        self._write(orjson.dumps(line).decode() + "\n")
+        self._write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
 def request_id(event: Mapping[str, Any] | None, context: object) -> object:

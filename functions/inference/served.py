@@ -6,30 +6,29 @@ becomes a release: a function that is unsure what it holds does not answer (law 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from functions.inference.artifact import Artifact, find_artifact, required
 from functions.inference.limits import MEMORY_VARIABLE
 from functions.inference.predictor import Engine, Predictor, threads_for
 from functions.protocol.requests import Signature
 from model_store.contract import environment
-from model_store.contract.manifest import Manifest
+from model_store.contract.manifest import Golden, Manifest
 from model_store.contract.names import check_name
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """A released version, loaded.
 
     ``labels`` go into every log line, ``headers`` into every answer, so that a bad prediction can be
-    traced to the release that made it.
+    traced to the release that made it. ``golden`` reads the golden sample with its values.
     """
 
     manifest: Manifest
     predictor: Engine
     signature: Signature
+    golden: Callable[[], Golden]
 
     @property
     def model(self) -> str:
@@ -47,8 +46,7 @@ class Served:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Unreleased:
+class Unreleased(NamedTuple):
     """A function that ``cdk deploy`` made and no release has reached yet."""
 
     model: str
@@ -63,7 +61,7 @@ class Unreleased:
 
 
 def load_served(
-    environ: Mapping[str, str], *, artifact: Artifact | None = None, package: Path | None = None
+    environ: Mapping[str, str], *, artifact: Artifact | None = None, package: str | None = None
 ) -> Served | Unreleased:
     """Load what the environment names: ``artifact`` if it was found before, else it is looked for now.
 
@@ -76,4 +74,4 @@ def load_served(
     manifest = artifact.manifest
     threads = threads_for(int(environ.get(MEMORY_VARIABLE) or 0))
     predictor = Predictor.load(artifact, threads=threads)
-    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs))
+    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)

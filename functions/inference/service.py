@@ -57,9 +57,7 @@ class ModelService:
         ones is the release's question, asked once per version and not at every start.
         """
         if isinstance(self._served, Served):
-            inputs = {
-                tensor.name: array_from_tensor(tensor) for tensor in self._served.manifest.golden.inputs
-            }
+            inputs = {tensor.name: array_from_tensor(tensor) for tensor in self._served.golden().inputs}
             self._served.predictor(inputs, tuple(self._served.signature.outputs))
 
     def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:

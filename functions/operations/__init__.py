@@ -1,1 +1,1 @@
-"""What a deploy calls: the custom resources of the stacks, on the release controller."""
+"""What a deploy, a release in steps and an alarm call, on the release controller."""

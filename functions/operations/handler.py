@@ -1,4 +1,4 @@
-"""Lambda entry point for CloudFormation's custom-resource events."""
+"""Lambda entry point: custom resources of a deploy, the states of a shift, and alarms."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Any
 import boto3
 
 from functions.operations import reply
+from functions.operations.actions import hear_alarms, take_step
 from functions.operations.resources import apply, physical_id
 from model_store.adapters.s3 import S3Store
+from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, STAGE
 from model_store.contract.errors import SwitchyardError
 from releases.adapters.aws import LambdaFunctions
+from releases.adapters.cloudwatch import CloudWatchMonitoring
 from releases.deploy import Deploy
+from releases.errors import DisagreementError
 from releases.ports import SystemClock
 from releases.stage import Stage
 
@@ -23,8 +27,23 @@ GRACE_S = 20.0
 """How long before the function's own time-out the answer is sent that it did not finish in time."""
 
 
-def handler(event: dict[str, Any], context: Any) -> None:
-    """Do what the event asks, and answer in every case: also on errors, also when time runs out."""
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """Do what the event asks: who sent it follows from its shape."""
+    if "ResourceType" in event:
+        return _answer(event, context)
+    if event.get("action") == "shift":
+        answer = take_step(event, _stage)
+        print(json.dumps({"shift": answer["shift"], "did": event["do"], "said": answer.get("said")}))  # noqa: T201
+        return answer
+    if "Records" in event:
+        for said in hear_alarms(event, _stage):
+            print(json.dumps({"alarm": said}))  # noqa: T201
+        return None
+    raise DisagreementError("this event is nothing that the operations function knows")
+
+
+def _answer(event: dict[str, Any], context: Any) -> None:
+    """Carry a custom resource out, and answer in every case: also on errors, also when time runs out."""
     properties = event.get("ResourceProperties", {})
     id_ = event.get("PhysicalResourceId") or physical_id(event["ResourceType"], properties)
     late = threading.Timer(
@@ -49,22 +68,28 @@ def handler(event: dict[str, Any], context: Any) -> None:
 def _carry_out(event: dict[str, Any], properties: dict[str, Any]) -> dict[str, str]:
     if event["RequestType"] == "Delete":
         return {}
-    bucket = os.environ["SWITCHYARD_BUCKET"]
-    store = S3Store(bucket)
-    stage = Stage(
-        os.environ["SWITCHYARD_STAGE"],
-        store,
-        LambdaFunctions(store, bucket=bucket),
-        SystemClock(),
-        by=f"cdk deploy ({event['StackId'].rsplit('/', 2)[-2]})",
-        say=_say,
-    )
+    stage = _stage(f"cdk deploy ({event['StackId'].rsplit('/', 2)[-2]})")
     return apply(
         event["ResourceType"],
         properties,
         deploy=Deploy(stage),
-        store=store,
+        store=stage.store,
         rolling_back=event["RequestType"] == "Update" and _rolling_back(event["StackId"]),
+    )
+
+
+def _stage(by: str) -> Stage:
+    bucket = os.environ[BUCKET]
+    store = S3Store(bucket)
+    return Stage(
+        os.environ[STAGE],
+        store,
+        LambdaFunctions(store, bucket=bucket),
+        SystemClock(),
+        by=by,
+        say=_say,
+        monitoring=CloudWatchMonitoring(topic=os.environ[ALARM_TOPIC]),
+        alarm_period_s=int(os.environ[ALARM_PERIOD]),
     )
 
 

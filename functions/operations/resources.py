@@ -1,6 +1,6 @@
 """The three custom resources, as calls of the release controller.
 
-* ``Custom::SwitchyardGuard``    refuses a deploy that would take away something live
+* ``Custom::SwitchyardGuard``    refuses a deploy that would take away something live, or cross a shift
 * ``Custom::SwitchyardModel``    makes sure a model's aliases exist and records its base
 * ``Custom::SwitchyardRollout``  puts what is live on the new base, in two phases
 
@@ -54,6 +54,7 @@ def _guard(
 ) -> dict[str, str]:
     declared = {item["Model"]: tuple(item["Aliases"]) for item in properties.get("Models", [])}
     if not rolling_back:
+        deploy.refuse_while_shifting(declared)
         deploy.guard(declared, models(store))
     return {"Models": ",".join(sorted(declared))[:1000]}
 
@@ -81,4 +82,5 @@ def _deployed(item: Properties) -> DeployedModel:
         fingerprint=item["Fingerprint"],
         aliases=tuple(item.get("Aliases", ("live",))),
         rollback_depth=int(item.get("RollbackDepth", 2)),
+        provisioned=int(item.get("ProvisionedConcurrency", 0)),
     )

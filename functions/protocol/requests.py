@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -15,11 +14,10 @@ from functions.protocol.errors import BadRequestError
 from functions.protocol.tensors import DTYPES, MAX_ELEMENTS, Array, array_from_json, kind, quoted
 from model_store.contract.tensors import Dimension, TensorSpec
 
-_NOT_A_NUMBER = re.compile(r"[+-]?(?P<word>nan|inf(?:inity)?)\b", re.IGNORECASE)
+_NOT_A_NUMBER = r"(?i:[+-]?(?P<word>nan|inf(?:inity)?)\b)"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a model takes and gives, by name, in the model's own order."""
 
     inputs: Mapping[str, TensorSpec]
@@ -172,7 +170,7 @@ def _parsed(text: bytes | str | memoryview) -> object:
 def _why_not_json(error: orjson.JSONDecodeError) -> str:
     # The parser stops at the word, or one character into it when it starts with a minus.
     for start in (error.pos, error.pos - 1):
-        if start >= 0 and (found := _NOT_A_NUMBER.match(error.doc, start)):
+        if start >= 0 and (found := re.compile(_NOT_A_NUMBER).match(error.doc, start)):
             return f"{found['word']} is not a JSON number"
     if "infinity" in error.msg:
         return f"the number at character {error.pos} is too large"
@@ -205,17 +203,17 @@ def _named(items: Sequence[object], what: str) -> Iterable[tuple[str, dict[str, 
     """Every tensor's name with its description; a name may come once."""
     seen: set[str] = set()
     for position, item in enumerate(items):
-        # Words are put together only for somebody who reads them.
-        description = item if type(item) is dict else _object(item, f"{what} {position}")
-        name = description.get("name")
+        if not isinstance(item, dict):
+            raise BadRequestError(f"{what} {position} is {kind(item)}, and has to be a JSON object")
+        name = item.get("name")
         if not isinstance(name, str):
             raise BadRequestError(f"{what} {position} has no `name`")
         if name in seen:
             raise BadRequestError(f"{what} {quoted(name)} is there twice")
         seen.add(name)
-        if type(description.get("parameters")) is not dict:
-            _optional(description, "parameters", dict, f"{what} {quoted(name)}")
-        yield name, description
+        if item.get("parameters") is not None:
+            _optional(item, "parameters", dict, f"{what} {quoted(name)}")
+        yield name, item
 
 
 def _list_of(names: Iterable[str]) -> str:
@@ -236,7 +234,8 @@ def _inputs(
         if name not in specs:
             raise BadRequestError(f"the model has no input {quoted(name)}: it takes {_list_of(specs)}")
         arrays[name] = _input(item, specs[name], binary)
-    if missing := [name for name in specs if name not in arrays]:
+    if len(arrays) < len(specs):
+        missing = [name for name in specs if name not in arrays]
         raise BadRequestError(f"input {_list_of(missing)} is missing")
     return arrays
 
@@ -245,21 +244,24 @@ def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None) ->
     datatype = item.get("datatype")
     if datatype != spec.datatype:
         got = quoted(datatype) if isinstance(datatype, str) else kind(datatype)
-        raise BadRequestError(
-            f"input {quoted(spec.name)} has datatype {got}, and the model takes {spec.datatype}"
-        )
+        raise BadRequestError(f"{_input_named(spec)} has datatype {got}, and the model takes {spec.datatype}")
     shape = _shape(item.get("shape"), spec)
     data = item.get("data")
     size = (item.get("parameters") or {}).get("binary_data_size")
     if size is not None:
-        return array_from_binary(spec.name, spec.datatype, shape, _binary(size, data, binary, spec))
+        taken = _binary(size, data, binary, _input_named(spec))
+        return array_from_binary(spec.name, spec.datatype, shape, taken)
     if type(data) is not list:
-        raise BadRequestError(f"input {quoted(spec.name)} has {kind(data)} as `data`, and has to have a list")
+        raise BadRequestError(f"{_input_named(spec)} has {kind(data)} as `data`, and has to have a list")
     return array_from_json(spec.name, spec.datatype, shape, data)
 
 
-def _binary(size: object, data: object, binary: BinaryData | None, spec: TensorSpec) -> memoryview:
-    what = f"input {quoted(spec.name)}"
+def _input_named(spec: TensorSpec) -> str:
+    """What a refusal calls an input. Written when something is wrong, and not for every tensor."""
+    return f"input {quoted(spec.name)}"
+
+
+def _binary(size: object, data: object, binary: BinaryData | None, what: str) -> memoryview:
     if type(size) is not int or size < 0:
         raise BadRequestError(
             f"the parameter `binary_data_size` of {what} has to be a whole number from 0 up"
@@ -275,23 +277,32 @@ def _binary(size: object, data: object, binary: BinaryData | None, spec: TensorS
 
 
 def _shape(shape: object, spec: TensorSpec) -> list[int]:
-    if type(shape) is not list or any(type(size) is not int or size < 0 for size in shape):
+    if type(shape) is not list:
+        raise _no_shape(spec)
+    elements = 1
+    fits = len(shape) == len(spec.shape)
+    for at, size in enumerate(shape):
+        if type(size) is not int or size < 0:
+            raise _no_shape(spec)
+        fits = fits and _fits(size, spec.shape[at])
+        if fits:
+            # Zeros are left out, so that a shape like [0, 2**62] cannot pass as an empty tensor.
+            elements *= size or 1
+    if not fits:
         raise BadRequestError(
-            f"`shape` of input {quoted(spec.name)} has to be a list of whole numbers from 0 up"
+            f"{_input_named(spec)} has shape {_written(shape)}, and the model takes {_written(spec.shape)}"
         )
-    what = f"input {quoted(spec.name)}"
-    if len(shape) != len(spec.shape) or not all(map(_fits, shape, spec.shape)):
-        raise BadRequestError(
-            f"{what} has shape {_written(shape)}, and the model takes {_written(spec.shape)}"
-        )
-    # Zeros are left out, so that a shape like [0, 2**62] cannot pass as an empty tensor.
-    if math.prod([size for size in shape if size]) > MAX_ELEMENTS:
-        raise BadRequestError(f"{what} has shape {_written(shape)}, which no request can fill")
+    if elements > MAX_ELEMENTS:
+        raise BadRequestError(f"{_input_named(spec)} has shape {_written(shape)}, which no request can fill")
     return shape
 
 
+def _no_shape(spec: TensorSpec) -> BadRequestError:
+    return BadRequestError(f"`shape` of {_input_named(spec)} has to be a list of whole numbers from 0 up")
+
+
 def _fits(size: int, allowed: Dimension) -> bool:
-    return not isinstance(allowed, int) or allowed < 0 or size == allowed
+    return size == allowed or not isinstance(allowed, int) or allowed < 0
 
 
 def _written(shape: Sequence[Dimension]) -> str:

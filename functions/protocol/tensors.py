@@ -11,15 +11,19 @@ import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.protocol.errors import BadRequestError, UnwritableOutputError
 from model_store.contract.tensors import TensorData
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:
+    Array = np.ndarray
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -112,7 +116,7 @@ def _quick(datatype: str, values: Sequence[Any]) -> Array | None:
         return None
     array: Array = np.frombuffer(packed, DTYPES[datatype])
     with np.errstate(over="ignore"):
-        suspicious = (array * array == array).any()
+        suspicious = np.count_nonzero(array * array == array)
     if suspicious and (bool in map(type, values) or not np.isfinite(array).all()):
         return None
     return array
@@ -128,7 +132,7 @@ def json_from_array(name: str, array: Array) -> dict[str, Any]:
 
     Numeric data stay a numpy array: orjson writes those itself, without a Python object per element.
     """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
         raise UnwritableOutputError(_not_finite(name, array))
     flat = np.ascontiguousarray(array).reshape(-1)
     return {

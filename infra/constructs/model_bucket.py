@@ -11,6 +11,10 @@ from infra.constructs.removal import kept_or_destroyed
 
 UNFINISHED_UPLOAD_DAYS = 7
 
+COLLECTED_DAYS = 30
+"""How long what was collected can be brought back. A delete names no version and leaves a marker; only
+this rule ends the bytes, and no bucket policy holds for lifecycle rules."""
+
 
 class ModelBucket(Construct):
     """``bucket`` with its customer key, and a second bucket for the record of who read what."""
@@ -54,7 +58,13 @@ class ModelBucket(Construct):
                 s3.LifecycleRule(
                     id="EndUnfinishedUploads",
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(UNFINISHED_UPLOAD_DAYS),
-                )
+                ),
+                # Keys are written once, so only what the collector deleted ever becomes noncurrent.
+                s3.LifecycleRule(
+                    id="EndWhatWasCollected",
+                    noncurrent_version_expiration=cdk.Duration.days(COLLECTED_DAYS),
+                    expired_object_delete_marker=True,
+                ),
             ],
             removal_policy=removal,
         )

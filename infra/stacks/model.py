@@ -44,6 +44,8 @@ MESSAGES_AT_ONCE = 10
 
 HANDLER = "functions.inference.handler.handler"
 
+WHY_WILDCARD = "Versions are numbered as they are released; the prefix is this function's own"
+
 
 class ModelStack(StageStack):
     """The function of ``model``. Its ``fingerprint`` changes exactly when its base does."""
@@ -60,7 +62,7 @@ class ModelStack(StageStack):
             model=model.name,
         )
         check_machine(model, runtime_layer)
-        check_size(model.name, runtime_layer, code)
+        left = check_size(model.name, runtime_layer, code)
         self.model = model
         name = function_name(stage.name, model.name)
         # What only the deploy knows, by the name that stands for it in the fingerprint.
@@ -103,6 +105,9 @@ class ModelStack(StageStack):
             self._let_pass_payloads(inference, bucket)
         if queues is not None:
             self._let_answer_messages(inference, queues)
+        for statement in self._asking_siblings(name):
+            inference.role.add_to_policy(statement)
+        acknowledge_wildcards(inference.role, self._asking_siblings(name)[0], WHY_WILDCARD)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -134,6 +139,7 @@ class ModelStack(StageStack):
                 "FunctionName": name,
                 "Aliases": list(model.aliases),
                 "RollbackDepth": model.rollback_depth,
+                "ProvisionedConcurrency": model.provisioned_concurrency,
                 "Fingerprint": self.fingerprint,
                 "Base": {
                     **literals,
@@ -147,7 +153,27 @@ class ModelStack(StageStack):
             self._take_messages(queues, after=(inference, released))
         cdk.CfnOutput(self, "FunctionName", value=name, description=f"Serves {model.name}")
         cdk.CfnOutput(
+            self, "ModelBytes", value=str(left), description="What a version may take unzipped, in bytes"
+        )
+        cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
+        )
+
+    def _asking_siblings(self, name: str) -> tuple[iam.PolicyStatement, ...]:
+        """Hand a call that pins a version to the version's own alias, and say which there are.
+
+        Only this function's, and only the aliases ``v1``, ``v2`` …: not ``$LATEST``, not a bare number,
+        and no other model.
+        """
+        return (
+            iam.PolicyStatement(
+                sid="AskSiblings",
+                actions=["lambda:InvokeFunction"],
+                resources=[self.function_arn(name, "v*")],
+            ),
+            iam.PolicyStatement(
+                sid="NameSiblings", actions=["lambda:ListAliases"], resources=[self.function_arn(name)]
+            ),
         )
 
     def _handoff_parameter(self, parameter: Callable[[str], str]) -> str:

@@ -6,25 +6,33 @@ from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from catalog.schema import Model, Stage
-from infra.acknowledged import acknowledge_runtime, acknowledge_wildcards
+from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
+from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
 from infra.preflight import check_environment
 from infra.stacks.stage_stack import CUSTOM_RESOURCE_TIMEOUT_S, StageStack
 from model_store.contract.deployment import (
+    alarm_period_parameter,
+    alarm_topic_name,
+    alarm_topic_parameter,
     bucket_key_parameter,
     bucket_parameter,
     front_function_name,
     model_layer_name,
     operations_function_name,
     runtime_layer_name,
+    shifts_machine_name,
+    shifts_machine_parameter,
     stack_name,
 )
-from model_store.contract.environment import BUCKET, STAGE
+from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, STAGE
 
 HANDLER = "functions.operations.handler.handler"
 
@@ -42,6 +50,13 @@ CHANGE_FUNCTIONS = (
     "lambda:UpdateAlias",
     "lambda:UpdateFunctionConfiguration",
 )
+KEEP_WARM = (
+    "lambda:DeleteProvisionedConcurrencyConfig",
+    "lambda:ListProvisionedConcurrencyConfigs",
+    "lambda:PutProvisionedConcurrencyConfig",
+)
+
+WATCH_RELEASES = ("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:SetAlarmState")
 
 WHY_WILDCARDS = {
     "ReleaseModels": "The guard must see models that left the catalog too; the prefix is this stage's",
@@ -49,15 +64,28 @@ WHY_WILDCARDS = {
     "AttachLayers": "Every release makes a new layer version; the prefix is this stage's",
     "ReadModels": "Keys are digests and numbers, made as models are published, in this stage's own bucket",
     "WriteLedgers": "Keys are numbers, one for each release, in this stage's own bucket",
+    "WatchReleases": "Each release has alarms of its own, named after it; the prefix is this stage's",
+    "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
 
 
 class OperationsStack(StageStack):
-    """The operations function with least privilege, and ``guard``, which every model stack awaits."""
+    """The operations function with least privilege, what calls it, and the guard that models await.
 
-    def __init__(self, scope: Construct, *, stage: Stage, models: Mapping[str, Model], code: Tree) -> None:
+    ``fingerprints`` are those of the models' bases: a deploy that changes one asks the guard first.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        models: Mapping[str, Model],
+        fingerprints: Mapping[str, str],
+        code: Tree,
+    ) -> None:
         super().__init__(
             scope,
             stage=stage,
@@ -69,6 +97,7 @@ class OperationsStack(StageStack):
         bucket = ssm.StringParameter.value_for_string_parameter(self, bucket_parameter(stage.name))
         key = ssm.StringParameter.value_for_string_parameter(self, bucket_key_parameter(stage.name))
         name = operations_function_name(stage.name)
+        topic = sns.Topic(self, "Alarms", topic_name=alarm_topic_name(stage.name), enforce_ssl=True)
         operations = PythonFunction(
             self,
             "Operations",
@@ -81,28 +110,141 @@ class OperationsStack(StageStack):
                 timeout_s=CUSTOM_RESOURCE_TIMEOUT_S,
                 log_retention_days=stage.log_retention_days,
                 keep=False,
-                environment=check_environment(name, {STAGE: stage.name, BUCKET: bucket}),
+                environment=check_environment(
+                    name,
+                    {
+                        STAGE: stage.name,
+                        BUCKET: bucket,
+                        ALARM_TOPIC: topic.topic_arn,
+                        ALARM_PERIOD: str(stage.alarm_period_s),
+                    },
+                ),
             ),
         )
         operations.log_group.grant_write(operations.role)
-        for statement in (*self._releasing(), *self._storing(bucket, key), self._seeing_stacks()):
+        for statement in (
+            *self._releasing(),
+            *self._watching(),
+            *self._storing(bucket, key),
+            self._seeing_stacks(),
+        ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
                 acknowledge_wildcards(operations.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(operations)
+        self._hear_alarms(topic, operations)
+        shifts = ShiftsMachine(
+            self,
+            "Shifts",
+            props=ShiftsMachineProps(name=shifts_machine_name(stage.name), operations=operations.function),
+        )
+        shifts.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="TakeSteps",
+                actions=["lambda:InvokeFunction"],
+                resources=[operations.function.function_arn],
+            )
+        )
+        acknowledge_quiet_machine(shifts.machine)
+        self._tell_where_they_are(topic, shifts)
         guard = self.custom_resource(
             "Guard",
             type_="Custom::SwitchyardGuard",
             properties={
                 "Stage": stage.name,
                 "Models": [
-                    {"Model": model.name, "Aliases": list(model.aliases)} for model in models.values()
+                    {
+                        "Model": model.name,
+                        "Aliases": list(model.aliases),
+                        "Fingerprint": fingerprints[model.name],
+                    }
+                    for model in models.values()
                 ],
             },
         )
         # The function exists before its permissions are attached; a guard that runs between would
         # fail for want of them.
         guard.node.add_dependency(operations)
+
+    def _hear_alarms(self, topic: sns.Topic, operations: PythonFunction) -> None:
+        """Let this account's alarms of releases, and nobody else, speak to the operations function.
+
+        People may subscribe to the topic too: a message there means that a release misbehaves.
+        """
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfReleases",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": self.account},
+                    "ArnLike": {"aws:SourceArn": self._alarms()},
+                },
+            )
+        )
+        lambda_.CfnPermission(
+            self,
+            "HearAlarms",
+            action="lambda:InvokeFunction",
+            principal="sns.amazonaws.com",
+            function_name=operations.function.function_arn,
+            source_arn=topic.topic_arn,
+        )
+        sns.Subscription(
+            self,
+            "AlarmsHeard",
+            topic=topic,
+            protocol=sns.SubscriptionProtocol.LAMBDA,
+            endpoint=operations.function.function_arn,
+        )
+
+    def _tell_where_they_are(self, topic: sns.Topic, shifts: ShiftsMachine) -> None:
+        stage = self.stage.name
+        for id_, parameter, value, description in (
+            (
+                "ShiftsParameter",
+                shifts_machine_parameter(stage),
+                shifts.machine.state_machine_arn,
+                "Takes releases in steps",
+            ),
+            (
+                "TopicParameter",
+                alarm_topic_parameter(stage),
+                topic.topic_arn,
+                "Where the alarms of releases report",
+            ),
+            (
+                "PeriodParameter",
+                alarm_period_parameter(stage),
+                str(self.stage.alarm_period_s),
+                "The period of those alarms in seconds",
+            ),
+        ):
+            ssm.StringParameter(
+                self, id_, parameter_name=parameter, string_value=value, description=description
+            )
+
+    def _alarms(self) -> str:
+        return self.format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=f"switchyard/{self.stage.name}/*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _watching(self) -> tuple[iam.PolicyStatement, ...]:
+        """What alarms need that take a release back, and looking at what it does."""
+        return (
+            iam.PolicyStatement(
+                sid="WatchReleases", actions=list(WATCH_RELEASES), resources=[self._alarms()]
+            ),
+            iam.PolicyStatement(
+                sid="LookAround",
+                actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"],
+                resources=["*"],
+            ),
+        )
 
     def _seeing_stacks(self) -> iam.PolicyStatement:
         return iam.PolicyStatement(
@@ -133,14 +275,14 @@ class OperationsStack(StageStack):
         return (
             iam.PolicyStatement(
                 sid="ReleaseModels",
-                actions=[*READ_FUNCTIONS, *CHANGE_FUNCTIONS],
+                actions=[*READ_FUNCTIONS, *CHANGE_FUNCTIONS, *KEEP_WARM],
                 resources=[every_model],
             ),
             # The prefix above covers the platform's own functions too. Nobody needs it to change them.
             iam.PolicyStatement(
                 sid="NeverItself",
                 effect=iam.Effect.DENY,
-                actions=list(CHANGE_FUNCTIONS),
+                actions=[*CHANGE_FUNCTIONS, *KEEP_WARM],
                 resources=platform,
             ),
             iam.PolicyStatement(

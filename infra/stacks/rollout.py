@@ -38,6 +38,7 @@ class RolloutStack(StageStack):
                         "Fingerprint": stack.fingerprint,
                         "Aliases": list(stack.model.aliases),
                         "RollbackDepth": stack.model.rollback_depth,
+                        "ProvisionedConcurrency": stack.model.provisioned_concurrency,
                     }
                     for stack in models
                 ],

@@ -8,10 +8,20 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from catalog.schema import Stage
-from infra.acknowledged import acknowledge_unlogged_log
+from infra.acknowledged import acknowledge_unlogged_log, acknowledge_wildcards
 from infra.constructs.model_bucket import ModelBucket
+from infra.constructs.python_function import ROLE_PATH
+from infra.constructs.removal import kept_or_destroyed
 from infra.stacks.stage_stack import StageStack
-from model_store.contract.deployment import bucket_key_parameter, bucket_parameter
+from model_store.contract.deployment import (
+    bucket_key_parameter,
+    bucket_parameter,
+    collector_role_parameter,
+)
+
+WILDCARDS = ("ReadWhatIsNeeded", "ClaimAndBury", "Delete", "EndUploads")
+WHY_WILDCARDS = "Keys are digests and numbers, made as models are published, in this stage's own bucket"
+"""Statements of the collector that name more than they can list, and why."""
 
 
 class StoreStack(StageStack):
@@ -44,9 +54,21 @@ class StoreStack(StageStack):
             string_value=store.key.key_arn,
             description="The key that encrypts the model store",
         )
+        collector = self._collector(store)
+        ssm.StringParameter(
+            self,
+            "CollectorParameter",
+            parameter_name=collector_role_parameter(stage.name),
+            string_value=collector.role_arn,
+            description="The only role that may delete from the model store",
+        )
         self._refuse_overwriting(store)
         if stage.keep_data:
-            self._refuse_deleting(store)
+            self._refuse_deleting(store, collector)
+        # A kept bucket without its policy would be kept defenceless.
+        for bucket in (store.bucket, store.access_log):
+            assert bucket.policy is not None
+            bucket.policy.apply_removal_policy(kept_or_destroyed(keep=stage.keep_data))
         cdk.CfnOutput(
             self, "BucketName", value=store.bucket.bucket_name, description="The model store's bucket"
         )
@@ -75,19 +97,89 @@ class StoreStack(StageStack):
             )
         )
 
+    def _collector(self, store: ModelBucket) -> iam.Role:
+        """Law 10: the one role that may delete, and only what a collection may take.
+
+        It reads what a plan rests on, writes its claim and the tombstones, and deletes blobs, layer
+        archives and manifests; never a ledger, a pin or a tombstone. Who may assume it stands in the
+        catalog (``collectors``); without that, whoever the account's own policies allow.
+        """
+        stage = self.stage
+        trusted: list[iam.IPrincipal] = [iam.ArnPrincipal(arn) for arn in stage.collectors]
+        role = iam.Role(
+            self,
+            "Collector",
+            path=ROLE_PATH,
+            description=f"Collects garbage from the model store of Switchyard {stage.name}",
+            assumed_by=iam.CompositePrincipal(*(trusted or [iam.AccountRootPrincipal()])),
+            max_session_duration=cdk.Duration.hours(1),
+        )
+        bucket = store.bucket
+        for statement in (
+            iam.PolicyStatement(
+                sid="FindKeysAndUploads",
+                actions=["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                resources=[bucket.bucket_arn],
+            ),
+            iam.PolicyStatement(
+                sid="ReadWhatIsNeeded",
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(keys) for keys in ("models/*", "collect/*")],
+            ),
+            iam.PolicyStatement(
+                sid="ClaimAndBury",
+                actions=["s3:PutObject"],
+                resources=[bucket.arn_for_objects(keys) for keys in ("models/*/removed/*", "collect/*")],
+            ),
+            iam.PolicyStatement(
+                sid="Delete",
+                actions=["s3:DeleteObject"],
+                resources=[
+                    bucket.arn_for_objects(keys) for keys in ("blobs/*", "layers/*", "models/*/versions/*")
+                ],
+            ),
+            iam.PolicyStatement(
+                sid="EndUploads",
+                actions=["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+                resources=[bucket.arn_for_objects(keys) for keys in ("blobs/*", "layers/*")],
+            ),
+            iam.PolicyStatement(
+                sid="UseTheKeyThroughS3",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[store.key.key_arn],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+        ):
+            role.add_to_policy(statement)
+            if statement.sid in WILDCARDS:
+                acknowledge_wildcards(role, statement, WHY_WILDCARDS)
+        return role
+
     @staticmethod
-    def _refuse_deleting(store: ModelBucket) -> None:
+    def _refuse_deleting(store: ModelBucket, collector: iam.Role) -> None:
         """Without deletes a key really means one thing for ever: a delete marker would free it.
 
-        Nothing in Switchyard deletes yet; the collector will be the one exception, by name. A stage
-        that does not keep its data leaves this out, so that it can be emptied and destroyed.
+        The collector is the one exception, by name, and it only ever sets markers: deleting a version
+        for good is refused to everybody. A stage that does not keep its data leaves this out, so that it
+        can be emptied and destroyed.
         """
+        everything = [store.bucket.arn_for_objects("*")]
         store.bucket.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="DeleteNothing",
+                sid="OnlyTheCollectorDeletes",
                 effect=iam.Effect.DENY,
                 principals=[iam.AnyPrincipal()],
-                actions=["s3:DeleteObject", "s3:DeleteObjectVersion"],
-                resources=[store.bucket.arn_for_objects("*")],
+                actions=["s3:DeleteObject"],
+                resources=everything,
+                conditions={"ArnNotEquals": {"aws:PrincipalArn": collector.role_arn}},
+            )
+        )
+        store.bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="NobodyDeletesForGood",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:DeleteObjectVersion"],
+                resources=everything,
             )
         )

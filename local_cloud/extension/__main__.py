@@ -21,7 +21,24 @@ from hypercorn.config import Config  # type: ignore[import-not-found]
 from ministack import app
 from ministack.core import tls
 
-from local_cloud.extension import buckets, http_api, limits, stacks, versions, workers, write_once
+from local_cloud.extension import (
+    alarms,
+    buckets,
+    control,
+    embedded_metrics,
+    faults,
+    http_api,
+    lambda_permissions,
+    limits,
+    metrics,
+    propagation,
+    provisioned,
+    stacks,
+    state_machines,
+    versions,
+    workers,
+    write_once,
+)
 
 _WATCH_S = 0.5
 
@@ -38,7 +55,24 @@ def main() -> None:
 
 def install() -> None:
     """Apply every patch, in an order in which later ones may build on earlier ones."""
-    for module in (workers, versions, limits, http_api, buckets, write_once, stacks):
+    for module in (
+        workers,
+        faults,
+        metrics,
+        embedded_metrics,
+        alarms,
+        versions,
+        propagation,
+        provisioned,
+        limits,
+        http_api,
+        buckets,
+        write_once,
+        lambda_permissions,
+        stacks,
+        state_machines,
+        control,
+    ):
         module.install()
 
 

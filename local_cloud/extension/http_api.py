@@ -1,8 +1,7 @@
-"""HTTP APIs: an address Python can reach, Amazon's errors and limits, the access log, and Lambda's metrics.
+"""HTTP APIs: an address Python can reach, Amazon's errors and limits, and the access log.
 
 Stock: ``ApiEndpoint`` is a host name that only some programs resolve; a function's error reaches the caller
-as a 502 with its body; bodies of any size pass; access log settings are stored and never used; calls through
-an API do not count in ``AWS/Lambda``.
+as a 502 with its body; bodies of any size pass; access log settings are stored and never used.
 AWS: "Troubleshooting issues with HTTP API Lambda integrations" and the AWS Lambda test tool (500
 ``{"message":"Internal Server Error"}``); "Quotas for HTTP API" (10 MB); "Customize HTTP API access logs" (the
 variables; ``-`` for one without a value). The 413 bodies are those seen in public reports, not documented
@@ -119,12 +118,8 @@ def _execute(func: dict[str, Any], event: Any) -> Any:
     started = time.time()
     result = _stock_execute(func, event)
     request["integration_ms"] = int((time.time() - started) * 1000)
-    failed = bool(result.get("error"))
-    if failed:
+    if result.get("error"):
         request["error"] = json.dumps(result.get("body"))
-    name = (func.get("config") or func).get("FunctionName", "")
-    if not result.get("throttle"):  # the dispatcher has counted that one
-        lambda_svc._emit_lambda_metrics(name, request["integration_ms"], failed, False)
     return result
 
 

@@ -185,7 +185,10 @@ def _execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any
     worker, _ = lambda_svc.acquire_worker(
         config["FunctionName"], config, func["code_zip"], qualifier=config.get("Version", "$LATEST")
     )
+    started = time.monotonic()
     try:
+        lambda_runtime.ensure_spawned(worker)
+        started = time.monotonic()  # AWS's Duration leaves initialisation out
         answer = worker.invoke(
             event,
             request_id,
@@ -198,10 +201,13 @@ def _execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any
         return _failure(error.error_type, str(error), request_id, error.trace)
     finally:
         lambda_svc.release_worker(worker)
+    duration_ms = (time.monotonic() - started) * 1000
     log = answer.get("log", "")
     if answer.get("status") == "ok":
-        return {"body": answer.get("result"), "log": log, "error": bool(answer.get("failed"))}
-    return _failure(*_lost(str(answer.get("error")), request_id), request_id, log)
+        result = {"body": answer.get("result"), "log": log, "error": bool(answer.get("failed"))}
+    else:
+        result = _failure(*_lost(str(answer.get("error")), request_id), request_id, log)
+    return {**result, "duration_ms": duration_ms}
 
 
 def _lost(error: str, request_id: str) -> tuple[str, str]:

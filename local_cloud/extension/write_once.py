@@ -1,11 +1,13 @@
 """Condition keys for conditional writes, and bucket policies that hold for the account's administrator too.
 
 Stock: ``s3:if-none-match``, ``s3:if-match`` and ``s3:ObjectCreationOperation`` are unknown keys, so a policy
-that demands a conditional write denies everything or nothing; root credentials pass every bucket policy.
+that demands a conditional write denies everything or nothing; root credentials pass every bucket policy;
+``aws:PrincipalArn`` of an assumed role is the session's ARN, so a policy cannot exempt a role by name.
 AWS: "Enforce conditional writes on Amazon S3 buckets": the first two carry the header, the third is true for
 PutObject, CompleteMultipartUpload and CopyObject and false for CreateMultipartUpload, UploadPart and
 UploadPartCopy; "Policy evaluation logic": an explicit deny of a resource policy holds for the root user, who
-may still read, replace and delete the policy itself. Counts only where policies are enforced (the strict
+may still read, replace and delete the policy itself; "AWS global condition context keys", aws:PrincipalArn:
+for a role the ARN of the role, not of who assumed it. Counts only where policies are enforced (the strict
 profile).
 """
 
@@ -15,11 +17,13 @@ from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
+from ministack.services import iam
 
 _POLICY_ACTIONS = {"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}
 
 _stock_context = iam_actions.s3_service_context
 _stock_enforce = iam_evaluator.enforce
+_stock_condition_key = iam_evaluator._resolve_condition_key
 
 
 def _service_context(
@@ -54,6 +58,15 @@ def _enforce(
     return _denied_by_bucket(iam_action, region, resource_arn, service_context or {})
 
 
+def _condition_key(key: str, context: Any) -> Any:
+    if key.lower() == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
+        name = iam_evaluator._role_name_from_assumed_arn(context.principal_arn)
+        role = iam._roles.get_scoped(context.principal_account, None, name)
+        if role is not None:
+            return role["Arn"]
+    return _stock_condition_key(key, context)
+
+
 def _denied_by_bucket(
     iam_action: str, region: str, resource_arn: str, service_context: dict[str, Any]
 ) -> Any:
@@ -80,5 +93,6 @@ def _denied_by_bucket(
 
 def install() -> None:
     """Teach policy evaluation the keys, and apply bucket policies to root credentials."""
+    iam_evaluator._resolve_condition_key = _condition_key
     iam_actions.s3_service_context = _service_context
     iam_evaluator.enforce = _enforce

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -17,11 +19,13 @@ from model_store.contract.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
-from model_store.ports import check_key
+from model_store.ports import Entry, OnBytes, check_key, unheard
+from model_store.transfer import LocalParts, counted, exactly, fetched, in_order, opened, unpaused
 
 # No key can begin with a dot, so nothing in here is ever taken for one.
-_INCOMING = ".incoming"
+INCOMING = ".incoming"
 
 
 class DirectoryStore:
@@ -45,10 +49,27 @@ class DirectoryStore:
 
         return self._create(key, write)
 
-    def put_file_once(self, key: str, path: Path, digest: Digest) -> None:
+    def put_file_once(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        if parts and self.exists(key):
+            self._must_hold(key, digest)
+            on_bytes(parts.size)
+            return
+
         def copy(file: BinaryIO) -> None:
-            found = Digest.of_chunks(_copied(_chunks_of_local(path), file))
-            digest.must_equal(found, what=f"`{path.name}`")
+            if parts:
+                with opened(path, parts) as local:
+                    for size in in_order(partial(_copy_part, local, file), parts):
+                        on_bytes(size)
+            else:
+                found = Digest.of_chunks(_copied(counted(_chunks_of_local(path), on_bytes), file))
+                digest.must_equal(found, what=f"`{path.name}`")
 
         if not self._create(key, copy):
             self._must_hold(key, digest)
@@ -57,14 +78,39 @@ class DirectoryStore:
         with self._translated(key):
             return self._path(key).read_bytes()
 
-    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
-        place(self._chunks(key), path, digest)
+    def chunks(self, key: str, part: Part | None = None) -> Iterator[bytes]:
+        return exactly(self._chunks(key, part), key, part)
+
+    def fetch_file(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        check_key(key)
+        chunks = (
+            fetched(partial(self.chunks, key), parts, name=path.name, sleep=unpaused)
+            if parts
+            else self.chunks(key)
+        )
+        place(counted(chunks, on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:
         with self._translated(key):
             return self._path(key).is_file()
 
     def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        yield from self._held(prefix, after)
+
+    def entries(self, prefix: str, after: str | None = None) -> Iterator[Entry]:
+        for key in self._held(prefix, after):
+            with self._translated(key):
+                facts = self._path(key).stat()
+            yield Entry(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
+
+    def _held(self, prefix: str, after: str | None) -> Iterator[str]:
         # Names are sorted whole: in a walk `a/1` would come before `a-b`, which is smaller.
         with self._translated(prefix):
             held = sorted(self._walk(prefix))
@@ -74,12 +120,12 @@ class DirectoryStore:
         folder = prefix.rpartition("/")[0]
         start = self._root / check_key(folder) if folder else self._root
         for where, folders, names in os.walk(start, onerror=_not_silently):
-            folders[:] = [name for name in folders if name != _INCOMING]
+            folders[:] = [name for name in folders if name != INCOMING]
             yield from ((Path(where) / name).relative_to(self._root).as_posix() for name in names)
 
     def _create(self, key: str, write: Callable[[BinaryIO], None]) -> bool:
         final = self._path(key)
-        incoming = self._root / _INCOMING / uuid4().hex
+        incoming = self._root / INCOMING / uuid4().hex
         with self._translated(key):
             incoming.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -98,15 +144,18 @@ class DirectoryStore:
         if Digest.of_chunks(self._chunks(key)) != digest:
             raise AlreadyExistsError(f"`{key}` already holds other bytes")
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, part: Part | None = None) -> Iterator[bytes]:
         with self._translated(key):
             file = self._path(key).open("rb")
         with file:
-            while True:
+            left = part.size if part else None
+            file.seek(part.start if part else 0)
+            while left != 0:
                 with self._translated(key):
-                    chunk = file.read(CHUNK_BYTES)
+                    chunk = file.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
                 if not chunk:
                     return
+                left = None if left is None else left - len(chunk)
                 yield chunk
 
     def _path(self, key: str) -> Path:
@@ -157,6 +206,17 @@ def _copied(chunks: Iterator[bytes], file: BinaryIO) -> Iterator[bytes]:
     for chunk in chunks:
         file.write(chunk)
         yield chunk
+
+
+def _copy_part(local: LocalParts, file: BinaryIO, part: Part) -> int:
+    """Write one part to its place, verified; several threads write to one file without a cursor."""
+    at = part.start
+    for piece in local.pieces(part):
+        written = 0
+        while written < len(piece):
+            written += os.pwrite(file.fileno(), piece[written:], at + written)
+        at += written
+    return part.size
 
 
 def _chunks_of_local(path: Path) -> Iterator[bytes]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -22,6 +24,14 @@ from botocore.exceptions import BotoCoreError, ClientError, UndefinedModelAttrib
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from model_store.adapters.s3_upload import (
+    MetMidFlightError,
+    UploadGoneError,
+    begin,
+    checksum_of,
+    checksum_of_parts,
+    unfinished,
+)
 from model_store.contract.digest import CHUNK_BYTES, Digest
 from model_store.contract.errors import (
     AccessDeniedError,
@@ -33,14 +43,19 @@ from model_store.contract.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
-from model_store.ports import check_key
+from model_store.ports import Entry, OnBytes, check_key, unheard
+from model_store.transfer import counted, exactly, fetched, opened
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 MAX_PUT_BYTES = 5 * 1024**3
-"""Largest single upload. Source: Amazon S3 user guide, "Amazon S3 multipart upload limits", 5 GiB."""
+"""Largest single upload, without parts. Source: Amazon S3 user guide, "Uploading objects", 5 GB."""
+
+ATTEMPTS = 4
+"""How often a call is made before it has failed."""
 
 # S3 answers 409 when two writers met mid-flight and neither is known to have won: ask again.
 _CONFLICT_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -85,6 +100,13 @@ _ANSWERS: dict[str, tuple[_Kind, str | None]] = {
     "InvalidBucketName": (InvalidNameError, "Check the name of the bucket."),
     "KeyTooLongError": (InvalidNameError, None),
     "EntityTooLarge": (InvalidArtifactError, "Split the model's external data into smaller files."),
+    "EntityTooSmall": (InvalidArtifactError, "Cut files into parts of 5 MiB or more."),
+    "InvalidRange": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
+    "416": (IntegrityError, "Do not use these bytes: run `yard verify`, and publish again."),
+    "InvalidPart": (StoreUnavailableError, _AGAIN),
+    "InvalidRequest": (StoreUnavailableError, "Update Switchyard and boto3: S3 refuses what they ask."),
+    "NoSuchUpload": (StoreUnavailableError, _AGAIN),
+    "InvalidPartOrder": (StoreUnavailableError, _AGAIN),
     "PermanentRedirect": (StoreUnavailableError, _REGION),
     "301": (StoreUnavailableError, _REGION),
     "AuthorizationHeaderMalformed": (StoreUnavailableError, _REGION),
@@ -158,22 +180,40 @@ _FAILURES: dict[str, tuple[_Kind, str | None]] = {
 }
 
 
-def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> S3Client:
+def s3_client(
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    credentials: Credentials | None = None,
+    attempts: int = ATTEMPTS,
+) -> S3Client:
     """Make a client that gives up in reasonable time; thread-safe, so one is enough.
 
-    Raises ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
+    With ``credentials`` it speaks as whom they belong to, not as this machine does. Raises
+    ``StoreUnavailableError`` when the AWS settings of this machine make no sense.
     """
     elsewhere = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # A server that is not AWS has no name per bucket.
-    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
-    patience = Config(
-        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}
+    config = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        # What is stored carries its sha256 in a header, and the signature covers the header: signing the
+        # body as well would only hash every byte once more.
+        s3={"payload_signing_enabled": False},
     )
-    with _translated("the settings of this machine"):
+    if elsewhere:
+        # A server that is not AWS has no name per bucket.
+        config = config.merge(Config(s3={"payload_signing_enabled": False, "addressing_style": "path"}))
+    with translated("the settings of this machine"):
         try:
             # A session of its own: boto3's default one keeps the profile that was there first.
-            session = boto3.session.Session(region_name=region)
-            return session.client("s3", endpoint_url=endpoint_url, config=style.merge(patience))
+            session = boto3.session.Session(
+                aws_access_key_id=credentials.access_key if credentials else None,
+                aws_secret_access_key=credentials.secret_key if credentials else None,
+                aws_session_token=credentials.token if credentials else None,
+                region_name=region,
+            )
+            return session.client("s3", endpoint_url=endpoint_url, config=config)
         except ValueError as error:
             if isinstance(error, BotoCoreError):
                 raise
@@ -183,8 +223,22 @@ def s3_client(*, region: str | None = None, endpoint_url: str | None = None) -> 
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Those of a role that was assumed, good for an hour."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
 class S3Store:
-    """A bucket as a store. Every write is conditional (``If-None-Match: *``) and carries its sha256."""
+    """A bucket as a store. Every write is conditional (``If-None-Match: *``) and carries its sha256.
+
+    A large file is a multipart upload. When a process dies in it, the parts that arrived stay in the
+    bucket, invisible, until the same bytes are put again and only the others are sent. The bucket's
+    lifecycle rule ends uploads that nobody goes on with.
+    """
 
     def __init__(
         self, bucket: str, *, client: S3Client | None = None, sleep: Callable[[float], None] = time.sleep
@@ -201,29 +255,43 @@ class S3Store:
     def try_put_once(self, key: str, data: bytes) -> bool:
         return self._create(key, data, Digest.of(data))
 
-    def put_file_once(self, key: str, path: Path, digest: Digest) -> None:
-        with local_files(path):
-            if path.stat().st_size > MAX_PUT_BYTES:
-                raise InvalidArtifactError(
-                    f"`{path.name}` is larger than 5 GiB, the most that S3 takes in one upload",
-                    hint="Split the model's external data into smaller files.",
-                )
-            # S3 checks the sha256 as well. This finds a changed file before anything is sent, and
-            # holds on a server that only pretends to be S3.
-            digest.verify_file(path)
-            body = path.open("rb")
-        with body:
-            created = self._create(key, body, digest)
-        if not created:
-            self._must_hold(key, digest)
+    def put_file_once(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        check_key(key)
+        if parts and len(parts) > 1:
+            self._put_parts(key, path, digest, parts, on_bytes)
+        else:
+            on_bytes(self._put_whole(key, path, digest))
 
     def get(self, key: str) -> bytes:
         # read() stays inside: a connection can also die halfway through the body.
         with self._asking(check_key(key)):
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
-        place(self._chunks(check_key(key)), path, digest)
+    def chunks(self, key: str, part: Part | None = None) -> Iterator[bytes]:
+        asked = {"Range": f"bytes={part.start}-{part.start + part.size - 1}"} if part else {}
+        return exactly(self._chunks(check_key(key), asked), key, part)
+
+    def fetch_file(
+        self,
+        key: str,
+        path: Path,
+        digest: Digest,
+        parts: Parts | None = None,
+        on_bytes: OnBytes = unheard,
+    ) -> None:
+        if parts and len(parts) > 1:
+            ranges = partial(self.chunks, check_key(key))
+            chunks = fetched(ranges, parts, name=path.name, sleep=self._sleep)
+        else:
+            chunks = self.chunks(key)
+        place(counted(chunks, on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:
         # Not HEAD: its 404 has no body, so a missing bucket would look like a missing key.
@@ -232,6 +300,9 @@ class S3Store:
         return any(item["Key"] == key for item in page.get("Contents", []))
 
     def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        return (entry.key for entry in self.entries(prefix, after))
+
+    def entries(self, prefix: str, after: str | None = None) -> Iterator[Entry]:
         asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
         if after is not None:
             asked["StartAfter"] = after
@@ -242,7 +313,67 @@ class S3Store:
                 page = next(pages, None)
             if page is None:
                 return
-            yield from (item["Key"] for item in page.get("Contents", []))
+            for item in page.get("Contents", []):
+                yield Entry(item["Key"], item["Size"], item["LastModified"].astimezone(UTC))
+
+    def _put_whole(self, key: str, path: Path, digest: Digest) -> int:
+        with local_files(path):
+            size = path.stat().st_size
+            if size > MAX_PUT_BYTES:
+                raise InvalidArtifactError(
+                    f"`{path.name}` is larger than 5 GiB, the most that S3 takes in one piece",
+                    hint="Put it in parts: `hash_file` cuts it.",
+                )
+            # S3 checks the sha256 as well. This finds a changed file before anything is sent, and
+            # holds on a server that only pretends to be S3.
+            digest.verify_file(path)
+            body = path.open("rb")
+        with body:
+            created = self._create(key, body, digest)
+        if not created:
+            self._must_hold(key, digest)
+        return size
+
+    def _put_parts(self, key: str, path: Path, digest: Digest, parts: Parts, on_bytes: OnBytes) -> None:
+        """Go on with an upload that broke off or begin one, until the key holds the file.
+
+        The upload is ended when it can never be completed: the file changed, or the key is taken. It is
+        kept when S3 or this process fails, so that the next attempt finds its parts.
+        """
+        tell = _up_to(parts.size, on_bytes)
+        with opened(path, parts) as local:
+            for pause in (*_CONFLICT_PAUSES_S, None):
+                if self._is_there(key, digest, parts):
+                    tell(parts.size)
+                    return
+                asking = partial(self._asking, key)
+                upload = unfinished(self._s3, self._bucket, key, asking, parts) or begin(
+                    self._s3, self._bucket, key, asking
+                )
+                try:
+                    upload.send(parts, local.read, tell, sleep=self._sleep)
+                    upload.complete(parts)
+                    return
+                except IntegrityError:
+                    upload.end()
+                    raise
+                except AlreadyExistsError:
+                    upload.end()
+                    self._must_hold(key, digest, parts)
+                    return
+                except (MetMidFlightError, UploadGoneError):
+                    # After a 409 S3 wants a new upload; one that is gone may have been completed.
+                    upload.end()
+                    if pause is None:
+                        raise
+                    self._sleep(pause)
+
+    def _is_there(self, key: str, digest: Digest, parts: Parts) -> bool:
+        try:
+            self._must_hold(key, digest, parts)
+        except NotFoundError:
+            return False
+        return True
 
     def _create(self, key: str, body: bytes | BinaryIO, digest: Digest) -> bool:
         """Write ``body`` if the key is free; ``True`` only for the write that made the key."""
@@ -254,7 +385,7 @@ class S3Store:
             except AlreadyExistsError:
                 # botocore repeats a PUT whose answer was lost, and then meets its own write.
                 return bool(self._head(key)["Metadata"].get("writer") == writer)
-            except _MetMidFlightError:
+            except MetMidFlightError:
                 if pause is None:
                     raise
                 self._sleep(pause)
@@ -272,24 +403,25 @@ class S3Store:
                 Body=body,
                 IfNoneMatch="*",
                 ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=b64encode(bytes.fromhex(digest.hex)).decode(),
+                ChecksumSHA256=checksum_of(digest),
                 Metadata={"writer": writer},
             )
 
-    def _must_hold(self, key: str, digest: Digest) -> None:
-        checksum = self._head(key).get("ChecksumSHA256", "")
-        # A checksum of a multipart upload is one of parts (`…-3`); then the bytes are read.
-        whole = Digest(b64decode(checksum).hex()) if checksum and "-" not in checksum else None
-        if (whole or Digest.of_chunks(self._chunks(key))) != digest:
+    def _must_hold(self, key: str, digest: Digest, parts: Parts | None = None) -> None:
+        checksum = self._head(key).get("ChecksumSHA256")
+        if checksum == checksum_of(digest) or (parts and checksum == checksum_of_parts(parts)):
+            return
+        # Another checksum of parts (`…-3`), or none, says nothing of the whole: the bytes are read.
+        if Digest.of_chunks(self._chunks(key, {})) != digest:
             raise AlreadyExistsError(f"`{key}` already holds other bytes")
 
     def _head(self, key: str) -> dict[str, Any]:
         with self._asking(key):
             return dict(self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"))
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, asked: dict[str, Any]) -> Iterator[bytes]:
         with self._asking(key):
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+            body = self._s3.get_object(Bucket=self._bucket, Key=key, **asked)["Body"]
         try:
             while True:
                 with self._asking(key):
@@ -302,16 +434,27 @@ class S3Store:
 
     @contextmanager
     def _asking(self, key: str) -> Iterator[None]:
-        with _translated(key, self._bucket):
+        with translated(key, self._bucket):
             yield
 
 
-class _MetMidFlightError(StoreUnavailableError):
-    """Two conditional writes met and S3 named no winner."""
+def _up_to(size: int, on_bytes: OnBytes) -> OnBytes:
+    """Tell of ``size`` bytes and no more, also when some of them have to be sent again."""
+    told = 0
+
+    def tell(count: int) -> None:
+        nonlocal told
+        more = min(count, size - told)
+        if more:
+            told += more
+            on_bytes(more)
+
+    return tell
 
 
 @contextmanager
-def _translated(key: str, bucket: str | None = None) -> Iterator[None]:
+def translated(key: str, bucket: str | None = None) -> Iterator[None]:
+    """Say in this project's words what S3, botocore or the connection had to say of ``key``."""
     where = f"`{key}` in bucket `{bucket}`" if bucket else key
     try:
         yield
@@ -337,7 +480,9 @@ def _failure_meaning(kind: type[BaseException]) -> tuple[_Kind, str | None]:
 def _answer_meaning(error: ClientError, key: str, bucket: str | None) -> ModelStoreError:
     code = str(error.response.get("Error", {}).get("Code", "Unknown"))
     if code in ("ConditionalRequestConflict", "409"):
-        return _MetMidFlightError(f"S3 named no winner between two writers of `{key}`", hint=_AGAIN)
+        return MetMidFlightError(f"S3 named no winner between two writers of `{key}`", hint=_AGAIN)
+    if code == "NoSuchUpload":
+        return UploadGoneError(f"the unfinished upload of `{key}` is no longer there", hint=_AGAIN)
     kind, hint = _ANSWERS.get(code, (StoreUnavailableError, _AGAIN))
     if code == "NoSuchBucket":
         return kind(f"the bucket `{bucket}` does not exist", hint=hint)

@@ -14,6 +14,7 @@ from model_store.contract.names import check_name
 
 DEFAULT_ALIAS = "live"
 
+_PIN = re.compile(r"v([1-9][0-9]{0,8})")
 _STAGE = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 
@@ -30,6 +31,37 @@ def check_stage(stage: str) -> str:
 def function_name(stage: str, model: str) -> str:
     """The Lambda function that serves ``model`` (at most 64 characters, Lambda's limit)."""
     return f"switchyard-{check_stage(stage)}-{check_name(model)}"
+
+
+def pin_alias(version: int) -> str:
+    """The Lambda alias under which ``version`` is asked for by number. No alias of the catalog reads so."""
+    return f"v{version}"
+
+
+def pinned_version(alias: str) -> int | None:
+    """The model version that a Lambda alias pins; ``None`` for an alias of the catalog."""
+    found = _PIN.fullmatch(alias)
+    return int(found[1]) if found else None
+
+
+def metrics_namespace(stage: str) -> str:
+    """Where a stage's functions count; of its own, since stages may share an account."""
+    return f"Switchyard/{check_stage(stage)}"
+
+
+def alarms_prefix(stage: str, model: str, alias: str) -> str:
+    """What the names of all alarms on releases of an alias begin with."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
+
+
+def alarm_topic_name(stage: str) -> str:
+    """The topic where the alarms of releases report."""
+    return f"switchyard-{check_stage(stage)}-Alarms"
+
+
+def shifts_machine_name(stage: str) -> str:
+    """The state machine that takes releases in steps."""
+    return f"switchyard-{check_stage(stage)}-Shifts"
 
 
 def operations_function_name(stage: str) -> str:
@@ -72,6 +104,11 @@ def bucket_key_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}bucket-key"
 
 
+def collector_role_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the only role that may delete from the bucket."""
+    return f"{parameters_path(stage)}collector-role"
+
+
 def handoff_bucket_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the bucket that large payloads pass through."""
     return f"{parameters_path(stage)}handoff-bucket"
@@ -80,6 +117,21 @@ def handoff_bucket_parameter(stage: str) -> str:
 def handoff_key_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the key that encrypts that bucket."""
     return f"{parameters_path(stage)}handoff-bucket-key"
+
+
+def shifts_machine_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
+    return f"{parameters_path(stage)}shifts"
+
+
+def alarm_topic_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the ARN of the topic where alarms of releases report."""
+    return f"{parameters_path(stage)}alarm-topic"
+
+
+def alarm_period_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the period of those alarms in seconds."""
+    return f"{parameters_path(stage)}alarm-period-s"
 
 
 def api_url_parameter(stage: str) -> str:

@@ -6,9 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_store.contract.errors import IntegrityError, InvalidNameError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # not imported where functions start: it takes longer than this module
 
 CHUNK_BYTES = 1 << 20
 
@@ -37,7 +40,7 @@ class Digest:
         return self.hex[:12]
 
     @classmethod
-    def of(cls, data: bytes) -> Digest:
+    def of(cls, data: bytes | bytearray) -> Digest:
         return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod

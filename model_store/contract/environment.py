@@ -5,7 +5,9 @@ version it publishes, and nothing else. A function without ``VERSION`` is the on
 made before the first release; it answers 503.
 
 The model travels as a Lambda layer that holds an importable folder, ``python/switchyard_model``:
-``manifest.json`` and the artifact's files under ``files/``. A function finds it through Python's own
+``manifest.json``, ``golden.json`` and the artifact's files under ``files/``. The values of the golden
+sample stand in ``golden.json`` and not in the manifest, because a start of the function reads the one and
+seldom the other, and an image's values are megabytes. A function finds it through Python's own
 import path, so no code spells out where Lambda unpacks layers.
 """
 
@@ -29,23 +31,43 @@ HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 ANSWERS_QUEUE = "SWITCHYARD_ANSWERS_QUEUE"
 """Address of the queue that answers to queued requests go to. Without it, none are taken from a queue."""
 
+ATTEMPT = "SWITCHYARD_ATTEMPT"
+"""Set from the second attempt on to make a version: Lambda publishes nothing where nothing changed, and a
+Lambda version that failed its checks must not come back."""
+
 BUCKET = "SWITCHYARD_BUCKET"
 """Set on the operations function: the model store it works on."""
 
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
 
+ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
+"""Set on the operations function: where the alarms of a release report, and it listens."""
+
+ALARM_PERIOD = "SWITCHYARD_ALARM_PERIOD_S"
+"""Set on the operations function: the period of those alarms in seconds."""
+
 RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
 MODEL_PACKAGE = "switchyard_model"
 MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.json"
 FILES_FOLDER = "files"
+
+PIPELINE_FILE = "pipeline.json"
+"""The entry of an artifact of several graphs (``model_store.contract.pipeline``)."""
 
 MODEL_HEADER = "x-switchyard-model"
 """Answer header: the exact version, ``digits:7``."""
 
 DIGEST_HEADER = "x-switchyard-digest"
 """Answer header: the artifact's digest, ``sha256:…``."""
+
+FAULTS_METRIC = "Faults"
+"""1 for an answer of status 500 or above, else 0: its average is the rate, its count the requests."""
+
+LATENCY_METRIC = "Latency"
+"""Milliseconds of an inference, measured inside the function."""
 
 MAX_PAYLOAD_BYTES = 6_291_456
 """Largest request or answer of a synchronous Lambda invocation, envelope included.

@@ -9,6 +9,7 @@ SwitchyardError
 │   ├── IntegrityError          bytes do not match the digest that names them
 │   ├── AccessDeniedError       the store refused these credentials
 │   ├── LocalFileError          a file or folder of this machine cannot be read or written
+│   ├── CollectionRunningError  garbage is being collected, and this would get in its way
 │   └── StoreUnavailableError   the backend failed; the same call may work later
 ├── CatalogError                models.toml says something that cannot be (``catalog``)
 └── ReleaseError                an alias could not be moved (``releases.errors``)
@@ -62,6 +63,10 @@ class AccessDeniedError(ModelStoreError):
 
 class LocalFileError(ModelStoreError):
     """A file or folder of this machine cannot be read or written; the store is not to blame."""
+
+
+class CollectionRunningError(ModelStoreError):
+    """A collection is under way that this call would race with. The same call works afterwards."""
 
 
 class StoreUnavailableError(ModelStoreError):

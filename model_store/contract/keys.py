@@ -4,11 +4,16 @@
 
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
+    models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
+    models/<m>/pins/000000007/000000002.json             the second pin of version 7, until `.ended` is there
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
     models/<m>/plans/<alias>/<id>.json                   a move of <alias> that was about to happen
+    models/<m>/shifts/<alias>/000000003.json             the third shift of <alias>: its steps, who and why
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
+    models/<m>/unfit/000000007/<base>-000000032.json     Lambda version 32 failed its checks: never used
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
+    collect/000000005.json                               what the fifth collection is taking away
 """
 
 from __future__ import annotations
@@ -33,6 +38,44 @@ def manifest_key(model: str, version: int) -> str:
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
 
 
+def removed_prefix(model: str) -> str:
+    """The tombstones of a model."""
+    return f"models/{model}/removed/"
+
+
+def tombstone_key(model: str, version: int) -> str:
+    """Says that a version is gone; writing it is what removes the version."""
+    return f"{removed_prefix(model)}{version:0{DIGITS}d}.json"
+
+
+def pins_prefix(model: str) -> str:
+    """All pins of a model, held and let go."""
+    return f"models/{model}/pins/"
+
+
+def pin_key(model: str, version: int, number: int) -> str:
+    """Somebody wants a version kept."""
+    return f"{pins_prefix(model)}{version:0{DIGITS}d}/{number:0{DIGITS}d}.json"
+
+
+def pin_end_key(model: str, version: int, number: int) -> str:
+    """Written when a pin is let go."""
+    return f"{pins_prefix(model)}{version:0{DIGITS}d}/{number:0{DIGITS}d}.ended"
+
+
+SWEEPS_PREFIX = "collect/"
+
+
+def sweep_key(number: int) -> str:
+    """What a collection is about to take away, and until when it may."""
+    return f"{SWEEPS_PREFIX}{number:0{DIGITS}d}.json"
+
+
+def sweep_end_key(number: int) -> str:
+    """Written when a collection has ended."""
+    return f"{SWEEPS_PREFIX}{number:0{DIGITS}d}.ended"
+
+
 def ledgers_prefix(model: str) -> str:
     """The ledgers of all aliases of a model."""
     return f"models/{model}/releases/"
@@ -48,9 +91,29 @@ def ledger_key(model: str, alias: str, line: int) -> str:
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
 
 
+def plans_prefix(model: str) -> str:
+    """All plans of all aliases of a model."""
+    return f"models/{model}/plans/"
+
+
 def plan_key(model: str, alias: str, plan: str) -> str:
     """A move of an alias that was about to happen."""
-    return f"models/{model}/plans/{alias}/{plan}.json"
+    return f"{plans_prefix(model)}{alias}/{plan}.json"
+
+
+def shifts_prefix(model: str, alias: str) -> str:
+    """All shifts of an alias that were ever asked for."""
+    return f"models/{model}/shifts/{alias}/"
+
+
+def shift_key(model: str, alias: str, number: int) -> str:
+    """What a shift is to do. Writing it claims the alias for it."""
+    return f"{shifts_prefix(model, alias)}{number:0{DIGITS}d}.json"
+
+
+def shift_end_key(model: str, alias: str, number: int) -> str:
+    """Written when a shift ended before it gave a share to anybody; else the ledger says how it ended."""
+    return f"{shifts_prefix(model, alias)}{number:0{DIGITS}d}.ended"
 
 
 def prepared_prefix(model: str, version: int) -> str:
@@ -61,6 +124,16 @@ def prepared_prefix(model: str, version: int) -> str:
 def prepared_key(model: str, version: int, base: str, lambda_version: int) -> str:
     """A version on one base, as one Lambda version."""
     return f"{prepared_prefix(model, version)}{base}-{lambda_version:0{DIGITS}d}.json"
+
+
+def unfit_prefix(model: str) -> str:
+    """Every Lambda version of a model that failed its checks."""
+    return f"models/{model}/unfit/"
+
+
+def unfit_key(model: str, version: int, base: str, lambda_version: int) -> str:
+    """A Lambda version that was to be this version on this base, and failed its checks."""
+    return f"{unfit_prefix(model)}{version:0{DIGITS}d}/{base}-{lambda_version:0{DIGITS}d}.json"
 
 
 def bases_prefix(model: str) -> str:

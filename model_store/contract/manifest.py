@@ -4,42 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_store.contract.digest import Digest
-from model_store.contract.errors import IntegrityError, InvalidArtifactError
+from model_store.contract.errors import IntegrityError
+from model_store.contract.kinds import KINDS, ONNX
 from model_store.contract.names import ByVersion
+from model_store.contract.parts import Parts
+from model_store.contract.paths import check_artifact_path
 from model_store.contract.tensors import TensorData, TensorSpec
 
-SCHEMA = 1
+SCHEMA = 2
+"""1: ONNX only. 2: says its kind; other kinds may have no golden sample; large files carry the digests of
+their parts. Older manifests are read, and written back as they were."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
-    """One file of an artifact: its path inside the artifact, its digest and its size in bytes."""
+    """One file of an artifact: its path inside the artifact, its digest and its size in bytes.
+
+    A large file also has ``parts``; a small one, and every file of schema 1, has none.
+    """
 
     path: str
     digest: Digest
     size: int
+    parts: Parts | None = None
 
     def __post_init__(self) -> None:
-        path = PurePosixPath(self.path)
-        if path.is_absolute() or ".." in path.parts or str(path) != self.path or not path.parts:
-            raise InvalidArtifactError(
-                f"`{self.path}` is not a path inside an artifact",
-                hint="Paths are relative, normalised and stay in the artifact's own folder.",
-            )
-        if "\n" in self.path or "\\" in self.path:
-            raise InvalidArtifactError(f"`{self.path!r}` has a character that a path may not have")
+        check_artifact_path(self.path)
 
     def as_json(self) -> dict[str, Any]:
-        return {"path": self.path, "sha256": self.digest.hex, "size": self.size}
+        body: dict[str, Any] = {"path": self.path, "sha256": self.digest.hex, "size": self.size}
+        if self.parts:
+            body["parts"] = self.parts.as_json()
+        return body
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArtifactFile:
-        return cls(str(data["path"]), Digest(data["sha256"]), int(data["size"]))
+        size = int(data["size"])
+        parts = Parts.from_json(data["parts"], size) if "parts" in data else None
+        return cls(str(data["path"]), Digest(data["sha256"]), size, parts)
 
 
 def artifact_digest(files: tuple[ArtifactFile, ...]) -> Digest:
@@ -59,7 +65,9 @@ class Golden:
     """The golden sample: inputs, and the outputs that this version gave for them at publish.
 
     A prepared version must reproduce ``outputs`` for ``inputs``: every number within
-    ``atol + rtol * |expected|`` (numpy's ``allclose``), everything else exactly.
+    ``atol + rtol * |expected|`` (numpy's ``allclose``), everything else exactly. An empty one is
+    absent: a kind that cannot be run at publish may come without, and is then not released to a target
+    that checks one.
     """
 
     inputs: tuple[TensorData, ...]
@@ -67,7 +75,20 @@ class Golden:
     rtol: float = 1e-4
     atol: float = 1e-5
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def is_there(self) -> bool:
+        return bool(self.inputs or self.outputs)
+
+    def without_values(self) -> Golden:
+        """The same tensors by name, datatype and shape alone."""
+        inputs, outputs = (
+            tuple(replace(tensor, data=()) for tensor in tensors) for tensors in (self.inputs, self.outputs)
+        )
+        return replace(self, inputs=inputs, outputs=outputs)
+
+    def as_json(self) -> dict[str, Any] | None:
+        if not self.is_there:
+            return None
         return {
             "inputs": [tensor.as_json() for tensor in self.inputs],
             "outputs": [tensor.as_json() for tensor in self.outputs],
@@ -76,7 +97,9 @@ class Golden:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Golden:
+    def from_json(cls, data: dict[str, Any] | None) -> Golden:
+        if data is None:
+            return NO_GOLDEN
         return cls(
             tuple(TensorData.from_json(item) for item in data["inputs"]),
             tuple(TensorData.from_json(item) for item in data["outputs"]),
@@ -85,12 +108,16 @@ class Golden:
         )
 
 
+NO_GOLDEN = Golden((), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One immutable version of a model.
 
-    ``entry`` is the path of the ONNX graph among ``files``; ``created_at`` is UTC, ISO 8601 with
-    seconds; ``created_by`` is the caller as the store's backend knows it.
+    ``entry`` is the path of the file to load among ``files``, and ``kind`` says what it is: a graph, or
+    ``pipeline.json`` that names several (``model_store.contract.pipeline``); ``created_at`` is UTC, ISO
+    8601 with seconds; ``created_by`` is the caller as the store's backend knows it.
     """
 
     model: str
@@ -105,6 +132,7 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     lineage: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    kind: str = ONNX
     schema: int = SCHEMA
 
     @property
@@ -127,6 +155,7 @@ class Manifest:
             "schema": self.schema,
             "model": self.model,
             "version": self.version,
+            **({"kind": self.kind} if self.schema > 1 else {}),
             "sha256": self.digest.hex,
             "size": self.size,
             "entry": self.entry,
@@ -174,12 +203,15 @@ class Manifest:
                 metrics={str(k): float(v) for k, v in body["metrics"].items()},
                 lineage={str(k): str(v) for k, v in body["lineage"].items()},
                 note=str(body["note"]),
+                kind=str(body["kind"]) if schema > 1 else ONNX,
                 schema=schema,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IntegrityError(f"the manifest cannot be read: {error}") from error
         if body.get("sha256") != manifest.digest.hex or body.get("size") != manifest.size:
             raise IntegrityError(f"the manifest of `{manifest.ref}` names files that are not its digest's")
+        if manifest.kind not in KINDS:
+            raise IntegrityError(f"the manifest of `{manifest.ref}` has an unknown kind, `{manifest.kind}`")
         if manifest.entry not in {file.path for file in manifest.files}:
             raise IntegrityError(f"the manifest of `{manifest.ref}` serves a file that it does not have")
         return manifest

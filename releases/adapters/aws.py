@@ -20,7 +20,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.errors import AccessDeniedError
 from model_store.ports import ObjectStore
 from releases.errors import DisagreementError, LostRaceError, NotDeployedError, ReleaseError, ServiceError
-from releases.ports import AliasState, FunctionConfig, Invocation
+from releases.ports import AliasState, Concurrency, FunctionConfig, Invocation, Provisioned
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
@@ -32,7 +32,10 @@ DIRECT_ARCHIVE_BYTES = 45_000_000
 _READ_TIMEOUT_S = 910
 _CONNECT_TIMEOUT_S = 5
 
-_GONE = frozenset({"ResourceNotFoundException"})
+# A deploy prepares many models side by side.
+_CONNECTIONS = 40
+
+_GONE = frozenset({"ResourceNotFoundException", "ProvisionedConcurrencyConfigNotFoundException"})
 _RACED = frozenset({"PreconditionFailedException", "ResourceConflictException"})
 _DENIED = frozenset(
     {"AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "ExpiredTokenException"}
@@ -49,6 +52,7 @@ def lambda_client(region: str | None = None) -> LambdaClient:
         read_timeout=_READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 5},
         tcp_keepalive=True,
+        max_pool_connections=_CONNECTIONS,
     )
     return boto3.client("lambda", region_name=region, config=config)
 
@@ -123,6 +127,14 @@ class LambdaFunctions:
         except NotDeployedError:
             return None
 
+    def aliases(self, function: str) -> list[AliasState]:
+        try:
+            with _translated(f"the aliases of `{function}`"):
+                pages = self._lambda.get_paginator("list_aliases").paginate(FunctionName=function)
+                return [_alias(function, body) for page in pages for body in page["Aliases"]]
+        except NotDeployedError:
+            return []
+
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
         with _translated(f"the alias `{alias}` of `{function}`"):
             made = self._lambda.create_alias(
@@ -141,6 +153,53 @@ class LambdaFunctions:
                 RevisionId=revision,
             )
         return _alias(function, moved)
+
+    def weigh_alias(
+        self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
+    ) -> AliasState:
+        with _translated(f"the alias `{alias}` of `{function}`"):
+            weighed = self._lambda.update_alias(
+                FunctionName=function,
+                Name=alias,
+                Description=note,
+                RoutingConfig={"AdditionalVersionWeights": weights},
+                RevisionId=revision,
+            )
+        return _alias(function, weighed)
+
+    def concurrency(self, function: str) -> Concurrency:
+        with _translated("the account's concurrency"):
+            limit = self._lambda.get_account_settings()["AccountLimit"]
+        with _translated(f"the function `{function}`"):
+            own = self._lambda.get_function_concurrency(FunctionName=function)
+        return Concurrency(
+            account=limit["ConcurrentExecutions"],
+            unreserved=limit["UnreservedConcurrentExecutions"],
+            reserved=own.get("ReservedConcurrentExecutions"),
+        )
+
+    def provision(self, function: str, version: str, executions: int) -> None:
+        with _translated(f"the provisioned concurrency of version {version} of `{function}`"):
+            self._lambda.put_provisioned_concurrency_config(
+                FunctionName=function, Qualifier=version, ProvisionedConcurrentExecutions=executions
+            )
+
+    def unprovision(self, function: str, version: str) -> None:
+        try:
+            with _translated(f"version {version} of `{function}`"):
+                self._lambda.delete_provisioned_concurrency_config(FunctionName=function, Qualifier=version)
+        except NotDeployedError:
+            return
+
+    def provisioned(self, function: str) -> dict[str, Provisioned]:
+        with _translated(f"the provisioned concurrency of `{function}`"):
+            pages = self._lambda.get_paginator("list_provisioned_concurrency_configs")
+            found = [
+                _provisioned(item)
+                for page in pages.paginate(FunctionName=function)
+                for item in page["ProvisionedConcurrencyConfigs"]
+            ]
+        return {item.version: item for item in found}
 
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation:
         with _translated(f"version {qualifier} of `{function}`"):
@@ -184,6 +243,15 @@ def _config(function: str, body: Any) -> FunctionConfig:
         state_reason=body.get("StateReason", ""),
         update=body.get("LastUpdateStatus", "Successful"),
         update_reason=body.get("LastUpdateStatusReason", ""),
+    )
+
+
+def _provisioned(body: Any) -> Provisioned:
+    return Provisioned(
+        version=body["FunctionArn"].rsplit(":", 1)[1],
+        requested=body["RequestedProvisionedConcurrentExecutions"],
+        state=body["Status"],
+        reason=body.get("StatusReason", ""),
     )
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from releases.errors import LostRaceError, NotDeployedError
-from releases.ports import LATEST, AliasState, FunctionConfig, Invocation
+from releases.errors import DisagreementError, LostRaceError, NotDeployedError
+from releases.ports import LATEST, AliasState, Concurrency, FunctionConfig, Invocation, Provisioned
 
 Answer = Callable[[FunctionConfig, dict[str, Any]], Any]
 
@@ -23,6 +23,7 @@ class _Function:
     latest: FunctionConfig
     versions: dict[str, FunctionConfig] = field(default_factory=dict)
     aliases: dict[str, AliasState] = field(default_factory=dict)
+    provisioned: dict[str, Provisioned] = field(default_factory=dict)
     revisions: int = 0
     published: int = 0
 
@@ -49,6 +50,7 @@ class MemoryFunctions:
         self._functions: dict[str, _Function] = {}
         self._settling: dict[str, int] = {}
         self._layers: dict[str, bytes] = {}
+        self._concurrency = Concurrency(account=1_000, unreserved=1_000)
         self._lock = threading.RLock()
 
     def deploy(self, function: str, **settings: Any) -> FunctionConfig:
@@ -160,6 +162,11 @@ class MemoryFunctions:
             state = found.aliases.get(alias) if found else None
             return copy.deepcopy(state)
 
+    def aliases(self, function: str) -> list[AliasState]:
+        with self._lock:
+            found = self._functions.get(function)
+            return copy.deepcopy(list(found.aliases.values())) if found else []
+
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
         with self._lock:
             found = self._existing(function)
@@ -181,11 +188,55 @@ class MemoryFunctions:
             found.aliases[alias] = AliasState(function, alias, version, found.next_revision(), note)
             return found.aliases[alias]
 
+    def weigh_alias(
+        self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
+    ) -> AliasState:
+        with self._lock:
+            found = self._existing(function)
+            state = found.aliases.get(alias)
+            if state is None:
+                raise NotDeployedError(f"the alias `{alias}` of `{function}` does not exist")
+            if state.revision != revision:
+                raise LostRaceError(f"the alias `{alias}` of `{function}` was changed by somebody else")
+            for version in weights:
+                self._must_exist(found, version)
+            found.aliases[alias] = AliasState(
+                function, alias, state.version, found.next_revision(), note, dict(weights)
+            )
+            return found.aliases[alias]
+
     def meddle(self, function: str, alias: str, **changes: Any) -> None:
         """What a person does in the console: change an alias past the controller."""
         with self._lock:
             found = self._existing(function)
             found.aliases[alias] = replace(found.aliases[alias], **changes, revision=found.next_revision())
+
+    def limit(self, concurrency: Concurrency) -> None:
+        """What the account allows from now on."""
+        self._concurrency = concurrency
+
+    def concurrency(self, function: str) -> Concurrency:
+        with self._lock:
+            self._existing(function)
+            return self._concurrency
+
+    def provision(self, function: str, version: str, executions: int) -> None:
+        with self._lock:
+            found = self._existing(function)
+            self._must_exist(found, version)
+            if found.versions[version].snap_start != "None":
+                raise DisagreementError(f"version {version} of `{function}` has SnapStart")
+            state = "FAILED" if executions > self._concurrency.unreserved else "READY"
+            reason = "FUNCTION_ERROR_INIT_FAILURE" if state == "FAILED" else ""
+            found.provisioned[version] = Provisioned(version, executions, state, reason)
+
+    def unprovision(self, function: str, version: str) -> None:
+        with self._lock:
+            self._existing(function).provisioned.pop(version, None)
+
+    def provisioned(self, function: str) -> dict[str, Provisioned]:
+        with self._lock:
+            return dict(self._existing(function).provisioned)
 
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation:
         with self._lock:

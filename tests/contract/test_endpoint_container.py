@@ -487,7 +487,7 @@ def test_json_and_binary_answers_are_the_function_s_byte_for_byte(
 ) -> None:
     """Law 7: one protocol, whatever target serves it."""
     endpoint, layer = digits
-    service = ModelService(load_served(layer.environ, package=layer.package))
+    service = ModelService(load_served(layer.environ, package=str(layer.package)))
     tensor = {"name": "image", "datatype": "FP32", "shape": [3, 64]}
     plain = json.dumps({"id": "a", "inputs": [{**tensor, "data": images.reshape(-1).tolist()}]}).encode()
     text = json.dumps(

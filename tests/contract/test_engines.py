@@ -31,7 +31,7 @@ def layer(tmp_path: Path) -> Layer:
 @pytest.fixture(params=["onnxruntime"])
 def load(request: pytest.FixtureRequest) -> Load:
     def begin(layer: Layer) -> Engine:
-        artifact = find_artifact(layer.environ, package=layer.package)
+        artifact = find_artifact(layer.environ, package=str(layer.package))
         assert artifact is not None
         return load_engine(artifact, Settings(engine=request.param, device="cpu"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -81,11 +82,13 @@ def subject(
 
 
 def latest(functions: Functions, name: str) -> FunctionConfig:
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         config = functions.config(name)
         assert config is not None
         if config.update != "InProgress":
             return config
+        time.sleep(0.02)
     raise AssertionError("the update never settled")
 
 
@@ -251,3 +254,110 @@ def test_what_an_event_carries_arrives(subject: tuple[Functions, str]) -> None:
     one = publish(functions, name, "digits:1")
     event = {"name": json.dumps({"deep": ["ü", 1.5]})}
     assert functions.invoke(name, one.version, event).payload["name"] == event["name"]
+
+
+def test_all_aliases_are_listed(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    version = publish(functions, name, "digits:1").version
+    for alias in ("live", "v1"):
+        functions.create_alias(name, alias, version=version, note=f"note of {alias}")
+    listed = {state.alias: (state.version, state.note) for state in functions.aliases(name)}
+    assert listed == {"live": (version, "note of live"), "v1": (version, "note of v1")}
+    assert functions.aliases("nobody") == []
+
+
+def test_a_listed_alias_can_be_moved_by_the_revision_it_was_listed_with(
+    subject: tuple[Functions, str],
+) -> None:
+    functions, name = subject
+    first, second = (publish(functions, name, f"digits:{number}").version for number in (1, 2))
+    functions.create_alias(name, "v1", version=first, note="")
+    (state,) = functions.aliases(name)
+    moved = functions.move_alias(name, "v1", version=second, note="", revision=state.revision)
+    assert moved.version == second
+
+
+def test_a_share_goes_to_another_version_while_the_alias_stays(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="first")
+    weighed = functions.weigh_alias(
+        name, "live", weights={two.version: 0.25}, note="second", revision=made.revision
+    )
+    assert weighed == functions.alias(name, "live")
+    assert (weighed.version, weighed.note, weighed.weights) == (one.version, "second", {two.version: 0.25})
+    assert weighed.revision != made.revision
+
+
+def test_a_flip_takes_every_share_back(subject: tuple[Functions, str]) -> None:
+    """Law 3: every flip sets the routing weights explicitly (none)."""
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    weighed = functions.weigh_alias(name, "live", weights={two.version: 0.5}, note="", revision=made.revision)
+    moved = functions.move_alias(name, "live", version=one.version, note="", revision=weighed.revision)
+    assert (moved.version, moved.weights) == (one.version, {})
+
+
+def test_weighing_on_a_stale_revision_is_refused(subject: tuple[Functions, str]) -> None:
+    """Law 3: a step of a shift is a compare-and-swap too."""
+    functions, name = subject
+    one, two = publish(functions, name, "digits:1"), publish(functions, name, "digits:2")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    functions.move_alias(name, "live", version=one.version, note="mine", revision=made.revision)
+    with pytest.raises(LostRaceError):
+        functions.weigh_alias(name, "live", weights={two.version: 0.5}, note="", revision=made.revision)
+    state = functions.alias(name, "live")
+    assert state is not None
+    assert (state.note, state.weights) == ("mine", {})
+
+
+def test_nothing_cannot_be_given_a_share(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    one = publish(functions, name, "digits:1")
+    made = functions.create_alias(name, "live", version=one.version, note="")
+    with pytest.raises(NotDeployedError):
+        functions.weigh_alias(name, "live", weights={"99": 0.5}, note="", revision=made.revision)
+    assert functions.alias(name, "live") == made
+
+
+def test_what_is_provisioned_becomes_ready_and_is_listed_by_version(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    first, second = (publish(functions, name, f"digits:{number}").version for number in (1, 2))
+    assert functions.provisioned(name) == {}
+    functions.provision(name, first, 2)
+    functions.provision(name, second, 3)
+    deadline = time.monotonic() + 60
+    found = functions.provisioned(name)
+    while any(item.state != "READY" for item in found.values()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+        found = functions.provisioned(name)
+    assert {version: (item.requested, item.state) for version, item in found.items()} == {
+        first: (2, "READY"),
+        second: (3, "READY"),
+    }
+
+
+def test_what_is_no_longer_provisioned_still_answers(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    version = publish(functions, name, "digits:1").version
+    functions.provision(name, version, 2)
+    for _ in range(2):
+        functions.unprovision(name, version)
+    assert functions.provisioned(name) == {}
+    assert functions.invoke(name, version, {"name": "x"}).error is None
+
+
+def test_a_version_that_does_not_exist_cannot_be_provisioned(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    with pytest.raises(ReleaseError):
+        functions.provision(name, "99", 1)
+    assert functions.provisioned(name) == {}
+
+
+def test_how_many_may_run_at_once_is_told(subject: tuple[Functions, str]) -> None:
+    functions, name = subject
+    found = functions.concurrency(name)
+    assert 0 < found.unreserved <= found.account
+    assert found.reserved is None

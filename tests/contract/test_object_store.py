@@ -1,9 +1,18 @@
-"""The laws of ``model_store.ports.ObjectStore``, held against every adapter."""
+"""The laws of ``model_store.ports.ObjectStore``, held against every adapter.
 
+Against a real bucket, too: ``SWITCHYARD_TEST_BUCKET=NAME pytest -m aws tests/contract``. The bucket must be
+empty and allow deletes: every test empties it.
+"""
+
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -21,13 +30,33 @@ from model_store.contract.errors import (
     LocalFileError,
     NotFoundError,
 )
+from model_store.contract.parts import MIN_PART_BYTES, Part, Parts
 from model_store.ports import ObjectStore
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 BIG = bytes(range(256)) * (CHUNK_BYTES // 256 * 3) + b"a little more"
 
+LARGE = os.urandom(MIN_PART_BYTES * 2 + 12_345)
+PARTS = Parts(
+    MIN_PART_BYTES,
+    len(LARGE),
+    tuple(Digest.of(LARGE[at : at + MIN_PART_BYTES]) for at in range(0, len(LARGE), MIN_PART_BYTES)),
+)
+"""Three parts, the smallest that S3 takes."""
+
+TEST_BUCKET = "SWITCHYARD_TEST_BUCKET"
+
 
 @pytest.fixture(
-    params=["memory", "directory", "moto", pytest.param("cloud", marks=[pytest.mark.cloud])],
+    params=[
+        "memory",
+        "directory",
+        "moto",
+        pytest.param("cloud", marks=[pytest.mark.cloud]),
+        *([pytest.param("aws", marks=[pytest.mark.aws])] if TEST_BUCKET in os.environ else []),
+    ],
 )
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -38,8 +67,19 @@ def store(
         yield DirectoryStore(tmp_path / "store")
     elif request.param == "moto":
         yield from moto_store(monkeypatch)
+    elif request.param == "aws":
+        yield from aws_store()
     else:
         yield from cloud_store(request, monkeypatch)
+
+
+def aws_store() -> Iterator[ObjectStore]:
+    bucket = os.environ[TEST_BUCKET]
+    client = s3_client()
+    if client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("Contents"):
+        pytest.fail(f"the bucket {bucket} is not empty: these tests remove everything in it")
+    yield S3Store(bucket, client=client)
+    empty(client, bucket)
 
 
 def moto_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
@@ -49,8 +89,9 @@ def moto_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
+        client.meta.events.register_first("before-send.s3.UploadPart", as_bytes)
         client.create_bucket(Bucket="models")
-        yield S3Store("models", client=client)
+        yield S3Store("models", client=client, sleep=hardly)
 
 
 def cloud_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
@@ -60,17 +101,39 @@ def cloud_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     client = s3_client(endpoint_url=cloud.endpoint_url)
     bucket = f"contract-{uuid4().hex[:12]}"
     client.create_bucket(Bucket=bucket)
-    yield S3Store(bucket, client=client)
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for item in page.get("Contents", []):
-            client.delete_object(Bucket=bucket, Key=item["Key"])
+    yield S3Store(bucket, client=client, sleep=hardly)
+    empty(client, bucket)
     client.delete_bucket(Bucket=bucket)
+
+
+def as_bytes(request: Any, **_: object) -> None:
+    """What goes over a socket may be a bytearray; moto, which has no socket, takes bytes only."""
+    request.body = bytes(request.body)
+
+
+def hardly(seconds: float) -> None:
+    time.sleep(seconds / 50)
+
+
+def empty(client: "S3Client", bucket: str) -> None:
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            client.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+    for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 @pytest.fixture
 def big_file(tmp_path: Path) -> Path:
     path = tmp_path / "big.bin"
     path.write_bytes(BIG)
+    return path
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    path = tmp_path / "large.bin"
+    path.write_bytes(LARGE)
     return path
 
 
@@ -204,6 +267,158 @@ def test_what_was_never_put_is_not_found(store: ObjectStore, tmp_path: Path, ver
         with pytest.raises(NotFoundError, match=key):
             call(key)
     assert not (tmp_path / "never").exists()
+
+
+# Files in parts
+
+
+def test_a_file_in_parts_goes_in_and_comes_out_unchanged(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    """Law 2: the digest holds from disk to disk, however the bytes travelled."""
+    digest = Digest.of(LARGE)
+    told: list[int] = []
+    store.put_file_once("blobs/large", large_file, digest, PARTS, told.append)
+    assert sum(told) == len(LARGE)
+    told.clear()
+    store.fetch_file("blobs/large", tmp_path / "back", digest, PARTS, told.append)
+    assert sum(told) == len(LARGE)
+    assert (tmp_path / "back").read_bytes() == LARGE
+
+
+def test_parts_change_how_a_file_travels_and_nothing_else(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    digest = Digest.of(LARGE)
+    store.put_file_once("blobs/in-parts", large_file, digest, PARTS)
+    store.put_file_once("blobs/whole", large_file, digest)
+    store.fetch_file("blobs/in-parts", tmp_path / "a", digest)
+    store.fetch_file("blobs/whole", tmp_path / "b", digest, PARTS)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == LARGE
+    store.put_file_once("blobs/in-parts", large_file, digest)
+    store.put_file_once("blobs/whole", large_file, digest, PARTS)
+
+
+def test_putting_the_same_parts_again_is_harmless_and_tells_of_every_byte(
+    store: ObjectStore, large_file: Path
+) -> None:
+    for _ in range(2):
+        told: list[int] = []
+        store.put_file_once("blobs/large", large_file, Digest.of(LARGE), PARTS, told.append)
+        assert sum(told) == len(LARGE)
+    assert list(store.keys("")) == ["blobs/large"]
+
+
+def test_parts_are_not_put_over_other_bytes(store: ObjectStore, large_file: Path) -> None:
+    """Law 1: every key is written once, however the bytes travel."""
+    store.put_once("blobs/large", b"other bytes")
+    with pytest.raises(AlreadyExistsError, match="blobs/large"):
+        store.put_file_once("blobs/large", large_file, Digest.of(LARGE), PARTS)
+    assert store.get("blobs/large") == b"other bytes"
+
+
+def test_of_many_who_put_the_same_parts_all_succeed_and_one_object_is_there(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    """Law 1: identical bytes are stored once, also when several publishers bring them at once."""
+    ready = threading.Barrier(3)
+    digest = Digest.of(LARGE)
+
+    def put(_: int) -> None:
+        ready.wait()
+        store.put_file_once("blobs/large", large_file, digest, PARTS)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(put, range(3)))
+    assert [(entry.key, entry.size) for entry in store.entries("")] == [("blobs/large", len(LARGE))]
+    store.fetch_file("blobs/large", tmp_path / "back", digest, PARTS)
+
+
+@pytest.mark.parametrize("at", [0, MIN_PART_BYTES, len(LARGE) - 1])
+def test_a_part_that_changed_is_refused_before_the_key_exists(
+    store: ObjectStore, large_file: Path, at: int
+) -> None:
+    """Law 2: the digest is checked at upload, part by part."""
+    with large_file.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([LARGE[at] ^ 1]))
+    with pytest.raises(IntegrityError, match=r"large\.bin"):
+        store.put_file_once("blobs/large", large_file, Digest.of(LARGE), PARTS)
+    assert not store.exists("blobs/large")
+
+
+@pytest.mark.parametrize("size", [len(LARGE) - 1, len(LARGE) + 1, 0])
+def test_a_file_that_grew_or_shrank_is_refused_before_the_key_exists(
+    store: ObjectStore, large_file: Path, size: int
+) -> None:
+    """Law 2: half a file is not the file."""
+    os.truncate(large_file, size)
+    with pytest.raises(IntegrityError, match=r"large\.bin"):
+        store.put_file_once("blobs/large", large_file, Digest.of(LARGE), PARTS)
+    assert not store.exists("blobs/large")
+
+
+def test_a_stored_part_that_is_wrong_never_appears(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    """Law 2: a mismatch in any part is refused, and what was there stays."""
+    at = MIN_PART_BYTES + 7
+    wrong = LARGE[:at] + bytes([LARGE[at] ^ 1]) + LARGE[at + 1 :]
+    store.put_once("blobs/large", wrong)
+    (tmp_path / "target").write_bytes(b"what was there")
+    with pytest.raises(IntegrityError, match="part 2 of `target`"):
+        store.fetch_file("blobs/large", tmp_path / "target", Digest.of(LARGE), PARTS)
+    assert (tmp_path / "target").read_bytes() == b"what was there"
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_parts_that_fit_do_not_stand_for_the_digest(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    """Law 2: the digest of the whole names the bytes; parts only say where they are wrong."""
+    store.put_file_once("blobs/large", large_file, Digest.of(LARGE), PARTS)
+    with pytest.raises(IntegrityError, match="`target` should have sha256"):
+        store.fetch_file("blobs/large", tmp_path / "target", Digest.of(b"other"), PARTS)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("size", [0, MIN_PART_BYTES, len(LARGE) - 1])
+def test_a_stored_file_that_is_cut_off_never_appears(store: ObjectStore, tmp_path: Path, size: int) -> None:
+    """Law 2: half a file is not the file."""
+    store.put_once("blobs/large", LARGE[:size])
+    with pytest.raises(IntegrityError):
+        store.fetch_file("blobs/large", tmp_path / "target", Digest.of(LARGE), PARTS)
+    assert not (tmp_path / "target").exists()
+
+
+def test_parts_of_what_was_never_put_are_not_found(
+    store: ObjectStore, large_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError, match="blobs/large"):
+        store.fetch_file("blobs/large", tmp_path / "target", Digest.of(LARGE), PARTS)
+    with pytest.raises(NotFoundError, match="blobs/large"):
+        list(store.chunks("blobs/large"))
+
+
+def test_chunks_are_the_bytes_of_the_key_or_of_one_part(store: ObjectStore) -> None:
+    store.put_once("blobs/big", BIG)
+    assert b"".join(store.chunks("blobs/big")) == BIG
+    middle = Part(2, 1_000, 100, Digest.of(b"whatever"))
+    assert b"".join(store.chunks("blobs/big", middle)) == BIG[1_000:1_100]
+    for beyond in (replace(middle, start=len(BIG) - 99), replace(middle, start=len(BIG) + 1)):
+        with pytest.raises(IntegrityError, match="blobs/big"):
+            list(store.chunks("blobs/big", beyond))
+
+
+def test_entries_say_size_and_time(store: ObjectStore) -> None:
+    store.put_once("a/1", b"data")
+    store.put_once("a/2", b"")
+    first, second = store.entries("a/")
+    assert (first.key, first.size) == ("a/1", 4)
+    assert (second.key, second.size) == ("a/2", 0)
+    # S3 keeps whole seconds, and no two clocks agree.
+    assert abs(first.written_at - datetime.now(UTC)) < timedelta(minutes=5)
+    assert [entry.key for entry in store.entries("a/", after="a/1")] == ["a/2"]
 
 
 def test_exists_says_whether_a_key_holds_anything(store: ObjectStore) -> None:

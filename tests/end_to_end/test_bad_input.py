@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, bytes]] = {
         b"reads like a version",
     ),
     "an alias that does not exist": (("rollback", "spare", "--alias", "shadow"), 1, b"spare@shadow"),
-    "a stage that is not deployed": (("status", "--stage", "prod"), 1, b"`prod` is not deployed"),
+    "a stage that is not deployed": (("status", "--stage", "staging"), 1, b"`staging` is not deployed"),
     "a version that is not served": (("invoke", "spare", "--version", "9"), 1, b"spare:9"),
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import boto3
 import httpx
 import numpy as np
 import pytest
+import tritonclient.http as triton
 from onnx import TensorProto, helper
 
-from switchyard_client import Client, TooLargeError
+from examples.digits.steps import WORDS, build
+from local_cloud.deploy import deploy
+from switchyard_client import AccessDeniedError, Client, Credentials, Iam, TooLargeError
 from tests.conftest import ROOT, Deployed
 
 pytestmark = pytest.mark.cloud
@@ -101,8 +105,11 @@ def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
     assert answer.status_code == 404
 
 
-def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
+@contextmanager
+def yard_proxy(echo: Deployed) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """``yard proxy`` until Ctrl-C: what it printed, and afterwards its log."""
     command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
+    log: list[str] = []
     with subprocess.Popen(
         command, cwd=ROOT, env=echo.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
@@ -111,15 +118,18 @@ def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deploye
         said = b""
         while not said.endswith(b"}\n"):
             said += running.stdout.readline()
-        place = json.loads(said)
-        with Client(place["url"]) as client:
-            x = np.ones((100, 1024), np.float32)
-            assert np.array_equal(client.infer("echo", {"x": x})["y"], x * 2)
+        yield json.loads(said), log
         running.send_signal(signal.SIGINT)
-        log = running.stderr.read().decode()
+        log += running.stderr.read().decode().splitlines()
         assert running.wait(20) == 0
-    assert place["api_url"] == echo.api_url
-    assert "POST /v2/models/echo/infer 200 in" in log
+
+
+def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
+    with yard_proxy(echo) as (place, log), Client(place["url"]) as client:
+        x = np.ones((100, 1024), np.float32)
+        assert np.array_equal(client.infer("echo", {"x": x})["y"], x * 2)
+    assert (place["api_url"], place["auth"]) == (echo.api_url, "none")
+    assert any(line.startswith("POST /v2/models/echo/infer 200 in") for line in log)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{place['url']}/v2", timeout=5)
 
@@ -164,3 +174,57 @@ def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
             answers[name] = json.loads(message["Body"])
     assert {name: answer.get("status") for name, answer in answers.items()} == sent
     assert any("outputs" in answer for answer in answers.values())
+
+
+def test_pictures_go_in_and_words_come_out(echo: Deployed, client: Client, tmp_path: Path) -> None:
+    """Steps around a model are part of its version: the last test here, because it changes what is live."""
+    published = echo.yard_json("publish", "echo", str(build(tmp_path / "digits")))
+    echo.yard_json("release", f"echo:{published['version']}")
+    with np.load(ROOT / "examples" / "digits" / "held_out.npz") as file:
+        images, label = file["image"], file["label"]
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    result = client.infer("echo", {"pixels": pixels})
+    words = result.text("digit").tolist()
+    assert result.version == str(published["version"])
+    assert np.mean([WORDS.index(word) for word in words] == label) > 0.9
+
+
+def test_behind_iam_a_caller_s_payloads_are_their_own(echo: Deployed) -> None:
+    """The same deployment with ``auth = "iam"``: signed by the client, by the proxy, or not at all."""
+    open_to_all = echo.catalog.read_text()
+    echo.catalog.write_text(open_to_all.replace('auth = "none"', 'auth = "iam"'))
+    try:
+        deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
+        signed = Iam(Credentials("test", "test"), region=echo.cloud.region)
+        pixels = np.zeros((5_200_000 // 64, 8, 8), np.uint8)  # 5.2 MB: through S3
+        with Client(echo.api_url, auth=signed) as client:
+            assert client.infer("echo", {"pixels": pixels})["digit"].shape == (len(pixels),)
+        listed = aws(echo, "s3").list_objects_v2(Bucket=handoff_bucket(echo))["Contents"]
+        callers = {item["Key"].split("/")[1] for item in listed}
+        assert len(callers) == 2, "anybody's before, and now one caller's own"
+        with Client(echo.api_url) as client, pytest.raises(AccessDeniedError):
+            client.infer("echo", {"pixels": pixels[:1]})
+        with yard_proxy(echo) as (place, _):
+            assert place["auth"] == "iam"
+            assert asked_by_tritonclient(place["url"], pixels[:2]) == (2,)
+    finally:
+        echo.catalog.write_text(open_to_all)
+        deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
+
+
+def asked_by_tritonclient(url: str, pixels: Any) -> tuple[int, ...]:
+    """An unmodified client, which signs nothing. Law 7."""
+    client = triton.InferenceServerClient(url.removeprefix("http://"), network_timeout=35)
+    try:
+        tensor = triton.InferInput("pixels", list(pixels.shape), "UINT8")
+        tensor.set_data_from_numpy(pixels)
+        answer = client.infer("echo", [tensor]).as_numpy("digit")
+        assert answer is not None
+        return tuple(answer.shape)
+    finally:
+        client.close()
+
+
+def handoff_bucket(echo: Deployed) -> str:
+    name = "/switchyard/local/handoff-bucket"
+    return str(aws(echo, "ssm").get_parameter(Name=name)["Parameter"]["Value"])

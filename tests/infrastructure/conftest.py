@@ -45,6 +45,7 @@ max_batch = 64
 handoff = true
 queue = true
 aliases = ["live", "candidate"]
+provisioned_concurrency = 4
 """
 
 Template = dict[str, Any]

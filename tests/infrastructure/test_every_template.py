@@ -42,7 +42,7 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     assert stage.depends_on("Model-digits") == {"Operations"}
     assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff"}
     assert stage.depends_on("Rollout") == {"Operations", "Model-digits", "Model-fraud-eu"}
-    assert stage.depends_on("Api") == {"Model-digits", "Model-fraud-eu"}
+    assert stage.depends_on("Api") == {"Operations", "Model-digits", "Model-fraud-eu"}
 
 
 def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from yard import options, output
 
@@ -12,62 +15,121 @@ if TYPE_CHECKING:
 
 def release(
     ref: options.VersionRef,
+    shift: Annotated[
+        str | None,
+        typer.Option("--shift", metavar="STEPS", help="In steps: percentages of the calls, 5,25,50."),
+    ] = None,
+    bake: Annotated[
+        str, typer.Option("--bake", metavar="TIME", help="How long each step lasts: 90s, 2m, 1h.")
+    ] = "2m",
+    min_requests: Annotated[
+        int, typer.Option("--min-requests", min=1, help="A step goes on only after so many requests.")
+    ] = 30,
+    hold: Annotated[
+        str, typer.Option("--hold", metavar="TIME", help="How much longer a step waits for them, then back.")
+    ] = "30m",
+    detach: Annotated[bool, typer.Option("--detach", help="Start the shift and do not follow it.")] = False,
     alias: options.Alias = "live",
     reason: options.Reason = "",
+    dry_run: options.DryRun = False,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
     """Prepare and check a version, then let the alias serve it. Until it has passed, nothing changes.
 
-    Example: yard release digits:2 --reason "better on sevens"
+    With --shift it takes the calls in steps, each looked at before the next; a state machine does that,
+    so this terminal may close. Example: yard release digits:2 --reason "better on sevens"
     """
     from model_store.contract.names import check_alias, parse_version_ref
     from releases.controller import Controller
+    from releases.plans import Planner
     from yard import deployment
+    from yard.commands import shift as shifting
 
     wanted = parse_version_ref(ref)
     check_alias(alias)
     deployment.check_declared(wanted.model)
     place = deployment.find(stage)
+    if shift is not None:
+        return shifting.begin(
+            place,
+            wanted,
+            steps=shift,
+            bake=bake,
+            hold=hold,
+            min_requests=min_requests,
+            alias=alias,
+            reason=reason,
+            detach=detach,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+    if dry_run:
+        return output.plan(Planner(place.releases(output.say)).release(wanted, alias=alias), as_json=as_json)
     with output.working(f"releasing {wanted}") as steps:
-        moved = Controller(place.releases(steps)).release(wanted, alias=alias, reason=reason)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.release(wanted, alias=alias, reason=reason)
+        took_ms = (time.perf_counter() - began) * 1000
     if moved.line is None:
         output.done(f"{wanted.model}@{alias} serves {wanted} already; nothing moved")
     else:
-        output.done(f"{wanted.model}@{alias} serves {wanted} (ledger line {moved.line.line})")
-    _report(moved, as_json=as_json)
+        output.done(
+            f"{wanted.model}@{alias} serves {wanted} (ledger line {moved.line.line}, {took_ms / 1000:.1f} s)"
+        )
+    return report(moved, took_ms, as_json=as_json)
 
 
 def rollback(
     name: options.ModelName,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="VERSION", min=1, help="Back to this earlier release.")
+    ] = None,
+    now: options.Now = False,
     alias: options.Alias = "live",
     reason: options.Reason = "",
+    dry_run: options.DryRun = False,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
     """Let the alias serve the model version before the present one. Repeat it to go back further.
 
+    With --to it goes back to any earlier release that still stands, and strikes out what came after.
+    While a shift runs, it gets away from the version being tried. With --now it waits for nothing.
     Example: yard rollback digits --reason "wrong on sevens"
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
+    from releases.plans import Planner
     from yard import deployment
 
     check_name(name)
     check_alias(alias)
+    if now:
+        options.check_reason(reason)
     place = deployment.find(stage)
+    if dry_run:
+        plan = Planner(place.releases(output.say)).rollback(name, alias=alias, to=to, now=now)
+        return output.plan(plan, as_json=as_json)
     with output.working(f"rolling {name}@{alias} back") as steps:
-        moved = Controller(place.releases(steps)).rollback(name, alias=alias, reason=reason)
-    output.done(
-        f"{name}@{alias} serves {moved.ref} again (ledger line {moved.line.line if moved.line else '-'})"
-    )
-    _report(moved, as_json=as_json)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.rollback(name, alias=alias, reason=reason, to=to, now=now)
+        took_ms = (time.perf_counter() - began) * 1000
+    if moved.line is None:
+        output.done(f"{name}@{alias} serves {moved.ref} already; nothing moved")
+    else:
+        output.done(
+            f"{name}@{alias} serves {moved.ref} again (ledger line {moved.line.line}, {took_ms:.0f} ms)"
+        )
+    return report(moved, took_ms, as_json=as_json)
 
 
 def retire(
     name: options.ModelName,
     alias: options.Alias = "live",
     reason: options.Reason = "",
+    dry_run: options.DryRun = False,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
@@ -77,18 +139,25 @@ def retire(
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
+    from releases.plans import Planner
     from yard import deployment
 
     check_name(name)
     check_alias(alias)
     place = deployment.find(stage)
+    if dry_run:
+        return output.plan(Planner(place.releases(output.say)).retire(name, alias=alias), as_json=as_json)
     with output.working(f"retiring {name}@{alias}") as steps:
-        moved = Controller(place.releases(steps)).retire(name, alias=alias, reason=reason)
+        controller = Controller(place.releases(steps))
+        began = time.perf_counter()
+        moved = controller.retire(name, alias=alias, reason=reason)
+        took_ms = (time.perf_counter() - began) * 1000
     output.done(f"{name}@{alias} is out of service and answers 503")
-    _report(moved, as_json=as_json)
+    return report(moved, took_ms, as_json=as_json)
 
 
-def _report(moved: Moved, *, as_json: bool) -> None:
+def report(moved: Moved, took_ms: float, *, as_json: bool) -> None:
+    """What came of a move, as every command that moves an alias says it."""
     for warning in moved.warnings:
         output.warn(warning)
     if as_json:
@@ -100,6 +169,7 @@ def _report(moved: Moved, *, as_json: bool) -> None:
                 "lambda_version": moved.lambda_version,
                 "moved": moved.line is not None,
                 "line": moved.line.as_json() if moved.line else None,
+                "took_ms": round(took_ms, 1),
                 "warnings": list(moved.warnings),
             }
         )

@@ -10,8 +10,9 @@ import typer
 from yard import options, output
 
 if TYPE_CHECKING:
+    from releases.records import Plan
     from releases.stage import Stage
-    from releases.status import AliasStatus
+    from releases.status import AliasStatus, ShiftStatus
     from yard.deployment import Deployment
 
 
@@ -32,13 +33,14 @@ def status(
     place = deployment.find(stage)
     room = place.releases(output.say)
     found = [_status(room, model, alias) for model, alias in _aliases(name, room)]
+    models = [_model(room, model) for model in dict.fromkeys(item.ref.model for item in found)]
     if as_json:
-        output.print_json(
-            {"stage": stage, "api_url": place.api_url, "aliases": [_as_json(item) for item in found]}
-        )
+        aliases = [_as_json(item) for item in found]
+        output.print_json({"stage": stage, "api_url": place.api_url, "aliases": aliases, "models": models})
     else:
         _show(place, found)
-    if any(item.disagreements for item in found):
+        _show_models(models)
+    if any(item.disagreements for item in found) or any(item["disagreements"] for item in models):
         raise typer.Exit(1)
 
 
@@ -50,22 +52,30 @@ def history(
 ) -> None:
     """Read the ledger of an alias, newest line first: who moved it, when, from what, to what, why.
 
+    Between its lines stand the attempts that were refused, whatever alias they were meant for.
     Example: yard history digits
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
+    from releases.unfit import UnfitMarks
     from yard import deployment
 
     check_name(name)
     check_alias(alias)
-    lines = Controller(deployment.find(stage).releases(output.say)).history(name, alias=alias)
+    room = deployment.find(stage).releases(output.say)
+    lines = Controller(room).history(name, alias=alias)
     if as_json:
         output.print_json([line.as_json() for line in lines])
         return
-    rows = [
-        (line.line, line.plan.at, line.plan.kind, _move(line.plan), line.plan.by, line.plan.reason)
-        for line in reversed(lines)
+    rows: list[tuple[object, ...]] = [
+        (line.line, line.plan.at, _how(line.plan), _move(line.plan), line.plan.by, line.plan.reason)
+        for line in lines
     ]
+    rows += [
+        ("-", unfit.at, "refused", unfit.version, unfit.by, unfit.why)
+        for unfit in UnfitMarks(room.store).all(name)
+    ]
+    rows.sort(key=lambda row: str(row[1]), reverse=True)
     output.data.print(
         output.table(f"ledger of {name}@{alias}", ["line", "when", "how", "version", "who", "why"], rows)
     )
@@ -96,6 +106,39 @@ def _status(room: Stage, model: str, alias: str) -> AliasStatus:
     return look(room, model, alias=alias)
 
 
+def _model(room: Stage, model: str) -> dict[str, Any]:
+    """What concerns a model and no single alias of it."""
+    from releases.unfit import UnfitMarks
+
+    pins = room.pins(model)
+    return {
+        "model": model,
+        "by_number": sorted(pins.present()),
+        "kept_started": {
+            version: {"environments": item.requested, "state": item.state}
+            for version, item in room.warm(model).present().items()
+        },
+        "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
+        "disagreements": pins.differences(),
+    }
+
+
+def _show_models(models: list[dict[str, Any]]) -> None:
+    for item in models:
+        if len(item["by_number"]) > 1:
+            numbers = ", ".join(str(number) for number in item["by_number"])
+            output.say(f"{item['model']} can be asked for by number: {numbers}")
+        for version, kept in item["kept_started"].items():
+            output.say(
+                f"{item['model']}: {kept['environments']} environments of Lambda version {version} are kept "
+                f"started ({kept['state']})"
+            )
+        for unfit in item["refused"]:
+            output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
+        for said in item["disagreements"]:
+            output.warn(said)
+
+
 def _as_json(item: AliasStatus) -> dict[str, Any]:
     return {**asdict(item), "ref": str(item.ref), "model": item.ref.model, "alias": item.ref.alias}
 
@@ -124,10 +167,25 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
         output.table(f"stage {place.stage} at {place.api_url or 'no address yet'}", columns, rows)
     )
     for item in found:
+        if item.shift is not None:
+            output.say(_shift(item, item.shift))
         for said in item.disagreements:
             output.warn(f"{item.ref}: {said}")
 
 
-def _move(plan: Any) -> str:
-    before = plan.from_version or "-"
-    return f"{before} → {plan.version or '-'}"
+def _shift(item: AliasStatus, shift: ShiftStatus) -> str:
+    tried = f"{item.ref.model}:{shift.version}"
+    where = f"{tried} answers {shift.share:.0%}, step {shift.step} of {shift.steps}, since {shift.since}"
+    if not shift.step:
+        where = f"{tried} is being prepared and checked since {shift.since}"
+    return f"{item.ref} is being shifted, asked for by {shift.by}: {where}"
+
+
+def _how(plan: Plan) -> str:
+    return f"{plan.kind} (forced)" if plan.forced else plan.kind
+
+
+def _move(plan: Plan) -> str:
+    if plan.weights:
+        return f"{plan.version} + {sum(plan.weights.values()):.0%} {plan.toward}"
+    return f"{plan.from_version or '-'} → {plan.version or '-'}"

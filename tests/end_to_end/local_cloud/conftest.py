@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import urllib.error
+import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -33,8 +35,10 @@ def zipped(files: dict[str, str | bytes]) -> bytes:
 class Account:
     """An embedded cloud with what tests do in it again and again."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, key: str = "test") -> None:
+        """Sign with ``key``; one of twelve digits is an account of its own."""
         self.cloud = cloud
+        self._key = key
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
@@ -45,12 +49,23 @@ class Account:
                 service,
                 endpoint_url=self.cloud.endpoint_url,
                 region_name=self.cloud.region,
-                aws_access_key_id="test",
+                aws_access_key_id=self._key,
                 aws_secret_access_key="test",
                 verify=self.cloud.environment().get("AWS_CA_BUNDLE") or True,
                 config=Config(retries={"total_max_attempts": 1}),
             )
         return self._clients[service]
+
+    def day(self, **settings: Any) -> dict[str, Any]:
+        """Change how bad this account's day is; without settings it becomes a good one."""
+        request = urllib.request.Request(
+            f"{self.cloud.endpoint_url}/_switchyard/bad-day",
+            data=json.dumps(settings).encode() if settings else None,
+            method="POST" if settings else "DELETE",
+            headers={"x-switchyard-account": self._key},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return dict(json.loads(answer.read()))
 
     def function(self, code: str, **settings: Any) -> str:
         """Create a function whose module is ``code`` and return its name once it is ready."""
@@ -79,6 +94,19 @@ class Account:
         """Invoke the function and return the document it answers with, an error's too."""
         answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **arguments)
         return json.loads(answer["Payload"].read())
+
+    def get(self, url: str) -> tuple[int, bytes]:
+        """Ask an API of this account; the signature is not checked, it says which account."""
+        scope = f"{self._key}/20261122/{self.cloud.region}/execute-api/aws4_request"
+        request = urllib.request.Request(
+            url, headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}"}
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
 
     def api(self, target_arn: str) -> str:
         """Create an HTTP API that sends everything to a function and return its address."""
@@ -134,13 +162,19 @@ def _running(home: Path, **kind: Any) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    yield from _running(tmp_path_factory.mktemp("ours"))
+def account(cloud: Cloud) -> Account:
+    return Account(cloud)
+
+
+@pytest.fixture
+def fresh_account(tmp_path: Path) -> Iterator[Account]:
+    """A cloud that nothing was ever done in."""
+    yield from _running(tmp_path / "fresh")
 
 
 @pytest.fixture(scope="session")
-def strict_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    yield from _running(tmp_path_factory.mktemp("strict"), strict=True)
+def strict_account(strict_cloud: Cloud) -> Account:
+    return Account(strict_cloud)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,8 @@ def changed(app: Path, **context: str) -> None:
     (app / "cdk.json").write_text(f'{{"app": "python3 app.py", "context": {{{pairs}}}}}')
 
 
-def test_an_app_is_deployed_refused_with_its_reason_and_destroyed(account: Any, tmp_path: Path) -> None:
+def test_an_app_is_deployed_refused_with_its_reason_and_destroyed(fresh_account: Any, tmp_path: Path) -> None:
+    account = fresh_account
     app = tmp_path / "app"
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__"))
     lines: list[str] = []

@@ -47,6 +47,12 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
     assert set(unbounded) == {"SWITCHYARD_MODEL", "SWITCHYARD_STAGE", "SWITCHYARD_TIMEOUT_S"}
 
 
+def test_the_stack_says_how_much_room_is_left_for_a_model(stage: Deployed) -> None:
+    """Law 8: what runtime layer and code leave of Lambda's 250 MB."""
+    outputs = stage.templates["Model-digits"]["Outputs"]
+    assert 130_000_000 < int(outputs["ModelBytes"]["Value"]) < 262_144_000
+
+
 def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
     assert stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["SnapStart"] == {
         "ApplyOn": "PublishedVersions"
@@ -54,11 +60,19 @@ def test_snapstart_is_on_unless_the_catalog_says_no(stage: Deployed) -> None:
     assert "SnapStart" not in stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
 
 
-def test_a_model_s_role_may_write_its_own_log_and_nothing_else(stage: Deployed) -> None:
+def test_a_model_s_role_may_write_its_own_log_and_ask_its_own_versions_and_nothing_else(
+    stage: Deployed,
+) -> None:
     (group,) = stage.resources("Model-digits", "AWS::Logs::LogGroup")
-    (statement,) = stage.statements("Model-digits")
-    assert set(statement["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert text_of(statement["Resource"]) == f"<{group}.Arn>"
+    allowed = {
+        text_of(statement["Resource"]).rpartition(":function:")[2]: set(statement["Action"])
+        for statement in stage.statements("Model-digits")
+    }
+    assert allowed == {
+        f"<{group}.Arn>": {"logs:CreateLogStream", "logs:PutLogEvents"},
+        f"switchyard-{stage.stage}-digits:v*": {"lambda:InvokeFunction"},
+        f"switchyard-{stage.stage}-digits": {"lambda:ListAliases"},
+    }
 
 
 def test_a_model_that_hands_off_may_touch_its_own_prefix_of_the_hand_off_bucket_only(
@@ -129,6 +143,8 @@ def test_the_custom_resource_names_what_the_controller_needs(prod: Deployed) -> 
     assert properties["FunctionName"] == "switchyard-prod-fraud-eu"
     assert properties["Aliases"] == ["live", "candidate"]
     assert base_of(prod, "digits")["RollbackDepth"] == 3
+    assert properties["ProvisionedConcurrency"] == 4
+    assert base_of(prod, "digits")["ProvisionedConcurrency"] == 0
     assert text_of(properties["ServiceToken"]).endswith(":function:switchyard-prod-Operations")
 
 
@@ -178,4 +194,7 @@ def test_the_fingerprint_changes_with_the_base(fingerprint: Any, change: dict[st
 
 
 def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
-    assert fingerprint(rollback_depth=7, aliases=("live", "candidate")) == fingerprint()
+    assert (
+        fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
+        == fingerprint()
+    )

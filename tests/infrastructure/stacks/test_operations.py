@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from model_store.contract import errors as store_errors
+from releases import errors
+from releases.shifting import NEXT
 from tests.infrastructure.conftest import text_of
 
 if TYPE_CHECKING:
@@ -46,7 +50,11 @@ def test_it_can_do_neither_deletes_nor_code_changes(stage: Deployed) -> None:
         if found["Effect"] == "Allow"
         for action in found["Action"]
     }
-    assert not {action for action in allowed if "Delete" in action or "UpdateFunctionCode" in action}
+    forbidden = {action for action in allowed if "Delete" in action or "UpdateFunctionCode" in action}
+    assert forbidden == {
+        "cloudwatch:DeleteAlarms",  # of past releases, which serve nothing
+        "lambda:DeleteProvisionedConcurrencyConfig",  # the version stays and answers, from cold
+    }
 
 
 def test_it_writes_ledgers_and_never_blobs(stage: Deployed) -> None:
@@ -77,18 +85,118 @@ def test_the_function_has_lambda_s_longest_time(stage: Deployed) -> None:
     function = stage.only("Operations", "AWS::Lambda::Function")["Properties"]
     assert (function["Timeout"], function["MemorySize"]) == (900, 1024)
     assert function["Handler"] == "functions.operations.handler.handler"
-    assert set(function["Environment"]["Variables"]) == {"SWITCHYARD_STAGE", "SWITCHYARD_BUCKET"}
+    assert set(function["Environment"]["Variables"]) == {
+        "SWITCHYARD_STAGE",
+        "SWITCHYARD_BUCKET",
+        "SWITCHYARD_ALARM_TOPIC",
+        "SWITCHYARD_ALARM_PERIOD_S",
+    }
 
 
 def test_the_guard_is_told_every_declared_alias(stage: Deployed) -> None:
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     assert guard["Properties"]["Stage"] == stage.stage
-    assert guard["Properties"]["Models"] == [
-        {"Model": "digits", "Aliases": ["live"]},
-        {"Model": "fraud-eu", "Aliases": ["live", "candidate"]},
-    ]
+    told = [(item["Model"], item["Aliases"]) for item in guard["Properties"]["Models"]]
+    assert told == [("digits", ["live"]), ("fraud-eu", ["live", "candidate"])]
+
+
+def test_the_guard_is_asked_whenever_a_base_changes(stage: Deployed) -> None:
+    """A resource whose properties stay the same is not asked; a deploy during a shift must be refused."""
+    guard = stage.only("Operations", "Custom::SwitchyardGuard")
+    rollout = stage.only("Rollout", "Custom::SwitchyardRollout")
+    prints = [item["Fingerprint"] for item in guard["Properties"]["Models"]]
+    assert prints == [item["Fingerprint"] for item in rollout["Properties"]["Models"]]
 
 
 def test_the_guard_waits_until_the_function_has_its_permissions(stage: Deployed) -> None:
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
-    assert set(stage.resources("Operations", "AWS::IAM::Policy")) <= set(guard["DependsOn"])
+    policies = stage.resources("Operations", "AWS::IAM::Policy")
+    assert {name for name in policies if name.startswith("Operations")} <= set(guard["DependsOn"])
+
+
+def definition(stage: Deployed) -> dict[str, Any]:
+    machine = stage.only("Operations", "AWS::StepFunctions::StateMachine")["Properties"]
+    found: dict[str, Any] = json.loads(machine["DefinitionString"])
+    return found
+
+
+def test_the_machine_has_a_way_for_everything_a_state_may_ask_for(stage: Deployed) -> None:
+    states = definition(stage)["States"]
+    ways = {choice["StringEquals"]: choice["Next"] for choice in states["Next"]["Choices"]}
+    assert set(ways) | {"taken-back"} == set(NEXT)
+    assert states["Next"]["Default"] == "TakenBack"
+    assert set(ways.values()) <= set(states)
+
+
+def test_every_task_is_repeated_on_trouble_and_takes_the_way_back_when_it_fails(stage: Deployed) -> None:
+    """Law 3: whatever happens, the alias ends on a version that passed its checks."""
+    tasks = {name: state for name, state in definition(stage)["States"].items() if state["Type"] == "Task"}
+    assert set(tasks) == {"Prepare", "Weigh", "Look", "Flip", "TakeBack"}
+    assert {state["Parameters"]["do"] for state in tasks.values()} == {
+        "prepare",
+        "weigh",
+        "look",
+        "flip",
+        "back",
+    }
+    for name, state in tasks.items():
+        (retry,) = state["Retry"]
+        if name == "TakeBack":
+            assert (retry["ErrorEquals"], retry["MaxAttempts"]) == (["States.ALL"], 60)
+            assert "Catch" not in state
+        else:
+            assert {"Lambda.TooManyRequestsException", "ServiceError", "LostRaceError"} <= set(
+                retry["ErrorEquals"]
+            )
+            assert state["Catch"] == [
+                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "TakeBack"}
+            ]
+
+
+def test_the_errors_that_are_repeated_are_errors_of_ours(stage: Deployed) -> None:
+    repeated = definition(stage)["States"]["Look"]["Retry"][0]["ErrorEquals"]
+    ours = {name for name in repeated if not name.startswith("Lambda.")}
+    assert all(hasattr(errors, name) or hasattr(store_errors, name) for name in ours)
+
+
+def test_the_machine_may_invoke_the_operations_function_and_nothing_else(stage: Deployed) -> None:
+    statement = said(stage, "TakeSteps")
+    assert statement["Action"] == ["lambda:InvokeFunction"]
+    (function,) = stage.resources("Operations", "AWS::Lambda::Function")
+    assert resources(statement) == [f"<{function}.Arn>"]
+
+
+def test_only_alarms_of_this_stage_s_releases_may_speak_to_the_topic(stage: Deployed) -> None:
+    policy = stage.only("Operations", "AWS::SNS::TopicPolicy")["Properties"]["PolicyDocument"]
+    (allowed,) = [found for found in policy["Statement"] if found["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert text_of(allowed["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(
+        f":alarm:switchyard/{stage.stage}/*"
+    )
+
+
+def test_the_operations_function_hears_the_topic(stage: Deployed) -> None:
+    (topic,) = stage.resources("Operations", "AWS::SNS::Topic")
+    (function,) = stage.resources("Operations", "AWS::Lambda::Function")
+    heard = stage.only("Operations", "AWS::SNS::Subscription")["Properties"]
+    assert (heard["Protocol"], text_of(heard["Endpoint"])) == ("lambda", f"<{function}.Arn>")
+    permission = stage.only("Operations", "AWS::Lambda::Permission")["Properties"]
+    assert (permission["Principal"], text_of(permission["SourceArn"])) == ("sns.amazonaws.com", f"<{topic}>")
+
+
+def test_it_changes_alarms_of_its_own_stage_s_releases_only(stage: Deployed) -> None:
+    statement = said(stage, "WatchReleases")
+    assert all(resource.endswith(f":alarm:switchyard/{stage.stage}/*") for resource in resources(statement))
+    assert set(said(stage, "LookAround")["Action"]) == {
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:GetMetricData",
+    }
+
+
+def test_where_shifts_and_alarms_are_can_be_looked_up(stage: Deployed) -> None:
+    names = {
+        found["Properties"]["Name"] for found in stage.resources("Operations", "AWS::SSM::Parameter").values()
+    }
+    assert names == {
+        f"/switchyard/{stage.stage}/{name}" for name in ("shifts", "alarm-topic", "alarm-period-s")
+    }

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import aws_cdk as cdk
+from aws_cdk.assertions import Template
+
+from infra.stacks.store import StoreStack
+from tests.infrastructure.conftest import ROOT, text_of
+
 if TYPE_CHECKING:
+    from catalog import Catalog
     from tests.infrastructure.conftest import Deployed
 
 
@@ -21,6 +29,11 @@ def said(stage: Deployed, sid: str) -> list[dict[str, Any]]:
     return [found for found in stage.statements("Store", "AWS::S3::BucketPolicy") if found.get("Sid") == sid]
 
 
+def collector(stage: Deployed) -> tuple[str, dict[str, Any]]:
+    ((id_, role),) = stage.resources("Store", "AWS::IAM::Role").items()
+    return id_, dict(role["Properties"])
+
+
 def test_the_bucket_refuses_a_write_that_could_overwrite(stage: Deployed) -> None:
     """Law 1: administrators are refused too; only parts of an upload go without the header."""
     (statement,) = said(stage, "WriteOnce")
@@ -33,13 +46,61 @@ def test_the_bucket_refuses_a_write_that_could_overwrite(stage: Deployed) -> Non
     }
 
 
-def test_nobody_deletes_where_data_is_kept(prod: Deployed, local: Deployed) -> None:
-    """Law 1: a delete marker would free a key. A stage without kept data can be emptied."""
-    (statement,) = said(prod, "DeleteNothing")
-    assert statement["Effect"] == "Deny"
-    assert statement["Principal"] == {"AWS": "*"}
-    assert set(statement["Action"]) == {"s3:DeleteObject", "s3:DeleteObjectVersion"}
-    assert said(local, "DeleteNothing") == []
+def test_only_the_collector_deletes_where_data_is_kept(prod: Deployed, local: Deployed) -> None:
+    """Law 10: administrators are refused too. A stage without kept data can be emptied."""
+    (statement,) = said(prod, "OnlyTheCollectorDeletes")
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+    assert statement["Action"] == ["s3:DeleteObject"]
+    ((condition, asked),) = statement["Condition"].items()
+    assert condition == "ArnNotEquals"
+    role, attribute = asked["aws:PrincipalArn"]["Fn::GetAtt"]
+    assert (role, attribute) == (collector(prod)[0], "Arn")
+    assert said(local, "OnlyTheCollectorDeletes") == []
+
+
+def test_nobody_deletes_for_good(prod: Deployed) -> None:
+    """Law 1: what was collected can be brought back until the bucket's own rule ends it."""
+    (statement,) = said(prod, "NobodyDeletesForGood")
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+    assert statement["Action"] == ["s3:DeleteObjectVersion"]
+    assert "Condition" not in statement
+
+
+def test_the_collector_deletes_no_record(stage: Deployed) -> None:
+    """Law 10: ledgers, plans, pins, tombstones and sweeps stay, whoever collects."""
+    (statement,) = [found for found in stage.statements("Store") if found["Sid"] == "Delete"]
+    keys = {text_of(resource).partition(">/")[2] for resource in statement["Resource"]}
+    assert keys == {"blobs/*", "layers/*", "models/*/versions/*"}
+    deleting = [
+        found
+        for concern in stage.templates
+        for found in stage.statements(concern)
+        if any(action.startswith("s3:Delete") for action in found["Action"])
+    ]
+    assert deleting == [statement]
+
+
+def test_the_collector_writes_claims_and_tombstones_only(stage: Deployed) -> None:
+    (statement,) = [found for found in stage.statements("Store") if "s3:PutObject" in found["Action"]]
+    keys = {text_of(resource).partition(">/")[2] for resource in statement["Resource"]}
+    assert keys == {"models/*/removed/*", "collect/*"}
+
+
+def test_whoever_the_account_allows_may_collect_unless_the_catalog_names_some(stage: Deployed) -> None:
+    (statement,) = collector(stage)[1]["AssumeRolePolicyDocument"]["Statement"]
+    assert text_of(statement["Principal"]["AWS"]).endswith(":root")
+    assert statement["Action"] == "sts:AssumeRole"
+
+
+def test_the_catalog_may_name_who_collects(catalog: Catalog, node_of_the_project: None) -> None:
+    platform = "arn:aws:iam::123456789012:role/Platform"
+    stage = catalog.stage("prod").model_copy(update={"collectors": (platform,)})
+    app = cdk.App(context=json.loads((ROOT / "cdk.json").read_text())["context"])
+    template = Template.from_stack(StoreStack(app, stage=stage))
+    template.has_resource_properties(
+        "AWS::IAM::Role",
+        {"AssumeRolePolicyDocument": {"Statement": [{"Principal": {"AWS": platform}}]}},
+    )
 
 
 def test_the_bucket_is_private_versioned_and_encrypted_with_a_rotating_key(stage: Deployed) -> None:
@@ -63,10 +124,14 @@ def test_both_buckets_refuse_plain_http(stage: Deployed) -> None:
     assert [found["Effect"] for found in refused] == ["Deny", "Deny"]
 
 
-def test_unfinished_uploads_end_and_nothing_else_expires(stage: Deployed) -> None:
-    (rule,) = bucket(stage)["LifecycleConfiguration"]["Rules"]
-    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
-    assert not [key for key in rule if "Expiration" in key or "Transition" in key]
+def test_only_broken_uploads_and_what_was_collected_expire(stage: Deployed) -> None:
+    """Law 10: no rule ends what is current."""
+    uploads, collected = bucket(stage)["LifecycleConfiguration"]["Rules"]
+    assert uploads["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not [key for key in uploads if "Expir" in key or "Transition" in key]
+    assert collected["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert collected["ExpiredObjectDeleteMarker"] is True
+    assert not {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(collected)
 
 
 def test_reads_and_writes_are_recorded_in_another_bucket(stage: Deployed) -> None:
@@ -82,4 +147,12 @@ def test_everybody_finds_bucket_and_key_by_the_stage_s_name(stage: Deployed) -> 
         resource["Properties"]["Name"]
         for resource in stage.resources("Store", "AWS::SSM::Parameter").values()
     }
-    assert names == {f"/switchyard/{stage.stage}/bucket", f"/switchyard/{stage.stage}/bucket-key"}
+    assert names == {
+        f"/switchyard/{stage.stage}/{name}" for name in ("bucket", "bucket-key", "collector-role")
+    }
+
+
+def test_a_kept_bucket_keeps_its_policy(prod: Deployed) -> None:
+    """Law 1 holds for what is left of a destroyed stage, too."""
+    policies = prod.resources("Store", "AWS::S3::BucketPolicy").values()
+    assert [policy["DeletionPolicy"] for policy in policies] == ["RetainExceptOnCreate"] * 2

@@ -88,6 +88,24 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
         (("memory_mb = 1024", 'architecture = "arm"'), "models.digits.architecture", '"arm"', "`arm64`"),
         (("memory_mb = 1024", "rollback_depth = 0"), "models.digits.rollback_depth", "`0`", "1 to 10"),
         (("memory_mb = 1024", "max_batch = 0"), "models.digits.max_batch", "`0`", "1 to 100000"),
+        (
+            ("memory_mb = 1024", "snapstart = false\nprovisioned_concurrency = 1001"),
+            "models.digits.provisioned_concurrency",
+            "`1001`",
+            "0 to 1000",
+        ),
+        (
+            ("memory_mb = 1024", "provisioned_concurrency = 5"),
+            "models.digits",
+            "both SnapStart and provisioned concurrency",
+            "`snapstart = false`",
+        ),
+        (
+            ("memory_mb = 512", "provisioned_concurrency = 5"),
+            "models.digits",
+            "provisioned concurrency on stage `local`",
+            "`snapstart = false`",
+        ),
         (("memory_mb = 1024", 'name = "other"'), "models.digits.name", "unknown key", "[models.digits]"),
         (
             ('["live", "candidate"]', '["candidate"]'),
@@ -129,6 +147,12 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
         (('auth = "none"', "account = 12"), "stages.local.account", "`12`", "in quotes"),
         (('auth = "none"', 'region = "Frankfurt"'), "stages.local.region", "`Frankfurt`", "eu-central-1"),
         (('auth = "none"', "log_retention_days = 8"), "stages.local.log_retention_days", "`8`", "7, 14"),
+        (
+            ('auth = "none"', 'collectors = ["ana"]'),
+            "stages.local.collectors[0]",
+            "not the ARN of a role",
+            "whole",
+        ),
         (('"build/layers/local"', '"/etc"'), "stages.local.runtime_layer", "`/etc`", "relative"),
         (('runtime_layer = "build/layers/x86_64"', ""), "stages.prod.runtime_layer", "missing", "Add"),
         (("[models.digits]", "[model.digits]"), "model", "unknown key", "`models`?"),

@@ -35,3 +35,14 @@ def test_a_model_is_what_was_checked_and_stays_so(model: Model) -> None:
 def test_the_stages_are_offered_as_a_person_reads_them() -> None:
     stages = {name: {"name": name, "runtime_layer": "build/layers/local"} for name in ("local", "prod")}
     assert Catalog.model_validate({"stages": stages}).stage_choice() == "`local` or `prod`"
+
+
+def test_provisioned_concurrency_without_snapstart_is_a_choice_of_each_stage() -> None:
+    model = Model.model_validate(
+        {
+            "name": "digits",
+            "target": "lambda",
+            "stages": {"prod": {"snapstart": False, "provisioned_concurrency": 5}},
+        }
+    )
+    assert (model.on("prod").provisioned_concurrency, model.on("local").provisioned_concurrency) == (5, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Layer:
     environ: dict[str, str]
 
     def load(self) -> Served:
-        served = load_served(self.environ, package=self.package)
+        served = load_served(self.environ, package=str(self.package))
         assert isinstance(served, Served)
         return served
 
@@ -173,6 +173,7 @@ def lay_out(
     golden: Mapping[str, Array],
     model: str = "digits",
     version: int = 2,
+    entry: str = "model.onnx",
 ) -> Layer:
     """Write ``switchyard_model`` as a release would; the golden outputs are not looked at here."""
     for path, data in files.items():
@@ -183,14 +184,16 @@ def lay_out(
         model=model,
         version=version,
         files=tuple(ArtifactFile(path, Digest.of(data), len(data)) for path, data in files.items()),
-        entry="model.onnx",
+        entry=entry,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         golden=Golden(tuple(tensor(name, array) for name, array in golden.items()), ()),
         created_at="2026-11-22T09:00:00+00:00",
         created_by="tests",
     )
-    (package / environment.MANIFEST_FILE).write_bytes(manifest.to_json())
+    slim = replace(manifest, golden=manifest.golden.without_values())
+    (package / environment.MANIFEST_FILE).write_bytes(slim.to_json())
+    (package / environment.GOLDEN_FILE).write_text(json.dumps(manifest.golden.as_json()))
     environ = {
         environment.MODEL: model,
         environment.VERSION: str(version),
@@ -291,6 +294,38 @@ def external_layer(package: Path) -> Layer:
         inputs=inputs,
         outputs=outputs,
         golden={"x": np.ones((1, 4), np.float32)},
+    )
+
+
+@pytest.fixture
+def pipeline_layer(package: Path) -> Layer:
+    """Three steps: bytes to ``x``, the linear model, and its label as a word. ``scores`` pass by."""
+    pixels, word = TensorSpec("pixels", "UINT8", ("batch", 4)), TensorSpec("word", "BYTES", ("batch",))
+    x, label = TensorSpec("x", "FP32", ("batch", 4)), TensorSpec("label", "INT64", ("batch",))
+    scores = TensorSpec("scores", "FP32", ("batch", 3))
+    before = onnx_model([helper.make_node("Cast", ["pixels"], ["x"], to=TensorProto.FLOAT)], [pixels], [x])
+    linear = [
+        helper.make_node("MatMul", ["x", "weights"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+    ]
+    words = np.array(["low", "middle", "high"], object)
+    after = onnx_model(
+        [helper.make_node("Gather", ["words", "label"], ["word"])], [label], [word], {"words": words}
+    )
+    graphs = {
+        "before.onnx": before,
+        "model.onnx": onnx_model(linear, [x], [scores, label], {"weights": WEIGHTS}),
+        "after.onnx": after,
+    }
+    files = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    files["pipeline.json"] = json.dumps({"steps": list(graphs)}).encode()
+    return lay_out(
+        package,
+        files,
+        inputs=[pixels],
+        outputs=[scores, word],
+        golden={"pixels": np.ones((1, 4), np.uint8)},
+        entry="pipeline.json",
     )
 
 

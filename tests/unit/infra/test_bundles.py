@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +53,29 @@ def test_compiled_files_of_this_machine_stay_here(root: Path) -> None:
     (cache / "handler.cpython-311.pyc").write_bytes(b"compiled")
     assert stage_bundle("answer", PACKAGES, root=root, handler=HANDLER) == before
     assert "__pycache__" not in "".join(files_below(before.path))
+
+
+def test_a_bundle_is_compiled_for_the_python_that_runs_it(root: Path) -> None:
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    plain = stage_bundle("answer", PACKAGES, root=root, handler=HANDLER)
+    bundle = stage_bundle("answer", PACKAGES, root=root, handler=HANDLER, python=python)
+    tag = sys.implementation.cache_tag
+    assert f"functions/answer/__pycache__/handler.{tag}.pyc" in files_below(bundle.path)
+    assert bundle.unzipped_bytes > plain.unzipped_bytes
+    assert bundle.digest != plain.digest
+    assert stage_bundle("answer", PACKAGES, root=root, handler=HANDLER, python=python) == bundle
+
+
+def test_the_digest_does_not_know_whether_that_python_was_at_hand(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = stage_bundle("answer", PACKAGES, root=root, handler=HANDLER, python="3.99")
+    assert "carries no bytecode and starts slower" in capsys.readouterr().err
+    shutil.rmtree(without.path)
+    monkeypatch.setattr(bundles, "compile_for", lambda _python, _folder: True)
+    assert (
+        stage_bundle("answer", PACKAGES, root=root, handler=HANDLER, python="3.99").digest == without.digest
+    )
 
 
 def test_the_digest_changes_with_a_byte_and_with_a_name(root: Path) -> None:

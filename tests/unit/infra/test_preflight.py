@@ -41,6 +41,12 @@ def test_a_layer_that_is_not_built_is_refused_with_the_command_that_builds_it(
     assert command in str(caught.value.hint)
 
 
+def test_a_layer_says_for_which_python_it_is(tmp_path: Path) -> None:
+    built = Tree(layer(tmp_path, "build/layers/x86_64", python="3.13"), "", {})
+    assert preflight.layer_python(built) == "3.13"
+    assert preflight.layer_python(Tree(layer(tmp_path, "stand-in", target="local"), "", {})) is None
+
+
 def test_a_layer_whose_build_broke_off_is_refused(tmp_path: Path) -> None:
     """Law 8: facts are written last, so a layer without facts is half a layer."""
     layer(tmp_path, "build/layers/x86_64")

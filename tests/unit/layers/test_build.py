@@ -11,7 +11,7 @@ import pytest
 
 from layers.build import BUDGET_BYTES, Built, build, main
 from layers.facts import LayerError, facts_path, read_facts
-from layers.targets import local
+from layers.targets import TARGETS, local
 from layers.tree import digest_of
 
 LAMBDA_LIMIT_BYTES = 262_144_000
@@ -63,6 +63,17 @@ def test_a_rebuild_elsewhere_gives_identical_bytes(local_layer: Built, tmp_path:
     damaged.write_text("raise SystemExit\n")
     assert build(local(), rebuilt.folder).fresh, "a layer that was changed by hand is built again"
     assert digest_of(rebuilt.folder) == local_layer.facts.sha256
+
+
+@pytest.mark.parametrize("name", ["x86_64", "arm64"])
+def test_a_layer_for_lambda_is_the_same_bytes_wherever_it_is_built(name: str, tmp_path: Path) -> None:
+    first = build(TARGETS[name], tmp_path / "one" / name)
+    second = build(TARGETS[name], tmp_path / "two" / "elsewhere")
+    assert first.fresh
+    assert second.fresh
+    assert first.facts == second.facts
+    assert digest_of(first.folder) == digest_of(second.folder) == first.facts.sha256
+    assert first.facts.unzipped_bytes < BUDGET_BYTES
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 
+from model_store import transfer
 from model_store.adapters.directory import DirectoryStore
+from model_store.cache import Cache
 from model_store.contract.digest import Digest
 from model_store.contract.errors import AlreadyExistsError, IntegrityError, LocalFileError, NotFoundError
 from model_store.contract.keys import blob_key
@@ -137,11 +141,13 @@ class Overtaken(DirectoryStore):
     def __init__(self, root: Path, meanwhile: Callable[[], object]) -> None:
         super().__init__(root)
         self._meanwhile: list[Callable[[], object]] = [meanwhile]
+        self._one_at_a_time = Lock()
 
-    def fetch_file(self, key: str, path: Path, digest: Digest) -> None:
-        if self._meanwhile:
-            self._meanwhile.pop()()
-        super().fetch_file(key, path, digest)
+    def fetch_file(self, *args: Any) -> None:
+        with self._one_at_a_time:
+            if self._meanwhile:
+                self._meanwhile.pop()()
+        super().fetch_file(*args)
 
 
 def test_two_who_fetch_the_same_at_once_both_have_it(
@@ -167,3 +173,86 @@ def test_a_folder_that_somebody_fills_meanwhile_is_left_alone(
     with pytest.raises(AlreadyExistsError):
         fetch(Overtaken(root, fill), REF, target)
     assert left_in(target) == ["mine.txt"]
+
+
+# Large files, and what was fetched before
+
+
+@pytest.fixture
+def in_parts(disk: DirectoryStore, save_external: Callable[..., Path]) -> Manifest:
+    """``large:1``: its weights are cut into parts of eight bytes."""
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(transfer, "part_size_for", lambda size: 8 if size == len(WEIGHTS) else size + 1)
+        made = publish(disk, "large", save_external(data=WEIGHTS), created_by="ana").manifest
+    assert [file.path for file in made.files if file.parts] == ["weights.bin"]
+    return made
+
+
+def test_a_file_in_parts_comes_back_whole_and_every_byte_is_told_of(
+    disk: DirectoryStore, in_parts: Manifest, tmp_path: Path
+) -> None:
+    """Law 2: ranges are verified one by one, and the file as a whole."""
+    told: list[tuple[str, int, int]] = []
+    fetch(disk, in_parts.ref, tmp_path / "target", on_progress=lambda *step: told.append(step))
+    assert (tmp_path / "target" / "weights.bin").read_bytes() == WEIGHTS
+    assert told[0] == ("fetching model.onnx", 0, in_parts.size)
+    assert ("fetching weights.bin", in_parts.size - len(WEIGHTS), in_parts.size) in told
+    assert told[-1] == ("fetched", in_parts.size, in_parts.size)
+
+
+def test_a_part_that_is_wrong_is_refused_by_its_number(
+    disk: DirectoryStore, in_parts: Manifest, root: Path, tmp_path: Path
+) -> None:
+    """Law 2: a mismatch refuses, and nothing appears."""
+    (digest,) = (file.digest for file in in_parts.files if file.parts)
+    (root / blob_key(digest)).write_bytes(WEIGHTS[:8] + b"X" * 8)
+    with pytest.raises(IntegrityError, match=r"part 2 of `weights\.bin`"):
+        fetch(disk, in_parts.ref, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+class Counting(DirectoryStore):
+    """Counts the files that are fetched."""
+
+    fetched = 0
+
+    def fetch_file(self, *args: Any) -> None:
+        self.fetched += 1
+        super().fetch_file(*args)
+
+
+def test_what_was_fetched_before_comes_from_the_cache(in_parts: Manifest, root: Path, tmp_path: Path) -> None:
+    store, cache = Counting(root), Cache(tmp_path / "cache")
+    told: list[tuple[str, int, int]] = []
+    for number in range(3):
+        fetch(
+            store,
+            in_parts.ref,
+            tmp_path / f"target-{number}",
+            cache=cache,
+            on_progress=lambda *step: told.append(step),
+        )
+        assert (tmp_path / f"target-{number}" / "weights.bin").read_bytes() == WEIGHTS
+        assert told[-1] == ("fetched", in_parts.size, in_parts.size)
+    assert store.fetched == len(in_parts.files)
+
+
+def test_a_cache_that_rotted_is_no_reason_for_other_bytes(
+    in_parts: Manifest, root: Path, tmp_path: Path
+) -> None:
+    """Law 2: what comes from the cache is verified like what comes from the store."""
+    store, cache = Counting(root), Cache(tmp_path / "cache")
+    fetch(store, in_parts.ref, tmp_path / "first", cache=cache)
+    for held in (tmp_path / "cache").glob("*/*"):
+        held.write_bytes(b"rotten")
+    fetch(store, in_parts.ref, tmp_path / "second", cache=cache)
+    assert (tmp_path / "second" / "weights.bin").read_bytes() == WEIGHTS
+    assert store.fetched == 2 * len(in_parts.files)
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_be_without_the_model(
+    disk: DirectoryStore, in_parts: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    fetch(disk, in_parts.ref, tmp_path / "target", cache=Cache(tmp_path / "file"))
+    assert (tmp_path / "target" / "weights.bin").read_bytes() == WEIGHTS

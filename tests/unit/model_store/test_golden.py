@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from model_store.artifact import find_source
 from model_store.contract.digest import Digest
 from model_store.contract.errors import InvalidArtifactError, LocalFileError
 from model_store.contract.tensors import TensorData, TensorSpec
 from model_store.golden import make_golden, observed, read_sample
-from model_store.onnx_file import OpenModel, find_source, open_model
+from model_store.onnx_file import OpenModel, open_model
 
 SaveModel = Callable[..., Path]
 DIGEST = Digest.of(b"artifact")

@@ -1,9 +1,10 @@
 """``model_store.onnx_file`` reads what it can trust and says why it refuses the rest."""
 
+import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from model_store.artifact import find_source, inspect
 from model_store.contract.errors import InvalidArtifactError, NotFoundError
 from model_store.contract.tensors import TensorSpec
-from model_store.onnx_file import find_source, inspect
 
 SaveModel = Callable[..., Path]
 WEIGHTS = np.full(4, 2, np.float32).tobytes()
@@ -371,3 +372,70 @@ def test_a_pickle_beside_the_graph_is_refused(
 
 def test_weights_that_begin_like_a_pickle_are_weights(save_external: Callable[..., Path]) -> None:
     assert inspect(save_external(data=b"\x80\x04\x95" + WEIGHTS[3:])).entry == "model.onnx"
+
+
+# Pipelines: several graphs in one artifact
+
+
+def step(takes: str, gives: str, *, kind: int = TensorProto.FLOAT, to: int | None = None) -> bytes:
+    """A graph that passes rows of four on under another name, as another type if wanted."""
+    node = helper.make_node("Cast", [takes], [gives], to=to or kind)
+    graph = helper.make_graph(
+        [node],
+        "step",
+        [helper.make_tensor_value_info(takes, kind, ["batch", 4])],
+        [helper.make_tensor_value_info(gives, to or kind, ["batch", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def pipeline(folder: Path, steps: Iterable[str] = ("a.onnx", "b.onnx"), **files: bytes) -> Path:
+    given = {"a": step("x", "y"), "b": step("y", "z"), **files}
+    for name, data in given.items():
+        (folder / f"{name}.onnx").write_bytes(data)
+    (folder / "pipeline.json").write_text(json.dumps({"steps": list(steps)}))
+    return folder
+
+
+def test_a_pipeline_takes_what_its_first_step_does_and_gives_what_its_last_does(tmp_path: Path) -> None:
+    facts = inspect(pipeline(tmp_path))
+    assert facts.entry == "pipeline.json"
+    assert facts.files == ("a.onnx", "b.onnx", "pipeline.json")
+    assert [spec.name for spec in facts.inputs] == ["x"]
+    assert [spec.name for spec in facts.outputs] == ["z"]
+
+
+def test_a_pipeline_answers_as_one_model(tmp_path: Path) -> None:
+    from model_store.artifact import find_source
+    from model_store.onnx_file import open_model
+
+    x = np.ones((2, 4), np.float32)
+    (z,) = open_model(find_source(pipeline(tmp_path))).session.run(None, {"x": x})
+    assert np.array_equal(z, x)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"steps": ["a.onnx", "c.onnx"]}, "names `c.onnx`, which is not in the folder"),
+        ({"steps": ["a.onnx"]}, "`b.onnx` is in the folder and no step"),
+        ({"steps": ["a.py"]}, "not an ONNX file"),
+        ({"b": step("y", "x")}, "given by the caller and by `b.onnx` again"),
+        ({"b": step("y", "z", kind=TensorProto.DOUBLE)}, "takes `y` as tensor.double., and what comes is"),
+        ({"b": b"\x80\x04\x95 pickle"}, "`b.onnx` is not an ONNX file: it is a Python pickle"),
+        ({"b": step("y", "z", to=TensorProto.COMPLEX64)}, "onnxruntime"),
+    ],
+)
+def test_steps_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidArtifactError, match=says) as caught:
+        inspect(pipeline(tmp_path, **change))
+    assert caught.value.hint
+
+
+def test_a_pickle_beside_the_steps_is_refused(tmp_path: Path) -> None:
+    """Law 12."""
+    pipeline(tmp_path)
+    (tmp_path / "words.pkl").write_bytes(b"anything")
+    with pytest.raises(InvalidArtifactError, match="pickle"):
+        inspect(tmp_path)

@@ -78,3 +78,9 @@ def test_a_local_error_names_the_path_and_the_reason(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError, match=said) as refusal, local_files(tmp_path / "gone"):
         (tmp_path / "gone").read_bytes()
     assert refusal.value.hint is not None
+
+
+def test_a_folder_that_is_a_file_is_said_as_such(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(LocalFileError, match="file/target"):
+        place([b"data"], tmp_path / "file" / "target", Digest.of(b"data"))

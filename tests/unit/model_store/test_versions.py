@@ -10,10 +10,10 @@ import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.contract.errors import IntegrityError, InvalidNameError, NotFoundError
-from model_store.contract.keys import manifest_key
+from model_store.contract.keys import manifest_key, tombstone_key
 from model_store.contract.names import ByVersion
 from model_store.publish import publish
-from model_store.versions import latest, load_manifest, load_manifests, models, versions
+from model_store.versions import latest, listed, load_manifest, load_manifests, models, versions
 
 SaveModel = Callable[..., Path]
 
@@ -38,6 +38,19 @@ def test_versions_are_numbers_in_order(filled: MemoryStore) -> None:
     assert versions(filled, "digits") == [1, 2, 3]
     assert versions(filled, "digits-eu") == [1]
     assert versions(filled, "unknown") == []
+
+
+def test_a_listing_says_when_each_version_was_published_and_reads_none(clock: Callable[[], datetime]) -> None:
+    store = MemoryStore(clock)
+    for number in (9, 10, 2):
+        store.put_once(manifest_key("digits", number), b"not even a manifest")
+    store.put_once(f"{manifest_key('digits', 1)}.tmp", b"")
+    store.put_once(tombstone_key("digits", 9), b"{}")
+    assert [(str(version.ref), version.published_at) for version in listed(store, "digits")] == [
+        ("digits:2", clock()),
+        ("digits:10", clock()),
+    ]
+    assert listed(store, "unknown") == []
 
 
 def test_the_order_is_that_of_numbers_also_beyond_nine(store: MemoryStore) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from model_store.contract.deployment import function_name
 from model_store.contract.errors import NotFoundError
+from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import (
@@ -65,6 +66,53 @@ def test_rolling_back_further_than_there_is_history_is_refused(world: World) -> 
 def test_rolling_back_what_was_never_released_is_refused(world: World) -> None:
     with pytest.raises(NothingToRollBackError, match="has not been released yet"):
         world.controller().rollback("digits")
+
+
+def test_a_rollback_to_a_version_strikes_out_everything_after_it(world: World) -> None:
+    """Law 6: only backwards; what was passed over is not gone back to either."""
+    world.publish(4)
+    for version in (1, 2, 3, 4):
+        world.controller().release(ref(version))
+    moved = world.controller().rollback("digits", to=2, reason="3 and 4 are wrong")
+    assert (moved.ref, world.ask()) == (ref(2), (200, "digits:2"))
+    with pytest.raises(NothingToRollBackError, match=r"`digits:3` is no earlier release .* `digits:1`"):
+        world.controller().rollback("digits", to=3)
+    assert world.controller().rollback("digits").ref == ref(1)
+
+
+def test_a_rollback_to_what_serves_already_moves_nothing(world: World) -> None:
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    assert world.controller().rollback("digits", to=1).line is not None
+    assert world.controller().rollback("digits", to=1).line is None
+    assert world.ask() == (200, "digits:1")
+
+
+def test_a_rollback_to_a_version_that_was_in_force_twice_takes_the_later_time(world: World) -> None:
+    for version in (1, 2, 1, 3):
+        world.controller().release(ref(version))
+    world.controller().rollback("digits", to=1)
+    assert world.controller().rollback("digits").ref == ref(2)
+
+
+def test_a_rollback_to_a_version_that_was_never_live_names_what_is_possible(world: World) -> None:
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    with pytest.raises(NothingToRollBackError, match="these are: `digits:1`") as refused:
+        world.controller().rollback("digits", to=3)
+    assert refused.value.hint == "Go back to one of them, or release it: `yard release digits:3`."
+    assert world.ask() == (200, "digits:2")
+
+
+def test_a_rollback_to_what_the_ledger_says_puts_back_an_alias_moved_by_hand(world: World) -> None:
+    """Law 3."""
+    for version in (1, 2):
+        world.controller().release(ref(version))
+    first = world.controller().history("digits")[0].plan.lambda_version
+    world.functions.meddle(FUNCTION, "live", version=first)
+    world.controller().rollback("digits", to=2)
+    assert world.ask() == (200, "digits:2")
+    assert world.status().disagreements == ()
 
 
 def test_a_rollback_publishes_nothing(world: World) -> None:
@@ -203,3 +251,21 @@ def test_a_rollback_whose_version_is_gone_is_refused(world: World) -> None:
     with pytest.raises(UnfitVersionError, match="no Lambda version of `digits:1` is left"):
         world.controller().rollback("digits")
     assert world.ask() == (200, "digits:2")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torchscript", "torch-export", "torch-pickle"])
+def test_a_kind_that_lambda_cannot_run_is_refused_before_anything_is_packed(world: World, kind: str) -> None:
+    """Law 8: refused early, in one sentence. Law 12: code that was let in is not let run here."""
+    world.publish(9, kind=kind)
+    with pytest.raises(
+        UnfitVersionError, match=f"`digits:9` is a {kind} artifact, and a Lambda model must be"
+    ):
+        world.controller().release(ref(9))
+    assert not [said for said in world.said if "packing" in said]
+
+
+def test_a_version_without_a_golden_sample_is_not_released(world: World) -> None:
+    """Law 5: what nothing can check becomes no target."""
+    world.publish(9, golden=NO_GOLDEN)
+    with pytest.raises(UnfitVersionError, match="has no golden sample"):
+        world.controller().release(ref(9))

@@ -89,6 +89,12 @@ COMMANDS = {
         frozenset({"digits:1", "digits:2"}),
         "digits:1",
     ),
+    "rollback to a version": Command(
+        lambda stage, _: Controller(stage).rollback("digits", to=1),
+        _released(1, 2, 3),
+        frozenset({"digits:1", "digits:3"}),
+        "digits:1",
+    ),
     "deploy": Command(
         lambda stage, world: Deploy(stage).rebase([world.declared()]),
         _changed_base,
@@ -115,7 +121,7 @@ def _run_with(fuse: Fuse, command: Command, world: World) -> None:
 def _prepare(new_world: Callable[..., World], command: Command) -> World:
     world = new_world(settle_reads=1)
     world.deploy()
-    for version in (1, 2):
+    for version in (1, 2, 3):
         world.publish(version)
     command.setup(world)
     return world

@@ -9,11 +9,13 @@ import pytest
 
 from model_store.contract.deployment import function_name
 from model_store.contract.names import ByVersion
+from releases.controller import Controller
 from releases.deploy import Deploy
 from releases.errors import (
     DisagreementError,
     LostRaceError,
     NothingToRollBackError,
+    ShiftRunningError,
     StillLiveError,
     UnfitVersionError,
 )
@@ -186,3 +188,58 @@ def test_a_retired_model_answers_503_and_may_be_removed(world: World) -> None:
         world.controller().rollback("digits")
     world.deploy()
     assert world.ask() == (503, "")
+
+
+def test_the_guard_refuses_to_lose_what_serves_before_its_first_line_is_written(world: World) -> None:
+    """Law 10: a first release that died right after its move serves, and no ledger says so yet."""
+
+    class Died(BaseException):
+        pass
+
+    def die(call: str) -> None:
+        if call == "move_alias":
+            raise Died
+
+    functions = Around(world.functions, after=die)
+    with pytest.raises(Died):
+        Controller(world.stage(functions=functions)).release(ref(1))
+    assert world.controller().history("digits") == []
+    with pytest.raises(StillLiveError, match="digits@live"):
+        Deploy(world.stage()).guard({}, ["digits"])
+
+
+def test_a_deploy_that_changes_the_base_is_refused_while_a_shift_runs(world: World) -> None:
+    """Law 4: the version that is tried stands on today's base."""
+    world.controller().release(ByVersion("digits", 1))
+    world.begin(2, 0.5)
+    world.memory_mb = 1024
+    with pytest.raises(ShiftRunningError, match="a deploy would change the ground under it"):
+        world.deploy()
+    assert world.live_memory_mb() == 512
+    world.shifting().stop("digits")
+    world.deploy()
+    assert (world.ask(), world.live_memory_mb()) == ((200, "digits:1"), 1024)
+
+
+def test_a_stack_that_rolls_back_is_never_refused_and_leaves_a_shift_alone(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    shift = world.begin(2, 0.5)
+    at = world.shifting().step("prepare", {"shift": shift.where, "step": 0})
+    world.shifting().step("weigh", at)
+    before = world.functions.alias(world.stage().function("digits"), "live")
+    assert Deploy(world.stage(by="cdk")).rebase([world.declared()], publish=False) == []
+    assert world.functions.alias(world.stage().function("digits"), "live") == before
+
+
+def test_a_stack_that_rolls_back_to_another_base_ends_a_shift_that_stands_in_its_way(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    old = world.declared()
+    world.memory_mb = 1024
+    world.deploy()
+    shift = world.begin(2, 0.5)
+    at = world.shifting().step("prepare", {"shift": shift.where, "step": 0})
+    at = world.shifting().step("weigh", at)
+    (line,) = Deploy(world.stage(by="cdk")).rebase([old], publish=False)
+    assert line.plan.kind == "rebase"
+    assert (world.ask(), world.live_memory_mb()) == ((200, "digits:1"), 512)
+    assert world.shifting().step("look", at)["next"] == "superseded"

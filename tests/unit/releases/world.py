@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_store.adapters.memory import MemoryStore
@@ -17,9 +17,14 @@ from model_store.contract.names import ByVersion
 from model_store.contract.tensors import TensorData, TensorSpec
 from model_store.ports import ObjectStore
 from releases.adapters.memory import MemoryFunctions
+from releases.adapters.memory_executions import MemoryExecutions
+from releases.adapters.memory_monitoring import MemoryMonitoring
 from releases.controller import Controller
 from releases.deploy import Deploy, DeployedModel
-from releases.ports import FunctionConfig, Functions
+from releases.health import Served
+from releases.ports import Executions, FunctionConfig, Functions, Monitoring
+from releases.shifting import Shifting
+from releases.shifts import Shift
 from releases.stage import Stage
 from releases.status import AliasStatus, status
 
@@ -61,9 +66,19 @@ class World:
     said: list[str] = field(default_factory=list)
     memory_mb: int = 512
     code: str = "code-1"
+    executions: MemoryExecutions = field(default_factory=MemoryExecutions)
+
+    def __post_init__(self) -> None:
+        self.monitoring = MemoryMonitoring(self.clock)
 
     def stage(
-        self, *, by: str = "ann", store: ObjectStore | None = None, functions: Functions | None = None
+        self,
+        *,
+        by: str = "ann",
+        store: ObjectStore | None = None,
+        functions: Functions | None = None,
+        monitoring: Monitoring | None = None,
+        executions: Executions | None = None,
     ) -> Stage:
         return Stage(
             STAGE,
@@ -72,7 +87,54 @@ class World:
             self.clock,
             by=by,
             say=self.said.append,
+            monitoring=monitoring or self.monitoring,
+            executions=executions or self.executions,
         )
+
+    def shifting(self, *, by: str = "ann") -> Shifting:
+        return Shifting(self.stage(by=by))
+
+    def begin(
+        self, version: int = 2, *shares: float, bake_s: float = 120, min_requests: int = 30, **more: Any
+    ) -> Shift:
+        """Ask for a shift of ``digits``; nothing has happened yet but the asking."""
+        begun = self.shifting().begin(
+            ByVersion("digits", version),
+            shares=shares or (0.05, 0.5),
+            bake_s=bake_s,
+            min_requests=min_requests,
+            **more,
+        )
+        assert begun is not None
+        return begun.shift
+
+    def drive(self, shift: Shift, between: Callable[[dict[str, Any]], None] = lambda _: None) -> str:
+        """Run the shift's execution as the state machine does; the last state says how it ended."""
+        step = Shifting(self.stage(by=shift.by)).step
+        return str(self.executions.drive(shift.id, step, self.clock, between=between)["next"])
+
+    def traffic(
+        self, count: int, *, errors: int = 0, faults: int = 0, latency_ms: float = 5.0, weighted: bool = True
+    ) -> None:
+        """Count what the version with a share of ``live`` (or the one that serves) did just now."""
+        state = self.functions.alias(function_name(STAGE, "digits"), "live")
+        assert state is not None
+        version = next(iter(state.weights), state.version)
+        config = self.functions.config(state.function, version)
+        served = Served(
+            STAGE,
+            state.function,
+            "live",
+            version,
+            "digits",
+            int(config.environment[env.VERSION] if config else 0),
+            weighted=weighted,
+        )
+        self.monitoring.record(served.of_lambda("Invocations"), *[1.0] * count)
+        self.monitoring.record(served.of_lambda("Errors"), *[1.0] * errors)
+        answers = [*[1.0] * faults, *[0.0] * (count - errors - faults)]
+        self.monitoring.record(served.of_ours(env.FAULTS_METRIC), *answers)
+        self.monitoring.record(served.of_ours(env.LATENCY_METRIC), *[latency_ms] * count)
 
     def controller(self, *, by: str = "ann") -> Controller:
         return Controller(self.stage(by=by))
@@ -80,8 +142,8 @@ class World:
     def status(self) -> AliasStatus:
         return status(self.stage(), "digits")
 
-    def publish(self, version: int, model: str = "digits") -> ByVersion:
-        """Store a version whose every answer is its own number."""
+    def publish(self, version: int, model: str = "digits", **changes: Any) -> ByVersion:
+        """Store a version whose every answer is its own number; ``changes`` are fields of its manifest."""
         data = f"{model} {version}".encode()
         digest = Digest.of(data)
         manifest = Manifest(
@@ -95,6 +157,7 @@ class World:
             created_at="2026-11-22T00:00:00Z",
             created_by="ann",
         )
+        manifest = replace(manifest, **changes)
         self.store.put_once(blob_key(digest), data)
         self.store.put_once(manifest_key(model, version), manifest.to_json())
         return manifest.ref

@@ -34,3 +34,8 @@ def test_a_call_that_cannot_be_signed_is_not_sent(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CallRefusedError, match=r"cannot be signed: .* no AWS credentials") as caught:
         call(IAM, "GET", "/v2")
     assert caught.value.hint
+
+
+def test_an_api_that_does_not_answer_is_said_so() -> None:
+    with pytest.raises(ServiceError, match="did not answer"):
+        call(Deployment("prod", "bucket", "http://127.0.0.1:9", "none"), "GET", "/v2")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def verify(layer: Layer) -> Path:
-    return Artifact(layer.package / FILES_FOLDER, layer.manifest).verified()
+    return Path(Artifact(str(layer.package), layer.manifest).verified())
 
 
 def test_the_files_that_were_published_are_verified(external_layer: Layer) -> None:
@@ -80,9 +80,26 @@ def test_before_the_first_release_there_is_no_artifact() -> None:
 
 
 def test_a_version_is_found_where_its_layer_lies(linear_layer: Layer) -> None:
-    artifact = find_artifact(linear_layer.environ, package=linear_layer.package)
+    artifact = find_artifact(linear_layer.environ, package=str(linear_layer.package))
     assert artifact is not None
-    assert artifact.manifest == linear_layer.manifest
+    assert artifact.manifest.ref == linear_layer.manifest.ref
+    assert artifact.manifest.digest == linear_layer.manifest.digest
+
+
+def test_the_golden_sample_has_its_values_in_a_file_of_its_own(linear_layer: Layer) -> None:
+    artifact = find_artifact(linear_layer.environ, package=str(linear_layer.package))
+    assert artifact is not None
+    (shape_alone,) = artifact.manifest.golden.inputs
+    assert (shape_alone.shape, shape_alone.data) == ((1, 4), ())
+    assert artifact.golden() == linear_layer.manifest.golden
+
+
+def test_a_layer_that_was_made_before_has_them_in_its_manifest(linear_layer: Layer) -> None:
+    (linear_layer.package / environment.GOLDEN_FILE).unlink()
+    (linear_layer.package / environment.MANIFEST_FILE).write_bytes(linear_layer.manifest.to_json())
+    artifact = find_artifact(linear_layer.environ, package=str(linear_layer.package))
+    assert artifact is not None
+    assert artifact.golden() == linear_layer.manifest.golden
 
 
 def test_hashing_begins_before_numpy_is_imported() -> None:

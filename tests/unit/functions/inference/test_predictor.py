@@ -11,13 +11,15 @@ import pytest
 from functions.inference.artifact import Artifact
 from functions.inference.predictor import BadInputError, Predictor, threads_for
 from model_store.contract.environment import FILES_FOLDER
+from model_store.contract.errors import IntegrityError
+from tests.unit.functions.conftest import Caller
 
 if TYPE_CHECKING:
     from tests.unit.functions.conftest import Layer
 
 
 def load(layer: Layer) -> Predictor:
-    return Predictor.load(Artifact(layer.package / FILES_FOLDER, layer.manifest))
+    return Predictor.load(Artifact(str(layer.package), layer.manifest))
 
 
 def test_the_wanted_outputs_come_back_in_the_wanted_order(linear_layer: Layer) -> None:
@@ -69,3 +71,29 @@ def test_a_refused_run_writes_nothing_of_the_callers_to_the_log(
     with pytest.raises(BadInputError):
         predict({"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}, ["sum"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_steps_of_a_pipeline_run_as_one_model(pipeline_layer: Layer) -> None:
+    predict = load(pipeline_layer)
+    results = predict({"pixels": np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.uint8)}, ["word", "scores"])
+    assert results["word"].tolist() == ["high", "high"]
+    np.testing.assert_allclose(results["scores"], [[0.9, 1.0, 1.1], [0, 0.2, 0.4]], rtol=1e-6)
+
+
+def test_a_caller_sends_bytes_and_gets_words(pipeline_layer: Layer) -> None:
+    caller = Caller(pipeline_layer.load())
+    pixels = {"name": "pixels", "datatype": "UINT8", "shape": [1, 4], "data": [0, 0, 0, 1]}
+    reply = caller.infer(pixels, outputs=[{"name": "word"}])
+    assert reply.json["outputs"] == [{"name": "word", "datatype": "BYTES", "shape": [1], "data": ["high"]}]
+
+
+def test_a_step_that_refuses_is_the_callers_fault(pipeline_layer: Layer) -> None:
+    with pytest.raises(BadInputError, match="cannot run on these inputs"):
+        load(pipeline_layer)({"pixels": np.ones((1, 3), np.uint8)}, ["word"])
+
+
+def test_no_step_of_a_pipeline_may_be_changed(pipeline_layer: Layer) -> None:
+    """Law 2: also the order of the steps is in the digest."""
+    (pipeline_layer.package / FILES_FOLDER / "pipeline.json").write_text('{"steps": ["model.onnx"]}')
+    with pytest.raises(IntegrityError, match=r"`pipeline\.json`"):
+        load(pipeline_layer)

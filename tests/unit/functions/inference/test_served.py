@@ -27,7 +27,7 @@ def test_what_the_environment_names_is_served(linear_layer: Layer) -> None:
 
 def test_the_digest_may_be_written_with_or_without_its_algorithm(linear_layer: Layer) -> None:
     linear_layer.environ[environment.DIGEST] = linear_layer.manifest.digest.hex
-    assert linear_layer.load().manifest == linear_layer.manifest
+    assert linear_layer.load().manifest.digest == linear_layer.manifest.digest
 
 
 def test_the_layer_is_found_on_the_import_path(linear_layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_a_digest_without_a_version_refuses_to_serve(linear_layer: Layer) -> Non
     """Law 2: half a release is none."""
     del linear_layer.environ[environment.VERSION]
     with pytest.raises(IntegrityError, match="`SWITCHYARD_DIGEST` is set and `SWITCHYARD_VERSION` is not"):
-        load_served(linear_layer.environ, package=linear_layer.package)
+        load_served(linear_layer.environ, package=str(linear_layer.package))
 
 
 def test_a_digest_that_is_none_refuses_to_serve(linear_layer: Layer) -> None:

@@ -5,6 +5,7 @@ The server is a real one on this machine, so botocore's own retries, parsers and
 
 import json
 import pkgutil
+import re
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from botocore.config import Config
 
 from model_store.adapters import s3
 from model_store.adapters.s3 import MAX_PUT_BYTES, S3Store, s3_client
+from model_store.adapters.s3_upload import UploadGoneError, checksum_of
 from model_store.contract.digest import Digest
 from model_store.contract.errors import (
     AccessDeniedError,
@@ -38,6 +40,7 @@ from model_store.contract.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from model_store.contract.parts import Parts
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -58,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         script = self.server.script
         (script.popleft() if len(script) > 1 else script[0])(self)
 
-    do_GET = do_PUT = do_HEAD = _answer  # noqa: N815 - the names that http.server looks for
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 
     def say(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -76,6 +79,17 @@ class BadDay(ThreadingHTTPServer):
     daemon_threads = True
     script: deque[Answer]
     seen: list[tuple[str, dict[str, str], bytes]]
+    stored: dict[str, bytes]
+
+    def breaks(self, at: Callable[[int], bool], bad: Answer) -> None:
+        """Answer as S3 would, but badly where ``at`` says so of the number of the call."""
+
+        def answer(request: Handler) -> None:
+            (bad if at(len(self.seen) - 1) else as_s3_would)(request)
+
+        self.seen.clear()
+        self.script.clear()
+        self.script.append(answer)
 
     @property
     def url(self) -> str:
@@ -88,7 +102,7 @@ class BadDay(ThreadingHTTPServer):
 @pytest.fixture
 def bad_day() -> Iterator[BadDay]:
     server = BadDay(("127.0.0.1", 0), Handler)
-    server.script, server.seen = deque(), []
+    server.script, server.seen, server.stored = deque(), [], {}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -263,6 +277,10 @@ REFUSALS: list[tuple[int, str, type[ModelStoreError], str]] = [
     (503, "SlowDown", StoreUnavailableError, "Try again"),
     (500, "InternalError", StoreUnavailableError, "Try again"),
     (400, "SomethingNew", StoreUnavailableError, "Try again"),
+    (400, "InvalidPart", StoreUnavailableError, "Try again"),
+    (404, "NoSuchUpload", UploadGoneError, "Try again"),
+    (400, "EntityTooSmall", InvalidArtifactError, "5 MiB"),
+    (416, "InvalidRange", IntegrityError, "yard verify"),
 ]
 
 
@@ -345,7 +363,7 @@ def test_a_body_whose_checksum_is_wrong_is_refused(store: S3Store, bad_day: BadD
 def test_a_listing_that_breaks_off_says_so(store: S3Store, bad_day: BadDay) -> None:
     page = (
         b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-        b"<Contents><Key>a/1</Key></Contents></ListBucketResult>"
+        b"<Contents><Key>a/1</Key><Size>1</Size><LastModified>2026-05-17T10:30:05.000Z</LastModified></Contents></ListBucketResult>"
     )
     first: Answer = lambda request: request.say(200, page, Content_Type="application/xml")  # noqa: E731
     bad_day.script.extend([first, refuses(403, "AccessDenied")])
@@ -361,6 +379,117 @@ def test_a_file_larger_than_one_upload_is_refused_before_it_is_read(store: S3Sto
         file.truncate(MAX_PUT_BYTES + 1)
     with pytest.raises(InvalidArtifactError, match="larger than 5 GiB"):
         store.put_file_once("a/1", tmp_path / "huge", Digest.of(b""))
+
+
+# In the middle of a large file
+
+
+LARGE = b"aaaabbbbc"
+PARTS = Parts(4, 9, (Digest.of(b"aaaa"), Digest.of(b"bbbb"), Digest.of(b"c")))
+
+
+def as_s3_would(request: Handler) -> None:
+    """Enough of S3 for a file in parts: one upload of one key, and ranges of what is there."""
+    stored = request.server.stored
+    query = request.path.partition("?")[2]
+    if request.command == "HEAD":
+        request.say(404)
+    elif "uploads" in query and request.command == "POST":
+        request.say(200, b"<R><Bucket>models</Bucket><Key>a/1</Key><UploadId>u</UploadId></R>")
+    elif "uploads" in query:
+        found = b"<Upload><Key>a/1</Key><UploadId>u</UploadId></Upload>" if stored else b""
+        request.say(200, b"<ListMultipartUploadsResult>" + found + b"</ListMultipartUploadsResult>")
+    elif "partNumber" in query:
+        stored["a part"] = b""
+        request.say(200, ETag='"1"')
+    elif "uploadId" in query and request.command == "GET":
+        part = (
+            b"<Part><PartNumber>1</PartNumber><ETag>1</ETag><Size>4</Size><ChecksumSHA256>"
+            + checksum_of(PARTS.digests[0]).encode()
+            + b"</ChecksumSHA256></Part>"
+        )
+        request.say(200, b"<ListPartsResult><IsTruncated>false</IsTruncated>" + part + b"</ListPartsResult>")
+    elif "uploadId" in query:
+        request.say(200, b"<CompleteMultipartUploadResult><Key>a/1</Key></CompleteMultipartUploadResult>")
+    else:
+        first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        request.say(206, LARGE[first : last + 1])
+
+
+BAD_ANSWERS: dict[str, Answer] = {
+    "denied": refuses(403, "AccessDenied"),
+    "signed out": refuses(400, "ExpiredToken"),
+    "no bucket": refuses(404, "NoSuchBucket"),
+    "busy": refuses(503, "SlowDown"),
+    "damaged": refuses(400, "BadDigest"),
+    "something new": refuses(400, "SomethingNew"),
+    "no upload": refuses(404, "NoSuchUpload"),
+    "taken": TAKEN,
+    "met": CONFLICT,
+    "hangs up": hangs_up,
+    "no xml": lambda request: request.say(200, b"<html>Please sign in", Content_Type="text/html"),
+    "half a body": dies_in_the_middle,
+}
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+@pytest.mark.parametrize("bad", BAD_ANSWERS)
+def test_whatever_breaks_at_any_call_of_an_upload_is_one_of_ours(
+    bad_day: BadDay, tmp_path: Path, bad: str, resumes: bool
+) -> None:
+    """Nothing but errors of this project comes out, at whichever of the calls it breaks for good."""
+    (tmp_path / "file").write_bytes(LARGE)
+    bad_day.stored = {"a part": b""} if resumes else {}
+    store = S3Store("models", client=client_for(bad_day.url, attempts=1), sleep=lambda _: None)
+    whole = put_in_parts(store, bad_day, tmp_path / "file", None, as_s3_would)
+    assert whole is None
+    calls = len(bad_day.seen)
+    assert calls == (6 if resumes else 7)
+    for at in range(calls):
+        bad_day.stored = {"a part": b""} if resumes else {}
+        error = put_in_parts(store, bad_day, tmp_path / "file", at, BAD_ANSWERS[bad])
+        assert error is None or isinstance(error, ModelStoreError), (at, error)
+
+
+def put_in_parts(
+    store: S3Store, bad_day: BadDay, path: Path, at: int | None, bad: Answer
+) -> BaseException | None:
+    """Put a file while call number ``at`` and all after it are answered badly."""
+    bad_day.breaks(lambda call: at is not None and call >= at, bad)
+    try:
+        store.put_file_once("a/1", path, Digest.of(LARGE), PARTS)
+    except BaseException as error:  # noqa: BLE001 - whatever comes out is what is looked at
+        return error
+    return None
+
+
+@pytest.mark.parametrize("bad", BAD_ANSWERS)
+def test_whatever_breaks_in_any_range_of_a_file_is_one_of_ours_and_leaves_nothing(
+    bad_day: BadDay, tmp_path: Path, bad: str
+) -> None:
+    """Law 2: nothing half appears, whichever of the ranges breaks for good."""
+    store = S3Store("models", client=client_for(bad_day.url, attempts=1), sleep=lambda _: None)
+    for at in range(3):
+        bad_day.breaks(at.__le__, BAD_ANSWERS[bad])
+        with pytest.raises(ModelStoreError):
+            store.fetch_file("a/1", tmp_path / "target", Digest.of(LARGE), PARTS)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_range_that_breaks_once_is_fetched_again_alone(bad_day: BadDay, tmp_path: Path) -> None:
+    store = S3Store("models", client=client_for(bad_day.url, attempts=1), sleep=lambda _: None)
+    bad_day.breaks((1).__eq__, dies_in_the_middle)
+    store.fetch_file("a/1", tmp_path / "target", Digest.of(LARGE), PARTS)
+    assert (tmp_path / "target").read_bytes() == LARGE
+    assert len(bad_day.seen) == 4
+
+
+def test_a_server_that_ignores_ranges_is_not_believed(bad_day: BadDay, tmp_path: Path) -> None:
+    """Law 2: what comes is what was asked for, or is refused."""
+    store = S3Store("models", client=client_for(bad_day.url, attempts=1), sleep=lambda _: None)
+    bad_day.script.append(lambda request: request.say(200, LARGE))
+    with pytest.raises(IntegrityError, match="gives 9 bytes for its part"):
+        store.fetch_file("a/1", tmp_path / "target", Digest.of(LARGE), PARTS)
 
 
 # The machine's own settings
@@ -410,6 +539,37 @@ def test_a_bucket_name_that_cannot_be_is_said() -> None:
 
 
 # Nothing of botocore is left unnamed
+
+
+NOT_WHAT_WE_ASK = {
+    # of appending to an object, which nobody does here
+    *("EncryptionTypeMismatch", "InvalidWriteOffset", "TooManyParts"),
+}
+
+
+def calls_of_the_adapters() -> set[str]:
+    """The operations of S3 that the adapters' source asks for, by their names in Python."""
+    source = "".join(path.read_text() for path in Path(s3.__file__).parent.glob("s3*.py"))
+    return set(re.findall(r"s3\.([a-z][a-z0-9_]+)\(", source)) | set(
+        re.findall(r'get_paginator\("([a-z0-9_]+)"\)', source)
+    ) - {"get_paginator"}
+
+
+def test_every_refusal_that_s3_declares_for_these_calls_has_a_meaning() -> None:
+    """A new botocore that declares a new refusal fails here, until somebody decides what it means."""
+    client = client_for("http://127.0.0.1:1")
+    operations = {
+        client.meta.method_to_api_mapping[call]
+        for call in calls_of_the_adapters()
+        if call in client.meta.method_to_api_mapping
+    }
+    assert {"PutObject", "UploadPart", "CompleteMultipartUpload", "ListParts", "GetObject"} <= operations
+    declared = {
+        shape.name
+        for operation in operations
+        for shape in client.meta.service_model.operation_model(operation).error_shapes
+    }
+    assert declared - NOT_WHAT_WE_ASK <= set(s3._ANSWERS)
 
 
 def botocores_errors() -> set[type[BaseException]]:
@@ -467,7 +627,7 @@ def test_every_exception_of_botocore_is_caught() -> None:
             error = kind.__new__(kind)
             if isinstance(error, botocore.exceptions.ClientError):
                 error.response = {}
-            with pytest.raises(ModelStoreError), s3._translated("a/1", "models"):
+            with pytest.raises(ModelStoreError), s3.translated("a/1", "models"):
                 raise error
 
 

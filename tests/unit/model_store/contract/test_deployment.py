@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from model_store.contract import deployment
+from model_store.contract.deployment import pin_alias, pinned_version
 from model_store.contract.errors import InvalidNameError
-from model_store.contract.names import MAX_NAME_LENGTH
+from model_store.contract.names import MAX_NAME_LENGTH, check_alias
 
 OF_A_STAGE = [
     deployment.operations_function_name,
@@ -59,3 +60,18 @@ def test_a_stack_is_named_by_stage_and_concern() -> None:
 def test_parameters_stand_under_the_path_of_their_stage() -> None:
     for name in OF_A_STAGE[3:]:
         assert name("prod").startswith(deployment.parameters_path("prod"))
+
+
+@pytest.mark.parametrize("version", [1, 7, 999_999_999])
+def test_a_pin_names_its_version_and_back(version: int) -> None:
+    assert pinned_version(pin_alias(version)) == version
+
+
+@pytest.mark.parametrize("alias", ["live", "vip", "v0", "v07", "7", "v", "v1234567890", "V7"])
+def test_other_aliases_pin_nothing(alias: str) -> None:
+    assert pinned_version(alias) is None
+
+
+def test_no_alias_of_a_catalog_reads_like_a_pin() -> None:
+    with pytest.raises(InvalidNameError):
+        check_alias(pin_alias(7))

@@ -12,8 +12,16 @@ import pytest
 
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, InvalidArtifactError
-from model_store.contract.manifest import SCHEMA, ArtifactFile, Golden, Manifest, artifact_digest
+from model_store.contract.manifest import (
+    NO_GOLDEN,
+    SCHEMA,
+    ArtifactFile,
+    Golden,
+    Manifest,
+    artifact_digest,
+)
 from model_store.contract.names import ByVersion
+from model_store.contract.parts import Parts
 from model_store.contract.tensors import TensorData, TensorSpec
 
 MANIFEST = Manifest(
@@ -137,8 +145,15 @@ def test_a_manifest_that_serves_a_file_it_does_not_have_is_refused() -> None:
         Manifest.from_json(edited(lambda body: body.update(entry="../model.onnx")))
 
 
-@pytest.mark.parametrize("value", ["text", 3, [3], None])
-@pytest.mark.parametrize("key", ["metrics", "lineage", "golden", "files", "inputs"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (key, value)
+        for key in ("metrics", "lineage", "golden", "files", "inputs")
+        for value in ("text", 3, [3], None)
+        if (key, value) != ("golden", None)
+    ],
+)
 def test_a_part_of_another_form_is_refused(key: str, value: object) -> None:
     with pytest.raises(IntegrityError):
         Manifest.from_json(edited(lambda body: body.update({key: value})))
@@ -150,6 +165,71 @@ def test_a_manifest_of_a_later_switchyard_says_so() -> None:
     assert "Update Switchyard" in (refusal.value.hint or "")
 
 
+LARGE = replace(
+    MANIFEST,
+    files=(
+        replace(MANIFEST.files[0], parts=Parts(3, 5, (Digest.of(b"gra"), Digest.of(b"ph")))),
+        MANIFEST.files[1],
+    ),
+)
+
+
+def test_a_large_file_keeps_the_digests_of_its_parts() -> None:
+    """Law 2: ranges of a large file can be verified by themselves."""
+    body = json.loads(LARGE.to_json())["files"]
+    assert body[0]["parts"] == {"bytes": 3, "sha256": [Digest.of(b"gra").hex, Digest.of(b"ph").hex]}
+    assert "parts" not in body[1]
+    assert Manifest.from_json(LARGE.to_json()) == LARGE
+
+
+def test_parts_do_not_change_what_an_artifact_is_called() -> None:
+    assert LARGE.digest == MANIFEST.digest
+
+
+def test_parts_that_are_not_the_file_cannot_be_read_back() -> None:
+    """Law 2: a manifest that contradicts itself is refused."""
+    body = json.loads(LARGE.to_json())
+    body["files"][0]["parts"]["sha256"].pop()
+    with pytest.raises(IntegrityError, match="are not a file of 5 bytes"):
+        Manifest.from_json(json.dumps(body).encode())
+
+
+def test_a_manifest_of_the_first_schema_is_read_and_written_back_as_it_was() -> None:
+    """Law 1: what was published stays what it is, whatever Switchyard reads it."""
+
+    def before_kinds(body: dict[str, Any]) -> None:
+        body["schema"] = 1
+        del body["kind"]
+
+    old = edited(before_kinds)
+    read = Manifest.from_json(old)
+    assert read.schema == 1
+    assert json.loads(read.to_json()) == json.loads(old)
+
+
 def test_a_manifest_cannot_hold_nan() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(MANIFEST, metrics={"accuracy": float("nan")}).to_json()
+
+
+def test_a_manifest_of_the_first_schema_is_an_onnx_one() -> None:
+    """Law 1: a version stays readable for ever, also with a Switchyard that writes newer manifests."""
+
+    def as_before(body: dict[str, Any]) -> None:
+        del body["kind"]
+        body["schema"] = 1
+
+    old = Manifest.from_json(edited(as_before))
+    assert (old.schema, old.kind) == (1, "onnx")
+    assert b'"kind"' not in old.to_json()
+
+
+def test_an_absent_golden_sample_is_said_to_be_absent() -> None:
+    bare = replace(MANIFEST, golden=NO_GOLDEN, kind="safetensors")
+    assert json.loads(bare.to_json())["golden"] is None
+    assert not Manifest.from_json(bare.to_json()).golden.is_there
+
+
+def test_a_kind_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="unknown kind, `pickle`"):
+        Manifest.from_json(edited(lambda body: body.update(kind="pickle")))

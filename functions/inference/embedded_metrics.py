@@ -1,0 +1,36 @@
+"""What a request counts as: CloudWatch metrics inside the log line that is written anyway.
+
+Law 11: two sets of dimensions, ``{model}`` and ``{model, version}``, whatever callers send; two metrics.
+``Faults`` is 1 or 0 for every request, so its average is the rate and its count the requests.
+``Latency`` is counted for inference only: health checks would make it look better than it is.
+Source: "Specification: CloudWatch embedded metric format".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from model_store.contract.deployment import metrics_namespace
+from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC
+
+DIMENSIONS = (("model",), ("model", "version"))
+
+
+def embedded_metrics(labels: Mapping[str, str], *, route: str, status: int, ms: float) -> dict[str, Any]:
+    """Members to add to the log line of a request; none without a stage and a version to count for."""
+    if not labels.get("stage") or not labels.get("version"):
+        return {}
+    values: dict[str, Any] = {FAULTS_METRIC: 1 if status >= 500 else 0}
+    metrics = [{"Name": FAULTS_METRIC, "Unit": "Count"}]
+    if route.endswith("/infer"):
+        values[LATENCY_METRIC] = ms
+        metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
+    directive = {
+        "Namespace": metrics_namespace(labels["stage"]),
+        "Dimensions": DIMENSIONS,
+        "Metrics": metrics,
+    }
+    about = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    return {**values, "_aws": about}

@@ -1,0 +1,53 @@
+"""What a permission on Lambda is compared with: aliases, versions of functions, and versions of layers.
+
+Stock: every call is compared with the ARN of the function alone, so a grant on ``function:digits:live``
+permits nothing; reading one layer version counts as ``ListLayers`` on the layer.
+AWS: "Actions, resources, and condition keys for AWS Lambda": the resource of ``InvokeFunction`` is the
+function's ARN with the qualifier that was asked for; reading a layer version is ``GetLayerVersion`` on its
+ARN.
+Counts only where policies are enforced (the strict profile).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from ministack.core import iam_actions
+
+_INVOCATION = re.compile(r"/functions/[^/]+/(?:invocations|response-streaming-invocations)$")
+_LAYER_VERSION = re.compile(r"/layers/(?P<layer>[^/]+)/versions/(?P<number>\d+)$")
+_PARTS_OF_A_FUNCTION_ARN = 7
+
+_stock_resource = iam_actions.extract_resource_arn
+_stock_action = iam_actions._lambda_action
+
+
+def _action(method: str, path: str) -> Any:
+    if method == "GET" and _LAYER_VERSION.search(path):
+        return "GetLayerVersion"
+    return _stock_action(method, path)
+
+
+def _resource(
+    service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str
+) -> Any:
+    arn = _stock_resource(service, method, path, headers, body, query, region, account)
+    if service != "lambda":
+        return arn
+    if layer := _LAYER_VERSION.search(path):
+        name = unquote(layer["layer"]).rpartition(":")[2]
+        return f"arn:aws:lambda:{region}:{account}:layer:{name}:{layer['number']}"
+    if not _INVOCATION.search(path):
+        return arn
+    asked = (query or {}).get("Qualifier")
+    qualifier = asked[0] if isinstance(asked, list) and asked else asked
+    unqualified = len(arn.split(":")) == _PARTS_OF_A_FUNCTION_ARN
+    return f"{arn}:{qualifier}" if qualifier and unqualified else arn
+
+
+def install() -> None:
+    """Compare Lambda calls with what AWS compares them with."""
+    iam_actions.extract_resource_arn = _resource
+    iam_actions._lambda_action = _action

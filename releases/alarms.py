@@ -1,0 +1,201 @@
+"""The alarms of a release: made with it, looking at its version only, deleted when it is superseded.
+
+An alias has at most three, whatever its history: their names carry the release (or shift) that they
+belong to, so an alarm is never asked about another release's version, and whichever is newer removes
+the others. They are made *after* the move that they guard, since a move must not wait for CloudWatch;
+a crash between is completed by the same command again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model_store.contract.deployment import alarms_prefix
+from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC
+from model_store.contract.errors import SwitchyardError
+from model_store.contract.names import ByAlias
+from releases.bases import current_base
+from releases.health import Health, Served, health, latency_limit_ms
+from releases.ledger import moved_all
+from releases.ports import Alarm, AlarmState, Monitoring
+from releases.records import UNRELEASED, Base, Line, Plan, Prepared, moment
+from releases.stage import Stage
+
+ARMED_S = 3600.0
+"""How long after its move a release is still taken back by its alarms. Later they only tell."""
+
+ERRORS_WHILE_SHIFTING = "errors-while-shifting"
+ERRORS = "errors"
+FAULTS = "faults"
+LATENCY = "latency"
+
+_HISTORY_S = 3600.0
+"""How far back the version before is looked at, to know what is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmName:
+    """An alarm's name, taken apart: ``switchyard/prod/digits/live/5f0c2a9be1d44c07/faults``."""
+
+    stage: str
+    model: str
+    alias: str
+    release: str
+    what: str
+
+    @classmethod
+    def parse(cls, name: str) -> AlarmName | None:
+        """``None`` for an alarm that is not of a release."""
+        parts = name.split("/")
+        return cls(*parts[1:]) if len(parts) == 6 and parts[0] == "switchyard" else None
+
+
+def release_of(plan: Plan) -> str:
+    """What names the release that ``plan`` belongs to: its shift, or the plan itself."""
+    return plan.shift or plan.id
+
+
+class Alarms:
+    """The alarms on one alias."""
+
+    def __init__(self, monitoring: Monitoring, *, stage: str, model: str, alias: str, period_s: int) -> None:
+        self._monitoring = monitoring
+        self._prefix = alarms_prefix(stage, model, alias)
+        self._period_s = period_s
+
+    def arm(self, release: str, served: Served, *, limit_ms: float) -> None:
+        """Watch ``served`` for ``release``, and nothing else any more. Safe to repeat."""
+        wanted = [self._alarm(release, what, served, limit_ms) for what in _watched(served)]
+        for alarm in wanted:
+            self._monitoring.put_alarm(alarm)
+        self._delete_all_but({alarm.name for alarm in wanted})
+
+    def disarm(self) -> None:
+        """Watch nothing. Safe to repeat."""
+        self._delete_all_but(set())
+
+    def of(self, release: str) -> dict[str, AlarmState]:
+        """The alarms of ``release``, by what they watch."""
+        prefix = f"{self._prefix}{release}/"
+        found = self._monitoring.alarms(prefix)
+        return {name.removeprefix(prefix): state for name, state in found.items()}
+
+    def _delete_all_but(self, kept: set[str]) -> None:
+        others = [name for name in self._monitoring.alarms(self._prefix) if name not in kept]
+        if others:
+            self._monitoring.delete_alarms(others)
+
+    def _alarm(self, release: str, what: str, served: Served, limit_ms: float) -> Alarm:
+        name = f"{self._prefix}{release}/{what}"
+        about = f"{served.model}:{served.version} on {served.alias}; takes the alias back while it is armed"
+        if what == FAULTS:
+            metric = served.of_ours(FAULTS_METRIC)
+            return Alarm(name, f"Server faults of {about}", metric, "Sum", 1, self._period_s)
+        if what == LATENCY:
+            metric = served.of_ours(LATENCY_METRIC)
+            return Alarm(name, f"Latency of {about}", metric, "p90", limit_ms, self._period_s)
+        metric = served.of_lambda("Errors")
+        return Alarm(name, f"Failed invocations of {about}", metric, "Sum", 1, self._period_s)
+
+
+def _watched(served: Served) -> tuple[str, ...]:
+    return (ERRORS_WHILE_SHIFTING if served.weighted else ERRORS, FAULTS, LATENCY)
+
+
+def alarms_of(stage: Stage, model: str, alias: str) -> Alarms | None:
+    """What keeps the alarms of an alias; ``None`` where nothing monitors."""
+    if stage.monitoring is None:
+        return None
+    return Alarms(stage.monitoring, stage=stage.name, model=model, alias=alias, period_s=stage.alarm_period_s)
+
+
+def guarded(lines: list[Line], now: float) -> Line | None:
+    """The release that its alarms may take back now, if there is one.
+
+    It is the newest move, not counting what is no step: a rollback is undone by nothing, nor is what
+    somebody broke the glass for, nor what has served for longer than ``ARMED_S``.
+    """
+    moves = (line for line in reversed(lines) if moved_all(line) and line.plan.kind != "rebase")
+    newest = next(moves, None)
+    if newest is None or newest.plan.kind != "release" or newest.plan.forced:
+        return None
+    return newest if now <= moment(newest.plan.at) + ARMED_S else None
+
+
+def arm(stage: Stage, line: Line, base: Base) -> None:
+    """Watch the version that ``line`` released, on the whole alias. Safe to repeat."""
+    plan = line.plan
+    alarms = alarms_of(stage, plan.model, plan.alias)
+    if alarms is not None:
+        limit = limit_for(stage, plan.model, plan.alias, plan.from_version, base)
+        alarms.arm(release_of(plan), served_now(stage, plan), limit_ms=limit)
+
+
+def settle(stage: Stage, ref: ByAlias, lines: list[Line]) -> tuple[str, ...]:
+    """Watch what the alias is on if it may still be taken back, else nothing.
+
+    Called after a move, which is done: what goes wrong here is said and not raised.
+    """
+    if stage.monitoring is None:
+        return ()
+    line = guarded(lines, stage.clock.now())
+    if line is None:
+        return disarm(stage, ref.model, ref.alias)
+    try:
+        arm(stage, line, current_base(stage.store, ref.model))
+    except SwitchyardError as error:
+        said = f"the alarms of this release could not be made, so nothing takes it back by itself: {error}"
+        return (f"{said}; the same command again makes them",)
+    return ()
+
+
+def disarm(stage: Stage, model: str, alias: str) -> tuple[str, ...]:
+    """Delete the alarms of an alias; what goes wrong is said, since the move is done."""
+    alarms = alarms_of(stage, model, alias)
+    try:
+        if alarms is not None:
+            alarms.disarm()
+    except SwitchyardError as error:
+        return (f"the alarms of the release before are still there: {error}; they change nothing any more",)
+    return ()
+
+
+def limit_for(stage: Stage, model: str, alias: str, version: int, base: Base) -> float:
+    """What is too slow for whatever follows ``version``."""
+    before = Health()
+    if stage.monitoring is not None and version != UNRELEASED:
+        now = stage.clock.now()
+        asked = Served(stage.name, base.function, alias, "", model, version, weighted=False)
+        (before,) = health(
+            stage.monitoring,
+            [asked],
+            since=now - _HISTORY_S,
+            until=now,
+            period_s=stage.alarm_period_s,
+        )
+    return latency_limit_ms(before, base.timeout_s)
+
+
+def served_while_shifting(stage: Stage, plan: Plan) -> tuple[Served, Served]:
+    """The version that stays and the one that is tried, of a shift's line."""
+    (tried,) = plan.weights
+    return (
+        _served(stage, plan, plan.version, plan.lambda_version, weighted=True),
+        _served(stage, plan, plan.toward or UNRELEASED, tried, weighted=True),
+    )
+
+
+def tried_by(stage: Stage, model: str, alias: str, tried: Prepared) -> Served:
+    """A version that is about to answer a share of an alias."""
+    function = stage.function(model)
+    return Served(stage.name, function, alias, tried.lambda_version, model, tried.version, weighted=True)
+
+
+def served_now(stage: Stage, plan: Plan) -> Served:
+    """The one version that serves since ``plan``."""
+    return _served(stage, plan, plan.version, plan.lambda_version, weighted=False)
+
+
+def _served(stage: Stage, plan: Plan, version: int, lambda_version: str, *, weighted: bool) -> Served:
+    function = stage.function(plan.model)
+    return Served(stage.name, function, plan.alias, lambda_version, plan.model, version, weighted=weighted)

@@ -1,0 +1,64 @@
+"""Tests stand where their source stands, so that nobody has to search for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store", "releases", "yard")
+
+ELSEWHERE = {
+    "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
+    "functions/front/adapters": "tests/contract/test_invoker.py",
+    "functions/front/ports.py": "tests/contract/test_invoker.py",
+    "functions/inference/adapters": "tests/contract/test_inference_ports.py",
+    "functions/inference/ports.py": "tests/contract/test_inference_ports.py",
+    "functions/operations/handler.py": "tests/end_to_end/test_road.py",
+    "functions/protocol/errors.py": "tests/unit/functions/protocol/test_requests.py",
+    "infra/acknowledged.py": "tests/infrastructure/test_checks.py",
+    "infra/checks.py": "tests/infrastructure/test_checks.py",
+    "infra/constructs": "tests/infrastructure/stacks",
+    "infra/deployment.py": "tests/infrastructure/test_every_template.py",
+    "infra/errors.py": "tests/unit/infra/test_preflight.py",
+    "infra/stacks": "tests/infrastructure/stacks",
+    "local_cloud/errors.py": "tests/unit/local_cloud/test_cloud.py",
+    "local_cloud/extension": "tests/end_to_end/local_cloud",
+    "model_store/adapters": "tests/contract/test_object_store.py",
+    "model_store/collector.py": "tests/contract/test_collector.py",
+    "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
+    "releases/adapters/cloudwatch.py": "tests/contract/test_monitoring.py",
+    "releases/adapters/memory.py": "tests/contract/test_functions.py",
+    "releases/adapters/memory_executions.py": "tests/contract/test_executions.py",
+    "releases/adapters/memory_monitoring.py": "tests/contract/test_monitoring.py",
+    "releases/adapters/step_functions.py": "tests/contract/test_executions.py",
+    "releases/adapters/translated.py": "tests/contract/test_executions.py",
+    "releases/errors.py": "tests/unit/releases/test_controller.py",
+    "releases/ports.py": "tests/contract/test_functions.py",
+    "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "yard/commands": "tests/end_to_end/test_bad_input.py",
+    "yard/options.py": "tests/unit/yard/test_main.py",
+}
+"""Modules (or folders of them) whose behaviour is held by a suite with another name, and which."""
+
+
+def modules() -> list[str]:
+    found = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return sorted(
+        str(path.relative_to(ROOT)) for path in found if path.name not in {"__init__.py", "__main__.py"}
+    )
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_has_its_tests_at_the_mirrored_path(module: str) -> None:
+    path = Path(module)
+    mirrored = ROOT / "tests" / "unit" / path.parent / f"test_{path.name}"
+    named = next((ELSEWHERE[str(at)] for at in (path, *path.parents) if str(at) in ELSEWHERE), None)
+    assert mirrored.is_file() or (named and (ROOT / named).exists()), f"write {mirrored.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_no_exception_outlives_its_module(module: str) -> None:
+    assert (ROOT / module).exists()
+    assert (ROOT / ELSEWHERE[module]).exists()

@@ -1,0 +1,168 @@
+"""The project under the embedded cloud's strict profile: https, IAM and bucket policies enforced.
+
+What the roles in the stacks may do is enough for a deploy, a release and a rollback, and the bucket
+itself refuses what would break the store's first law, to its administrator too.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from local_cloud.cloud import Cloud
+from tests.conftest import ROOT, Deployed
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.cloud
+
+DIGITS = ROOT / "examples" / "digits"
+
+
+@pytest.fixture(scope="module")
+def strict(strict_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The project deployed where every call is checked against a policy."""
+    subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
+    made = Deployed(strict_cloud, tmp_path_factory.mktemp("strict-catalog") / "models.toml")
+    made.deploy()
+    for version in ("v1", "v2"):
+        made.yard_json("publish", "digits", str(DIGITS / version / "model.onnx"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(strict: Deployed) -> tuple[S3Client, str]:
+    """The bucket of the store, and a client with the credentials of the account's administrator."""
+    environment = strict.cloud.environment()
+    session = boto3.Session("test", "test", region_name=strict.cloud.region)
+    made: dict[str, Any] = {
+        "endpoint_url": strict.cloud.endpoint_url,
+        "verify": environment["AWS_CA_BUNDLE"],
+    }
+    bucket = session.client("ssm", **made).get_parameter(Name="/switchyard/local/bucket")["Parameter"]
+    return session.client("s3", **made), bucket["Value"]
+
+
+def refused(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    return str(error.value.response["Error"]["Code"])
+
+
+def test_a_plain_write_is_denied_to_the_administrator(store: tuple[S3Client, str]) -> None:
+    """Law 1: every key is written once; the bucket policy enforces it."""
+    s3, bucket = store
+    assert refused(s3.put_object, Bucket=bucket, Key="models/x", Body=b"1") == "AccessDenied"
+
+
+def test_a_conditional_write_is_accepted_once(store: tuple[S3Client, str]) -> None:
+    """Law 1."""
+    s3, bucket = store
+    s3.put_object(Bucket=bucket, Key="models/once", Body=b"1", IfNoneMatch="*")
+    again = refused(s3.put_object, Bucket=bucket, Key="models/once", Body=b"2", IfNoneMatch="*")
+    assert again == "PreconditionFailed"
+    assert s3.get_object(Bucket=bucket, Key="models/once")["Body"].read() == b"1"
+
+
+def test_a_multipart_upload_is_accepted_with_a_conditional_completion_only(
+    store: tuple[S3Client, str],
+) -> None:
+    """Law 1."""
+    s3, bucket = store
+    for key, condition in (("models/blind", {}), ("models/careful", {"IfNoneMatch": "*"})):
+        upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        part = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"1")
+        complete: dict[str, Any] = {
+            "Bucket": bucket,
+            "Key": key,
+            "UploadId": upload,
+            "MultipartUpload": {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]},
+            **condition,
+        }
+        if condition:
+            s3.complete_multipart_upload(**complete)
+        else:
+            assert refused(s3.complete_multipart_upload, **complete) == "AccessDenied"
+
+
+def test_a_manifest_cannot_be_overwritten(store: tuple[S3Client, str]) -> None:
+    """Law 1."""
+    s3, bucket = store
+    key = "models/digits/versions/000000001.json"
+    before = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert refused(s3.put_object, Bucket=bucket, Key=key, Body=b"{}") == "AccessDenied"
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == before
+
+
+def test_the_roles_suffice_for_release_rollback_and_deploy(strict: Deployed) -> None:
+    """Law 4 with least privilege: the operations function re-releases what is live on a new base."""
+    for version in (1, 2):
+        strict.yard_json("release", f"digits:{version}")
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+    strict.deploy(memory_mb=768)
+    (live,) = strict.yard_json("status", "digits")["aliases"]
+    assert (live["version"], live["memory_mb"], live["disagreements"]) == (1, 768, [])
+
+
+def test_the_roles_suffice_for_a_release_in_steps_there_and_back(strict: Deployed) -> None:
+    """The state machine may ask the operations function, and that weighs, watches, reads and takes back."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/digits/infer"
+    body = (DIGITS / "request.json").read_bytes()
+    over = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(verify=context, timeout=35) as client:
+            while not over.is_set():
+                assert client.post(url, content=body).status_code == 200
+                over.wait(0.1)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    steps = ("--shift", "50", "--bake", "1s", "--min-requests", "2")
+    try:
+        done = strict.yard_json("release", "digits:2", *steps, "--hold", "60s")
+    finally:
+        over.set()
+        caller.join()
+    assert done["phase"] == "done"
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+
+    back = strict.yard("release", "digits:2", *steps, "--hold", "1s")
+    assert (back.returncode, b"of the 2 requests that this step waits for" in back.stderr) == (1, True)
+    (live,) = strict.yard_json("status", "digits")["aliases"]
+    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
+
+
+def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(strict: Deployed) -> None:
+    """Law 2 with least privilege: the version that was asked for answers, through its own Lambda alias."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    address = f"{strict.api_url}/v2/models/digits/versions"
+    strict.yard_json("release", "digits:2")
+    pinned = httpx.get(f"{address}/1", verify=context, timeout=35)
+    assert (pinned.status_code, pinned.headers["x-switchyard-model"]) == (200, "digits:1")
+    nowhere = httpx.get(f"{address}/9", verify=context, timeout=35)
+    assert nowhere.status_code == 404
+    assert nowhere.json()["error"].endswith("by number there are also: 1")
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+
+
+def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:
+    certificate = strict.cloud.environment()["AWS_CA_BUNDLE"]
+
+    context = ssl.create_default_context(cafile=certificate)
+    answer = httpx.get(f"{strict.api_url}/v2/health/ready", verify=context, timeout=35)
+    said = json.loads(answer.content)
+    assert answer.status_code == 503
+    assert "spare" in answer.text
+    assert "may not" not in answer.text, said

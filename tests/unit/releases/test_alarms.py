@@ -1,0 +1,68 @@
+"""``releases.alarms``: made with a release, deleted with the next one, never in the way of a move."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_store.contract.deployment import alarms_prefix
+from model_store.contract.names import ByVersion
+from releases.alarms import AlarmName
+from releases.controller import Controller
+from releases.errors import ServiceError
+from tests.unit.releases.world import STAGE, Around, World
+
+PREFIX = alarms_prefix(STAGE, "digits", "live")
+
+
+def test_ten_releases_leave_the_alarms_of_one(world: World) -> None:
+    """Law 11: bounded, whatever the history."""
+    for version in (1, 2, 3) * 3:
+        world.controller().release(ByVersion("digits", version))
+    assert len(world.monitoring.alarms("")) == 3
+
+
+def test_the_same_release_again_makes_the_alarms_that_a_crash_left_out(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    world.monitoring.delete_alarms(list(world.monitoring.alarms(PREFIX)))
+    assert world.controller().release(ByVersion("digits", 1)).line is None
+    assert len(world.monitoring.alarms(PREFIX)) == 3
+
+
+@pytest.mark.parametrize("call", ["put_alarm", "alarms", "read"])
+def test_a_release_without_its_alarms_is_a_release_and_says_so(world: World, call: str) -> None:
+    def before(name: str) -> None:
+        if name == call:
+            raise ServiceError("CloudWatch is out")
+
+    stage = world.stage(monitoring=Around(world.monitoring, before=before))
+    world.controller().release(ByVersion("digits", 1))
+    moved = Controller(stage).release(ByVersion("digits", 2))
+    assert moved.line is not None
+    assert "nothing takes it back by itself: CloudWatch is out" in moved.warnings[-1]
+    assert world.ask() == (200, "digits:2")
+
+
+def test_a_rollback_while_cloudwatch_is_out_is_a_rollback(world: World) -> None:
+    def before(_: str) -> None:
+        raise ServiceError("CloudWatch is out")
+
+    for version in (1, 2):
+        world.controller().release(ByVersion("digits", version))
+    moved = Controller(world.stage(monitoring=Around(world.monitoring, before=before))).rollback("digits")
+    assert "are still there" in moved.warnings[-1]
+    assert world.ask() == (200, "digits:1")
+
+
+def test_a_deploy_keeps_the_alarms_of_the_release_it_puts_on_a_new_base(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    before = world.monitoring.alarms(PREFIX)
+    world.memory_mb = 1024
+    world.deploy()
+    assert world.monitoring.alarms(PREFIX) == before
+
+
+def test_a_name_is_taken_apart_as_it_was_put_together() -> None:
+    name = AlarmName.parse(f"{alarms_prefix('prod', 'digits', 'live')}5f0c/faults")
+    assert name == AlarmName("prod", "digits", "live", "5f0c", "faults")
+    assert AlarmName.parse("somebody-elses") is None
+    assert AlarmName.parse("switchyard/prod/digits/live/faults") is None

@@ -1,0 +1,61 @@
+"""``yard show`` and ``yard diff``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from model_store.contract.errors import InvalidNameError, NotFoundError
+from model_store.contract.manifest import Manifest
+from model_store.contract.names import ByVersion
+from model_store.pins import pin
+
+Put = Callable[[str, int, bytes], Manifest]
+Yard = Callable[..., Any]
+
+
+def test_a_version_is_shown_with_all_that_is_known_of_it(store: Any, put: Put, yard: Yard) -> None:
+    manifest = put("digits", 1, b"model")
+    pin(store, ByVersion("digits", 1), reason="audit", by="bob", at="then", now=lambda: 0.0)
+    shown = yard("show", "digits:1").stdout
+    for word in (
+        *("digits:1", "onnx", manifest.digest.short, "ana", "2026-05-17T10:30:05Z", "note 1"),
+        *("FP32", "accuracy", "0.97", "model.onnx", "1 inputs, 1 outputs", "by bob at then: audit"),
+    ):
+        assert word in shown
+
+
+def test_as_json_it_is_the_manifest_itself(
+    store: Any, put: Put, yard: Yard, document: Callable[[Any], Any]
+) -> None:
+    import json
+
+    manifest = put("digits", 1, b"model")
+    assert document(yard("show", "digits:1", "--json")) == json.loads(manifest.to_json())
+
+
+def test_what_differs_is_named_with_both_sides(
+    store: Any, put: Put, yard: Yard, document: Callable[[Any], Any]
+) -> None:
+    put("digits", 1, b"model")
+    put("digits", 2, b"larger model")
+    found = document(yard("diff", "digits:1", "digits:2", "--json"))
+    assert (found["before"], found["after"]) == ("digits:1", "digits:2")
+    sizes = [change for change in found["changes"] if change["name"] == "bytes"]
+    assert sizes == [{"part": "artifact", "name": "bytes", "before": "5", "after": "12", "remark": "+140.0%"}]
+    assert "note 1" in yard("diff", "digits:1", "digits:2").stdout
+
+
+def test_the_same_artifact_has_no_differences(store: Any, put: Put, yard: Yard) -> None:
+    put("digits", 1, b"model")
+    done = yard("diff", "digits:1", "digits:1")
+    assert done.exit_code == 0
+    assert "the same artifact" in done.stderr
+
+
+def test_an_alias_or_a_version_that_is_not_there_is_refused(store: Any, put: Put, yard: Yard) -> None:
+    put("digits", 1, b"model")
+    assert isinstance(yard("show", "digits@live").exception, InvalidNameError)
+    assert isinstance(yard("diff", "digits:1", "digits:7").exception, NotFoundError)
+    with pytest.raises(NotFoundError, match="`digits:7` does not exist"):
+        raise yard("show", "digits:7").exception

@@ -1,0 +1,102 @@
+"""``yard show`` and ``yard diff``: what a version is, and how two differ."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yard import options, output
+
+if TYPE_CHECKING:
+    from model_store.contract.manifest import Manifest
+    from model_store.pins import Pin
+
+
+def show(ref: options.VersionRef, stage: options.Stage = "local", as_json: options.Json = False) -> None:
+    """Say everything about one version: files, tensors, golden sample, metrics, lineage, who and when.
+
+    With --json it is the manifest as it is stored. Example: yard show digits:2
+    """
+    from model_store.contract.names import parse_version_ref
+    from model_store.pins import pins
+    from model_store.versions import load_manifest
+    from yard import deployment
+
+    asked = parse_version_ref(ref)
+    store = deployment.find(stage).store()
+    manifest = load_manifest(store, asked)
+    if as_json:
+        output.print_json(json.loads(manifest.to_json()))
+        return
+    _print(manifest, [pin for pin in pins(store, asked.model) if pin.ref == asked])
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="NAME:A", help="For example digits:1.")],
+    after: Annotated[str, typer.Argument(metavar="NAME:B", help="For example digits:2.")],
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
+    """Say how two versions differ: tensors, size, metrics, lineage, files.
+
+    Example: yard diff digits:1 digits:2
+    """
+    from model_store.compare import changes
+    from model_store.contract.names import parse_version_ref
+    from model_store.versions import load_manifest
+    from yard import deployment
+
+    refs = [parse_version_ref(before), parse_version_ref(after)]
+    store = deployment.find(stage).store()
+    one, other = (load_manifest(store, ref) for ref in refs)
+    found = changes(one, other)
+    if as_json:
+        output.print_json({"before": before, "after": after, "changes": [asdict(change) for change in found]})
+        return
+    rows = [
+        (change.part, change.name, change.before or "-", change.after or "-", change.remark)
+        for change in found
+    ]
+    if not rows:
+        output.done(f"{before} and {after} are the same artifact, described the same way")
+        return
+    output.data.print(output.table("", ["part", "what", before, after, "change"], rows))
+
+
+def _print(manifest: Manifest, held: list[Pin]) -> None:
+    print_ = output.data.print
+    golden = manifest.golden
+    sample = (
+        f"{len(golden.inputs)} inputs, {len(golden.outputs)} outputs, "
+        f"within {golden.atol:g} + {golden.rtol:g} of each value"
+        if golden.is_there
+        else "none: targets that check one will not take it"
+    )
+    facts = [
+        ("kind", manifest.kind),
+        ("digest", manifest.digest),
+        ("bytes", f"{manifest.size:,} in {len(manifest.files)} files, {manifest.entry} is loaded"),
+        ("published", f"{manifest.created_at} by {manifest.created_by}"),
+        ("golden sample", sample),
+        ("note", manifest.note or "-"),
+        *(("pinned", f"by {pin.by} at {pin.at}: {pin.reason}") for pin in held),
+    ]
+    print_(output.table(str(manifest.ref), ["", ""], facts))
+    tensors = [
+        (side, spec.name, spec.datatype, list(spec.shape))
+        for side, specs in (("input", manifest.inputs), ("output", manifest.outputs))
+        for spec in specs
+    ]
+    if tensors:
+        print_(output.table("tensors", ["", "name", "datatype", "shape"], tensors))
+    files = [(file.path, f"{file.size:,}", file.digest.short) for file in manifest.files]
+    print_(output.table("files", ["path", "bytes", "digest"], files))
+    if manifest.metrics:
+        print_(
+            output.table("metrics", ["", ""], [(k, f"{v:g}") for k, v in sorted(manifest.metrics.items())])
+        )
+    if manifest.lineage:
+        print_(output.table("lineage", ["", ""], sorted(manifest.lineage.items())))
