@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
 from model_store.contract.errors import InvalidArtifactError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MEMORY_MB_PER_VCPU = 1769
 """Source: AWS Lambda developer guide, "Configure Lambda function memory": 1,769 MB is one vCPU."""
+
+CPU_PROVIDER = "CPUExecutionProvider"
 
 _FATAL_ONLY = 4
 
@@ -49,17 +51,38 @@ class BadInputError(SwitchyardError, ValueError):
     """These arrays do not go through the model. The caller can fix it."""
 
 
+class Stop(Protocol):
+    """Asks a run to end early; onnxruntime's ``RunOptions`` are one."""
+
+    terminate: bool
+
+
+class Engine(Protocol):
+    """Whatever runs a model: the wanted outputs in the wanted order, or ``BadInputError``.
+
+    Safe to call from several threads at once; the arrays that come back belong to the caller.
+    """
+
+    def __call__(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str], *, options: Stop | None = None
+    ) -> dict[str, Array]: ...
+
+
 class Predictor:
     """Built once per Lambda environment, called once per request.
 
     A failure while running is the caller's: a version that cannot run its golden sample is never released.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, providers: Sequence[str] = (CPU_PROVIDER,)) -> None:
         self._session = session
+        self.providers = tuple(providers)
+        """Where onnxruntime really runs the model, which may be less than it was asked for."""
 
     @classmethod
-    def load(cls, artifact: Artifact, *, threads: int = 1) -> Predictor:
+    def load(
+        cls, artifact: Artifact, *, threads: int = 1, providers: Sequence[str] = (CPU_PROVIDER,)
+    ) -> Predictor:
         """Load the artifact, once all of its files are verified (law 2).
 
         By path and not from bytes: external data are found beside the graph, and no second copy of the
@@ -67,15 +90,16 @@ class Predictor:
         """
         folder, entry = artifact.verified(), artifact.manifest.entry
         if entry == PIPELINE_FILE:
-            return cls(_chain(folder, threads))
-        return cls(_session(os.path.join(folder, entry), threads))
+            return cls(*_chain(folder, threads, providers))
+        session = _session(os.path.join(folder, entry), threads, providers)
+        return cls(session, session.get_providers())
 
     def __call__(
         self,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
         *,
-        options: ort.RunOptions | None = None,
+        options: Stop | None = None,
     ) -> dict[str, Array]:
         """Run the model and return the wanted outputs in the wanted order.
 
@@ -97,21 +121,27 @@ def threads_for(memory_mb: int) -> int:
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
 
 
-def _session(graph: str, threads: int) -> ort.InferenceSession:
-    return ort.InferenceSession(graph, _options(threads), providers=["CPUExecutionProvider"])
+def _session(graph: str, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    return ort.InferenceSession(graph, _options(threads), providers=list(providers))
 
 
-def _chain(folder: str, threads: int) -> Session:
-    """The graphs that a pipeline names; few artifacts are one, so the others do not import it."""
+def _chain(folder: str, threads: int, providers: Sequence[str]) -> tuple[Session, list[str]]:
+    """The graphs that a pipeline names, and the providers that run every one of them.
+
+    Few artifacts are one, so the others do not import it.
+    """
     from model_store.contract.pipeline import Chain, Step, read_steps
 
+    common = list(providers)
+
     def step(path: str) -> tuple[Step, Session]:
-        session = _session(os.path.join(folder, path), threads)
+        session = _session(os.path.join(folder, path), threads, providers)
+        common[:] = [name for name in common if name in session.get_providers()]
         inputs, outputs = session.get_inputs(), session.get_outputs()
         return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session
 
     with open(os.path.join(folder, PIPELINE_FILE), "rb") as file:
-        return Chain([step(path) for path in read_steps(file.read())])
+        return Chain([step(path) for path in read_steps(file.read())]), common
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from functions.inference.artifact import Artifact, find_artifact, required
 from functions.inference.limits import MEMORY_VARIABLE
-from functions.inference.predictor import Predictor, threads_for
+from functions.inference.predictor import Engine, Predictor, threads_for
 from functions.protocol.requests import Signature
 from model_store.contract import environment
 from model_store.contract.manifest import Golden, Manifest
@@ -26,7 +26,7 @@ class Served(NamedTuple):
     """
 
     manifest: Manifest
-    predictor: Predictor
+    predictor: Engine
     signature: Signature
     golden: Callable[[], Golden]
 

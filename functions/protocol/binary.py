@@ -19,6 +19,8 @@ from functions.protocol.tensors import DTYPES, Array, quoted
 
 _LENGTH = struct.Struct("<I")
 
+_LITTLE = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
+
 
 def array_from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Array:
     """The array that ``data`` holds, as a view over it wherever the processor can read it in place.
@@ -28,7 +30,7 @@ def array_from_binary(name: str, datatype: str, shape: Sequence[int], data: memo
     """
     if datatype == "BYTES":
         return _texts(name, shape, data)
-    dtype = DTYPES[datatype].newbyteorder("<")
+    dtype = _LITTLE[datatype]
     expected = math.prod(shape) * dtype.itemsize
     if len(data) != expected:
         raise BadRequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -54,7 +54,7 @@ def decode_request(
     """
     if json_length is None:
         text: bytes | str | memoryview = body
-        data: _BinaryData | None = None
+        data: BinaryData | None = None
     else:
         # Only a caller without API Gateway in between can send both text and this header.
         whole = memoryview(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body)
@@ -66,7 +66,15 @@ def decode_request(
         if json_length == 0:
             return _raw_request(whole, signature)
         text, data = whole[:json_length], _BinaryData(whole, json_length)
-    request = _object(_parsed(text), "the body")
+    return request_of(_parsed(text), signature, data)
+
+
+def request_of(document: object, signature: Signature, data: BinaryData | None = None) -> InferRequest:
+    """Read an inference request whose JSON has been parsed, or that was put together from another form.
+
+    ``data`` hands out what inputs with a ``binary_data_size`` are made of.
+    """
+    request = _object(document, "the body")
     id_ = _optional(request, "id", str, "the body")
     parameters = _optional(request, "parameters", dict, "the body") or {}
     inputs = _inputs(request, signature.inputs, data)
@@ -76,6 +84,19 @@ def decode_request(
         request, signature.outputs, _flag(parameters, "binary_data_output", "the body")
     )
     return InferRequest(inputs, outputs, id_, parameters, binary)
+
+
+class BinaryData(Protocol):
+    """The bytes of the inputs that a request does not write as JSON, in the order of those inputs."""
+
+    @property
+    def left(self) -> int:
+        """How many bytes nobody has taken."""
+        ...
+
+    def take(self, size: int, what: str) -> memoryview:
+        """The next ``size`` bytes, for ``what``. Raises ``BadRequestError`` if there are not that many."""
+        ...
 
 
 class _BinaryData:
@@ -200,7 +221,7 @@ def _list_of(names: Iterable[str]) -> str:
 
 
 def _inputs(
-    request: dict[str, Any], specs: Mapping[str, TensorSpec], binary: _BinaryData | None
+    request: dict[str, Any], specs: Mapping[str, TensorSpec], binary: BinaryData | None
 ) -> dict[str, Array]:
     items = request.get("inputs")
     if type(items) is not list:
@@ -219,7 +240,7 @@ def _inputs(
     return arrays
 
 
-def _input(item: dict[str, Any], spec: TensorSpec, binary: _BinaryData | None) -> Array:
+def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None) -> Array:
     datatype = item.get("datatype")
     if datatype != spec.datatype:
         got = quoted(datatype) if isinstance(datatype, str) else kind(datatype)
@@ -240,7 +261,7 @@ def _input_named(spec: TensorSpec) -> str:
     return f"input {quoted(spec.name)}"
 
 
-def _binary(size: object, data: object, binary: _BinaryData | None, what: str) -> memoryview:
+def _binary(size: object, data: object, binary: BinaryData | None, what: str) -> memoryview:
     if type(size) is not int or size < 0:
         raise BadRequestError(
             f"the parameter `binary_data_size` of {what} has to be a whole number from 0 up"

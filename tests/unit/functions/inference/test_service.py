@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from functions.inference.limits import Limits
-from functions.inference.predictor import BadInputError
+from functions.inference.predictor import BadInputError, Predictor
 from functions.inference.served import Unreleased
 from functions.inference.service import ModelService
 from functions.protocol.errors import TooLargeError
@@ -132,6 +132,7 @@ def test_a_model_that_cannot_run_its_golden_sample_fails_when_it_is_primed(packa
 
 def test_priming_runs_the_model_and_an_unreleased_function_has_none(linear_layer: Layer) -> None:
     served = linear_layer.load()
+    assert isinstance(served.predictor, Predictor)
     session = Counting(served.predictor._session)
     served.predictor._session = session
     ModelService(served).prime()

@@ -1,0 +1,115 @@
+"""Where batches run. A lane runs one batch at a time and says on the event loop when it is done.
+
+``ThreadLane`` is for models that take their time: the loop goes on reading requests meanwhile.
+``LoopLane`` is for models that are done before another thread would have been woken up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from functions.endpoint.batches import Result, Work
+from functions.inference.predictor import Stop
+
+Run = Callable[[Sequence[Work], Stop | None], list[Result]]
+Done = Callable[[list[Result]], None]
+
+
+class Lane(Protocol):
+    """One batch at a time. ``done`` is called on the event loop, once, also if everything failed."""
+
+    def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None: ...
+
+    def at_once(self, work: Work, /) -> Result | None:
+        """Run one request before returning, if this lane can; ``None`` if it has to be started."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ThreadLane:
+    """A thread of its own that waits for batches.
+
+    If the thread's own code fails, its requests get that failure as their result, and the thread lives on:
+    there is no moment in which nobody takes the next batch.
+    """
+
+    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop) -> None:
+        self._run = run
+        self._loop = loop
+        self._todo: queue.SimpleQueue[tuple[Sequence[Work], Stop, Done] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="switchyard-model", daemon=True)
+        self._thread.start()
+
+    def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None:
+        self._todo.put((works, stop, done))
+
+    def at_once(self, _work: Work) -> Result | None:
+        """Never: the loop would stand still."""
+        return None
+
+    def close(self) -> None:
+        self._todo.put(None)
+
+    def _work(self) -> None:
+        while (item := self._todo.get()) is not None:
+            works, stop, done = item
+            results = _results(self._run, works, stop)
+            try:
+                self._loop.call_soon_threadsafe(done, results)
+            except RuntimeError:
+                return  # the loop has ended, and with it everybody who waited
+
+
+class LoopLane:
+    """Runs on the event loop itself: no thread to wake, and nothing else happens meanwhile.
+
+    It is only as good as the promise that runs are quick. The first run that breaks it, in processor time
+    (a busy machine is not the model's fault), is the last one here: ``otherwise`` takes all that follow.
+    """
+
+    def __init__(self, run: Run, otherwise: Callable[[], Lane], *, most_s: float) -> None:
+        self._run = run
+        self._otherwise = otherwise
+        self._most_s = most_s
+        self._instead: Lane | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Say whether the promise has held so far."""
+        return self._instead is None
+
+    def start(self, works: Sequence[Work], stop: Stop, done: Done) -> None:
+        if self._instead is not None:
+            self._instead.start(works, stop, done)
+            return
+        done(self._timed(works, stop))
+
+    def at_once(self, work: Work, /) -> Result | None:
+        return None if self._instead is not None else self._timed((work,), None)[0]
+
+    def close(self) -> None:
+        if self._instead is not None:
+            self._instead.close()
+
+    def _timed(self, works: Sequence[Work], stop: Stop | None) -> list[Result]:
+        started = time.thread_time()
+        try:
+            return self._run(works, stop)
+        except Exception as error:  # noqa: BLE001 - it is what the requests get
+            return [error] * len(works)
+        finally:
+            if time.thread_time() - started > self._most_s:
+                self._instead = self._otherwise()
+
+
+def _results(run: Run, works: Sequence[Work], stop: Stop | None) -> list[Result]:
+    try:
+        return run(works, stop)
+    except Exception as error:  # noqa: BLE001 - it is what the requests get
+        return [error] * len(works)
