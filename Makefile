@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check -q
 
+# Test files run side by side, each with its own embedded cloud. `make test WORKERS=0` runs them one by one.
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 4) ? $$1 : 4 }')
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
 
@@ -15,7 +18,7 @@ demo: setup ## One real model from publish to rollback on the embedded cloud (KE
 	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
 test: setup .venv/.tested ## Everything that CI runs, set up by itself
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup .venv/.tested ## ruff, mypy --strict, import rules, cfn-lint and cdk-nag on every template
 	@$(BIN)/ruff format --check .

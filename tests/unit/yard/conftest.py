@@ -15,7 +15,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
-from yard import deployment
+from yard import deployment, output
 from yard.main import app
 
 
@@ -50,7 +50,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def yard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the command line in this process, in a wide terminal."""
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.data, output.people):
+        monkeypatch.setattr(console, "width", 200)
 
     def yard(*words: str) -> Result:
         return CliRunner().invoke(app, words)
