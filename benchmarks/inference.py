@@ -113,6 +113,7 @@ class Place:
                 environment.MODEL: manifest.model,
                 environment.VERSION: "1",
                 environment.DIGEST: str(manifest.digest),
+                environment.STAGE: "prod",
                 environment.TIMEOUT: "10",
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             },
@@ -345,7 +346,8 @@ INTRODUCTION = (
     "else on its path, bytecode compiled for all; contenders take turns, and each ratio is the "
     "median of what the rounds say. Cold start is from the start of the process to its first answer; every "
     "process reads its event first, as Lambda's runtime would. Warm calls are counted in CPU time of the "
-    "process, less `session.run` with the same input in the same process; ours writes its log line.\n"
+    "process, less `session.run` with the same input in the same process; ours writes its log line, metrics "
+    "included.\n"
     "\n"
     "* **perceptron** 1000-500-250-100-1, 2.6 MB; **resnet** ResNet-18-like, 3 by 224 by 224, 47 MB; "
     "**encoder** 6 layers, hidden 384, 128 tokens, 90 MB. Random weights, fixed seeds "

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from catalog.schema import LATER_TARGETS, TARGETS, Catalog, Model, Overrides, Stage
+from catalog.schema import LATER_TARGETS, TARGETS, Catalog, Jwt, Model, Overrides, Stage
 from model_store.contract.errors import CatalogError
 
 _TOP = ("stages", "models")
@@ -179,7 +179,9 @@ def _how_to_add(loc: tuple[int | str, ...]) -> str:
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    table: type[BaseModel] = Stage if loc[0] == "stages" else Overrides if len(loc) > 4 else Model
+    table: type[BaseModel] = Overrides if len(loc) > 4 else Model
+    if loc[0] == "stages":
+        table = Jwt if len(loc) > 3 else Stage
     return tuple(field for field in table.model_fields if field != "name")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -147,13 +148,54 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme == "https" and parts.hostname and not (parts.query or parts.fragment):
+        return value
+    raise mistake(
+        f"is `{value}`, not an issuer that API Gateway asks for its keys",
+        "Write the `iss` of the tokens as it stands in them; it is an https address.",
+    )
+
+
+def _words(most: int, what: str) -> AfterValidator:
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value) or len(value) > most:
+            raise mistake(
+                f"is {_listed(value)}: API Gateway takes up to {most} {what}, and none may be empty",
+                f"Write a list of 1 to {most} texts.",
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value:
+        return value
+    raise mistake(
+        "is an empty list: every token of this issuer would do, whatever it was made for",
+        "Write the `aud` (or `client_id`) of the tokens that are meant for this API.",
+    )
+
+
+class Jwt(_Table):
+    """Whose tokens a stage takes: a JWT authorizer of the HTTP API (API Gateway, "HTTP API quotas")."""
+
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    audience: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_some), _words(50, "audiences")]
+    scopes: Annotated[tuple[str, ...], Field(strict=False), _words(10, "scopes")] = ()
+    """A token needs one of them; none asks for none."""
+
+
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account."""
 
     name: Annotated[str, _name(check_stage)]
     account: Annotated[str, BeforeValidator(_account)] | None = None
     region: Annotated[str, AfterValidator(_region)] | None = None
-    auth: Literal["iam", "none"] = "iam"
+    auth: Literal["iam", "jwt", "none"] = "iam"
+    jwt: Jwt | None = None
     runtime_layer: Annotated[str, AfterValidator(_folder)]
     throttle_rate: Annotated[
         int, _between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
@@ -163,6 +205,20 @@ class Stage(_Table):
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+
+    @model_validator(mode="after")
+    def _says_whose_tokens(self) -> Stage:
+        if self.auth == "jwt" and self.jwt is None:
+            raise mistake(
+                'has `auth = "jwt"` and does not say whose tokens',
+                f"Add `[stages.{self.name}.jwt]` with `issuer` and `audience`.",
+            )
+        if self.auth != "jwt" and self.jwt is not None:
+            raise mistake(
+                f'has a table `jwt` and `auth = "{self.auth}"`, which reads no token',
+                'Write `auth = "jwt"`, or take the table out.',
+            )
+        return self
 
 
 class Overrides(_Table):

@@ -172,7 +172,13 @@ def _process_environment(home: Path, port: int, strict: bool) -> dict[str, str]:
         "LOG_LEVEL": "WARNING",
         "SWITCHYARD_CLOUD_TMPDIR": temporary,
     }
-    for name in ("SWITCHYARD_CLOUD_PARENT_PID", "SWITCHYARD_CLOUD_STOCK", "SWITCHYARD_CLOUD_BAD_DAY"):
+    # The last one: which certificates an issuer of tokens may show (``extension.jwt_authorizers``).
+    for name in (
+        "SWITCHYARD_CLOUD_PARENT_PID",
+        "SWITCHYARD_CLOUD_STOCK",
+        "SWITCHYARD_CLOUD_BAD_DAY",
+        "SSL_CERT_FILE",
+    ):
         if name in os.environ:
             variables[name] = os.environ[name]
     if strict:

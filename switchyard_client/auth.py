@@ -75,16 +75,52 @@ class Iam:
 
 
 Auth = Anonymous | Bearer | Iam
-AuthWord = Literal["none", "iam"]
+AuthWord = Literal["none", "iam", "jwt"]
+
+TOKEN = "SWITCHYARD_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_FILE = "SWITCHYARD_TOKEN_FILE"  # noqa: S105
 
 
 def auth_of(given: Auth | AuthWord) -> Auth:
-    """``"none"`` and ``"iam"`` are short for what one mostly wants."""
+    """``"none"``, ``"iam"`` and ``"jwt"`` (the environment's token) are short for what one mostly wants."""
     if given == "none":
         return Anonymous()
     if given == "iam":
         return Iam()
+    if given == "jwt":
+        return Bearer(token_of_environment)
     return given
+
+
+def token_of_environment() -> str:
+    """The token in ``SWITCHYARD_TOKEN``, else in the file that ``SWITCHYARD_TOKEN_FILE`` names.
+
+    The file is read for every request: whoever renews tokens writes the new one there.
+    """
+    if token := os.environ.get(TOKEN):
+        return token
+    if file := os.environ.get(TOKEN_FILE):
+        return token_of_file(file)
+    raise CredentialsError(
+        "this API asks for a token and none is known",
+        hint=f"Set {TOKEN}, or {TOKEN_FILE} to a file that holds one, or give `Bearer(token)`.",
+    )
+
+
+def token_of_file(path: str) -> str:
+    """The one line of a file."""
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialsError(
+            f"the token's file `{path}` cannot be read", hint="Write the token into it, and nothing else."
+        ) from error
+    if token and not token.split()[1:]:
+        return token
+    raise CredentialsError(
+        f"the file `{path}` does not hold one token", hint="Write the token into it, and nothing else."
+    )
 
 
 def region_of(url: str) -> str:

@@ -11,6 +11,9 @@ from model_store.contract.errors import SwitchyardError
 from releases.errors import ServiceError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from switchyard_client.auth import Auth
     from yard.deployment import Deployment
 
 TIMEOUT_S = 35.0
@@ -31,10 +34,28 @@ class Answer:
     took_ms: float
 
 
-def call(place: Deployment, method: str, path: str, body: bytes | None = None) -> Answer:
+def auth_for(place: Deployment, token_file: Path | None = None) -> Auth:
+    """How a request to this stage proves who sends it: signed, with a token, or not at all.
+
+    A token comes from ``token_file``, else from the environment (``switchyard_client.auth``); never from the
+    command line, which every user of a machine can read.
+    """
+    from switchyard_client.auth import Anonymous, Bearer, Iam, token_of_environment, token_of_file
+
+    if place.auth == "iam":
+        return Iam()
+    if place.auth == "jwt":
+        return Bearer(token_of_environment if token_file is None else lambda: token_of_file(str(token_file)))
+    return Anonymous()
+
+
+def call(
+    place: Deployment, method: str, path: str, body: bytes | None = None, *, token_file: Path | None = None
+) -> Answer:
     """Send one request and return whatever was answered, errors included.
 
-    A body that Lambda would refuse is refused before it is sent.
+    A body that Lambda would refuse is refused before it is sent, and so is a request that cannot say whom
+    it is from.
     """
     import httpx
 
@@ -50,8 +71,7 @@ def call(place: Deployment, method: str, path: str, body: bytes | None = None) -
         )
     url = f"{place.api_url}{path}"
     headers = {"content-type": "application/json"} if body is not None else {}
-    if place.auth == "iam":
-        headers = _signed(method, url, headers, body)
+    headers = _signed(auth_for(place, token_file), method, url, headers, body)
     started = time.perf_counter()
     try:
         answer = httpx.request(method, url, content=body, headers=headers, timeout=TIMEOUT_S)
@@ -66,13 +86,18 @@ def call(place: Deployment, method: str, path: str, body: bytes | None = None) -
     )
 
 
-def _signed(method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
-    """Add an AWS Signature Version 4 for ``execute-api``."""
-    from switchyard_client import CredentialsError, Iam
+def _signed(auth: Auth, method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
+    """Add what proves who sends this; nothing is sent where nobody can."""
+    from switchyard_client import Bearer, CredentialsError
 
     try:
-        return Iam().headers(method, url, headers, body or b"")
+        return auth.headers(method, url, headers, body or b"")
     except CredentialsError as error:
+        if isinstance(auth, Bearer):
+            raise CallRefusedError(
+                f"this call has no token: {error}",
+                hint="Set SWITCHYARD_TOKEN, or name the file that holds the token with `--token-file`.",
+            ) from error
         raise CallRefusedError(
             f"this call cannot be signed: {error}", hint="Set AWS_PROFILE and AWS_REGION, or sign in first."
         ) from error

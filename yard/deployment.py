@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from model_store.contract.deployment import (
     alarm_period_parameter,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3 import Credentials, S3Store
     from model_store.adapters.s3_collector import S3Collector
     from releases.stage import Stage
+    from switchyard_client.auth import AuthWord
 
 LOCAL = "local"
 """The stage that lives on the embedded cloud."""
@@ -47,7 +48,7 @@ class Deployment:
     stage: str
     bucket: str
     api_url: str | None
-    auth: Literal["iam", "none"]
+    auth: AuthWord
     collector_role: str | None = None
     shifts: str | None = None
     alarm_topic: str | None = None
@@ -153,11 +154,16 @@ def find(stage: str) -> Deployment:
         bucket=found[bucket_parameter(stage)],
         api_url=found.get(api_url_parameter(stage)),
         collector_role=found.get(collector_role_parameter(stage)),
-        auth="none" if found.get(api_auth_parameter(stage)) == "none" else "iam",
+        auth=_auth(found.get(api_auth_parameter(stage))),
         shifts=found.get(shifts_machine_parameter(stage)),
         alarm_topic=found.get(alarm_topic_parameter(stage)),
         alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
     )
+
+
+def _auth(written: str | None) -> AuthWord:
+    """How the API authorises; IAM where nobody said, because signing what needs no signature does no harm."""
+    return "none" if written == "none" else "jwt" if written == "jwt" else "iam"
 
 
 def reach(stage: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,14 @@ ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model, for e
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")]
 Now = Annotated[
     bool, typer.Option("--now", help="Break the glass: override checks, alarms and a running shift.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="The token for an API that asks for a JWT; else SWITCHYARD_TOKEN or SWITCHYARD_TOKEN_FILE.",
+    ),
 ]
 VersionRef = Annotated[str, typer.Argument(metavar="NAME:VERSION", help="For example digits:2.")]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from model_store.contract.deployment import metrics_namespace
@@ -22,15 +23,21 @@ def embedded_metrics(labels: Mapping[str, str], *, route: str, status: int, ms: 
     """Members to add to the log line of a request; none without a stage and a version to count for."""
     if not labels.get("stage") or not labels.get("version"):
         return {}
+    inferred = route.endswith("/infer")
     values: dict[str, Any] = {FAULTS_METRIC: 1 if status >= 500 else 0}
-    metrics = [{"Name": FAULTS_METRIC, "Unit": "Count"}]
-    if route.endswith("/infer"):
+    if inferred:
         values[LATENCY_METRIC] = ms
-        metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
-    directive = {
-        "Namespace": metrics_namespace(labels["stage"]),
-        "Dimensions": DIMENSIONS,
-        "Metrics": metrics,
+    values["_aws"] = {
+        "Timestamp": round(time.time() * 1000),
+        "CloudWatchMetrics": _directives(labels["stage"], inferred),
     }
-    about = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    return {**values, "_aws": about}
+    return values
+
+
+@cache
+def _directives(stage: str, inferred: bool) -> tuple[dict[str, Any], ...]:
+    """What tells CloudWatch which members are metrics: the same for every line of an environment."""
+    metrics = [{"Name": FAULTS_METRIC, "Unit": "Count"}]
+    if inferred:
+        metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
+    return ({"Namespace": metrics_namespace(stage), "Dimensions": DIMENSIONS, "Metrics": metrics},)

@@ -134,7 +134,7 @@ def json_from_array(name: str, array: Array) -> dict[str, Any]:
     """
     if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
         raise UnwritableOutputError(_not_finite(name, array))
-    flat = np.ascontiguousarray(array).reshape(-1)
+    flat = array.ravel()
     return {
         "name": name,
         "datatype": DATATYPES[array.dtype],

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from catalog.schema import Jwt
+
 INTEGRATION_LIMIT_MS = 30_000
 """An HTTP API waits no longer for a function. Source: HTTP API quotas."""
+
+_AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT", "none": "NONE"}
 
 # No header, no query and no body: a request may carry what its sender keeps private.
 ACCESS_LOG_FIELDS = {
@@ -27,6 +32,7 @@ ACCESS_LOG_FIELDS = {
     "integration_error": "$context.integration.error",
     "error": "$context.error.message",
     "caller": "$context.identity.userArn",
+    "subject": "$context.authorizer.claims.sub",
     "source_ip": "$context.identity.sourceIp",
 }
 
@@ -45,12 +51,13 @@ class HttpFront(Construct):
         *,
         name: str,
         auth: str,
+        jwt: Jwt | None,
         throttle_rate: int,
         throttle_burst: int,
         access_log: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id_)
-        self._authorization_type = "AWS_IAM" if auth == "iam" else "NONE"
+        self._authorization: dict[str, Any] = {"authorization_type": _AUTHORIZATION[auth]}
         self.api = apigateway.CfnApi(
             self,
             "Api",
@@ -58,6 +65,11 @@ class HttpFront(Construct):
             description="Open Inference Protocol V2, one route for each model and alias",
             protocol_type="HTTP",
         )
+        if jwt is not None:
+            authorizer = self._authorizer(jwt)
+            self._authorization |= {"authorizer_id": authorizer.ref}
+            if jwt.scopes:
+                self._authorization |= {"authorization_scopes": list(jwt.scopes)}
         self.stage = apigateway.CfnStage(
             self,
             "Stage",
@@ -94,6 +106,20 @@ class HttpFront(Construct):
                 route,
                 api_id=self.api.ref,
                 route_key=route,
-                authorization_type=self._authorization_type,
                 target=f"integrations/{integration.ref}",
+                **self._authorization,
             )
+
+    def _authorizer(self, jwt: Jwt) -> apigateway.CfnAuthorizer:
+        """API Gateway itself checks tokens, before any function runs and is paid for."""
+        return apigateway.CfnAuthorizer(
+            self,
+            "Tokens",
+            api_id=self.api.ref,
+            authorizer_type="JWT",
+            name="tokens",
+            identity_source=["$request.header.Authorization"],
+            jwt_configuration=apigateway.CfnAuthorizer.JWTConfigurationProperty(
+                issuer=jwt.issuer, audience=list(jwt.audience)
+            ),
+        )

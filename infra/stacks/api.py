@@ -59,6 +59,7 @@ class ApiStack(StageStack):
             "Http",
             name=f"switchyard-{stage.name}",
             auth=stage.auth,
+            jwt=stage.jwt,
             throttle_rate=stage.throttle_rate,
             throttle_burst=stage.throttle_burst,
             access_log=access_log,

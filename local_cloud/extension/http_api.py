@@ -173,7 +173,9 @@ def _log_access(
 
 def _message(status: int, body: bytes) -> str | None:
     return (
-        json.loads(body).get("message") if status in (404, 413) and body.startswith(b'{"message"') else None
+        json.loads(body).get("message")
+        if status in (401, 403, 404, 413) and body.startswith(b'{"message"')
+        else None
     )
 
 

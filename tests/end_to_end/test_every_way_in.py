@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from onnx import TensorProto, helper
+from tritonclient.utils import InferenceServerException
 
 from examples.digits.steps import WORDS, build
 from local_cloud.deploy import deploy
-from switchyard_client import AccessDeniedError, Client, Credentials, Iam, TooLargeError
+from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError
 from tests.conftest import ROOT, Deployed
+from tests.end_to_end.issuer import Issuer, serving
 
 pytestmark = pytest.mark.cloud
 
@@ -41,6 +43,15 @@ def model() -> bytes:
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return bytes(made.SerializeToString())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+    """Whose tokens the last test's API takes; the cloud has to trust its certificate from the start."""
+    certificate: Path = tmp_path_factory.mktemp("issuer") / "certificate.pem"
+    with serving(certificate) as made, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(certificate))
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +117,18 @@ def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
 
 
 @contextmanager
-def yard_proxy(echo: Deployed) -> Iterator[tuple[dict[str, str], list[str]]]:
+def yard_proxy(
+    echo: Deployed, besides: dict[str, str] | None = None
+) -> Iterator[tuple[dict[str, str], list[str]]]:
     """``yard proxy`` until Ctrl-C: what it printed, and afterwards its log."""
     command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
     log: list[str] = []
     with subprocess.Popen(
-        command, cwd=ROOT, env=echo.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=echo.environment() | (besides or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
@@ -214,16 +231,51 @@ def test_behind_iam_a_caller_s_payloads_are_their_own(echo: Deployed) -> None:
             assert asked_by_tritonclient(place["url"], pixels[:2]) == (2,)
     finally:
         echo.catalog.write_text(open_to_all)
-        deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
 
 
-def asked_by_tritonclient(url: str, pixels: Any) -> tuple[int, ...]:
+def test_behind_a_jwt_authorizer_an_unmodified_client_needs_a_token_and_nothing_else(
+    echo: Deployed, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 7; the last deploy of this story, because it shuts the others out."""
+    tokens = f'auth = "jwt"\njwt = {{ issuer = "{issuer.url}", audience = ["models"], scopes = ["infer"] }}'
+    echo.catalog.write_text(echo.catalog.read_text().replace('auth = "none"', tokens))
+    deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
+    pixels = np.zeros((2, 8, 8), np.uint8)
+    token = issuer.token(scope="infer")
+    assert asked_by_tritonclient(echo.api_url, pixels, {"Authorization": f"Bearer {token}"}) == (2,)
+    for headers, status in (
+        ({}, "401"),
+        ({"Authorization": f"Bearer {issuer.token(scope='infer', exp=1)}"}, "401"),
+        ({"Authorization": f"Bearer {issuer.token()}"}, "403"),
+    ):
+        with pytest.raises(InferenceServerException) as caught:
+            asked_by_tritonclient(echo.api_url, pixels, headers)
+        assert status in str(caught.value.status())
+    refused = httpx.post(f"{echo.api_url}/v2/models/echo/infer", json={}, timeout=35)
+    assert (refused.status_code, refused.json()) == (401, {"message": "Unauthorized"})
+    with Client(echo.api_url, auth=Bearer(token)) as client:
+        large = np.zeros((5_200_000 // 64, 8, 8), np.uint8)
+        assert client.infer("echo", {"pixels": large})["digit"].shape == (len(large),)
+    with Client(echo.api_url) as client, pytest.raises(AccessDeniedError):
+        client.infer("echo", {"pixels": pixels})
+    for name in ("SWITCHYARD_TOKEN", "SWITCHYARD_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    untold = echo.yard("invoke", "echo")
+    assert (untold.returncode, b"this call has no token" in untold.stderr) == (1, True)
+    (tmp_path / "token").write_text(token)
+    assert echo.yard_json("invoke", "echo", "--token-file", str(tmp_path / "token"))["model_name"] == "echo"
+    with yard_proxy(echo, {"SWITCHYARD_TOKEN": token}) as (place, _):
+        assert place["auth"] == "jwt"
+        assert asked_by_tritonclient(place["url"], pixels) == (2,)
+
+
+def asked_by_tritonclient(url: str, pixels: Any, headers: dict[str, str] | None = None) -> tuple[int, ...]:
     """An unmodified client, which signs nothing. Law 7."""
     client = triton.InferenceServerClient(url.removeprefix("http://"), network_timeout=35)
     try:
         tensor = triton.InferInput("pixels", list(pixels.shape), "UINT8")
         tensor.set_data_from_numpy(pixels)
-        answer = client.infer("echo", [tensor]).as_numpy("digit")
+        answer = client.infer("echo", [tensor], headers=headers).as_numpy("digit")
         assert answer is not None
         return tuple(answer.shape)
     finally:

@@ -28,6 +28,15 @@ throttle_rate = 50
 throttle_burst = 70
 log_retention_days = 90
 
+[stages.partner]
+auth = "jwt"
+runtime_layer = "build/layers/none"
+
+[stages.partner.jwt]
+issuer = "https://login.example/tenant"
+audience = ["models", "reports"]
+scopes = ["models/infer"]
+
 [models.digits]
 target = "lambda"
 memory_mb = 1024
@@ -106,7 +115,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     folder = tmp_path_factory.mktemp("catalog")
     (folder / "models.toml").write_text(CATALOG)
     with_layers, stand_ins = with_stand_ins(load_catalog(folder / "models.toml"), ROOT, folder)
-    assert stand_ins == ["local", "prod"]
+    assert stand_ins == ["local", "prod", "partner"]
     return with_layers
 
 
@@ -140,6 +149,14 @@ def prod(catalog: Catalog, node_of_the_project: None, tmp_path_factory: pytest.T
 @pytest.fixture(scope="session")
 def local(catalog: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     return _synthesised(catalog, "local", tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="session")
+def partner(
+    catalog: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory
+) -> Deployed:
+    """A stage whose callers show tokens."""
+    return _synthesised(catalog, "partner", tmp_path_factory.mktemp("partner"))
 
 
 @pytest.fixture(scope="session", params=["prod", "local"])

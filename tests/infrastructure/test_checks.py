@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("node_of_the_project")
 
 
-def test_no_checker_finds_anything_unexplained(stage: Deployed) -> None:
+def test_no_checker_finds_anything_unexplained(stage: Deployed, partner: Deployed) -> None:
     found = [
-        *checks.findings_of_cdk(stage.stage, stage.out),
-        *checks.findings_of_cfn_lint(stage.stage, stage.out),
+        finding
+        for each in (stage, partner)
+        for finding in (
+            *checks.findings_of_cdk(each.stage, each.out),
+            *checks.findings_of_cfn_lint(each.stage, each.out),
+        )
     ]
     assert [str(finding) for finding in found] == []
 

@@ -25,6 +25,7 @@ def invoke(
         int | None, typer.Option("--version", metavar="N", min=1, help="Ask for exactly this version.")
     ] = None,
     alias: options.Alias = "live",
+    token_file: options.TokenFile = None,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def invoke(
     body = body if body is not None else _golden(place, name, alias, version)
     prefix = "" if alias == "live" else f"/{alias}"
     pinned = f"/versions/{version}" if version is not None else ""
-    answer = call(place, "POST", f"{prefix}/v2/models/{name}{pinned}/infer", body)
+    answer = call(place, "POST", f"{prefix}/v2/models/{name}{pinned}/infer", body, token_file=token_file)
     said = _parsed(answer.body)
     if answer.status >= 400:
         reason = said.get("error") or said.get("message") if isinstance(said, dict) else None

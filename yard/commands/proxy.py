@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -14,18 +15,22 @@ def proxy(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Where to listen; a free port without it.")
     ] = 0,
+    token_file: options.TokenFile = None,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
     """Listen on this machine and sign every request to the stage's API. Stops on Ctrl-C.
 
+    An API that asks for a JWT gets the token of --token-file or the environment, read for each request; with
+    neither, what programs send in `Authorization` goes through.
+
     Example: yard proxy --stage prod --port 8000
     """
     from model_store.contract.errors import SwitchyardError
     from releases.errors import ServiceError
-    from switchyard_client import Iam
-    from switchyard_client.auth import Anonymous
+    from switchyard_client.auth import TOKEN, TOKEN_FILE, Anonymous
     from yard import deployment
+    from yard.calls import auth_for
     from yard.proxy import LOOPBACK, Proxy, serve
 
     place = deployment.find(stage)
@@ -34,7 +39,8 @@ def proxy(
             f"stage `{stage}` has no API yet",
             hint=f"Finish the deploy: `cdk deploy --all -c stage={stage}`.",
         )
-    auth = Iam() if place.auth == "iam" else Anonymous()
+    theirs = place.auth == "jwt" and not (token_file or os.environ.get(TOKEN) or os.environ.get(TOKEN_FILE))
+    auth = Anonymous() if theirs else auth_for(place, token_file)
     try:
         signer = Proxy(place.api_url, auth, port=port, say=output.say)
     except OSError as error:
@@ -42,7 +48,7 @@ def proxy(
             f"port {port} of {LOOPBACK} cannot be listened on: {error.strerror}",
             hint="Choose another with `--port`, or leave it out for a free one.",
         ) from error
-    what = "signs for" if place.auth == "iam" else "passes on to"
+    what = "passes on to" if isinstance(auth, Anonymous) else "signs for"
     output.done(f"{signer.url} {what} stage {stage} at {place.api_url}; stop it with Ctrl-C")
     if as_json:
         output.print_json({"url": signer.url, "stage": stage, "api_url": place.api_url, "auth": place.auth})

@@ -64,6 +64,25 @@ def test_every_route_asks_for_iam_unless_the_catalog_says_none(prod: Deployed, l
     assert {route["AuthorizationType"] for route in routes(local).values()} == {"NONE"}
 
 
+def test_every_route_asks_for_a_token_where_the_catalog_says_whose(partner: Deployed, prod: Deployed) -> None:
+    """Law 7: API Gateway checks tokens by itself, and a standard client only has to send one."""
+    ((id_, authorizer),) = partner.resources("Api", "AWS::ApiGatewayV2::Authorizer").items()
+    properties = authorizer["Properties"]
+    assert properties["AuthorizerType"] == "JWT"
+    assert properties["IdentitySource"] == ["$request.header.Authorization"]
+    assert properties["JwtConfiguration"] == {
+        "Issuer": "https://login.example/tenant",
+        "Audience": ["models", "reports"],
+    }
+    for route in routes(partner).values():
+        assert route["AuthorizationType"] == "JWT"
+        assert text_of(route["AuthorizerId"]) == f"<{id_}>"
+        assert route["AuthorizationScopes"] == ["models/infer"]
+    assert not prod.resources("Api", "AWS::ApiGatewayV2::Authorizer")
+    values = [found["Properties"] for found in partner.resources("Api", "AWS::SSM::Parameter").values()]
+    assert {found["Name"]: found["Value"] for found in values}["/switchyard/partner/api-auth"] == "jwt"
+
+
 def test_the_permission_stands_on_the_alias_and_for_this_api_only(stage: Deployed) -> None:
     (api,) = stage.resources("Api", "AWS::ApiGatewayV2::Api")
     permissions = [

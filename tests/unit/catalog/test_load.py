@@ -143,7 +143,7 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
             "`prod-eu` is not a stage name",
             "lower-case",
         ),
-        (('auth = "none"', 'auth = "jwt"'), "stages.local.auth", '"jwt"', "`iam`"),
+        (('auth = "none"', 'auth = "cognito"'), "stages.local.auth", '"cognito"', "`iam`"),
         (('auth = "none"', "account = 12"), "stages.local.account", "`12`", "in quotes"),
         (('auth = "none"', 'region = "Frankfurt"'), "stages.local.region", "`Frankfurt`", "eu-central-1"),
         (('auth = "none"', "log_retention_days = 8"), "stages.local.log_retention_days", "`8`", "7, 14"),
@@ -181,7 +181,7 @@ def test_a_single_mistake_carries_its_remedy_as_the_hint(tmp_path: Path) -> None
 
 def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
     message, _ = refused(
-        tmp_path, GOOD.replace("memory_mb = 1024", "memory_mb = 1\ntimeout_s = 90").replace('"none"', '"jwt"')
+        tmp_path, GOOD.replace("memory_mb = 1024", "memory_mb = 1\ntimeout_s = 90").replace('"none"', '"key"')
     )
     assert message.startswith("`models.toml` has 3 mistakes")
     for key in ("models.digits.memory_mb", "models.digits.timeout_s", "stages.local.auth"):
@@ -233,3 +233,48 @@ def test_a_value_where_a_table_belongs_is_refused(tmp_path: Path, text: str) -> 
 def test_a_catalog_may_hold_no_model_yet(tmp_path: Path) -> None:
     catalog = load_catalog(written(tmp_path, '[stages.prod]\nruntime_layer = "build/layers/x86_64"\n'))
     assert catalog.models_for("prod") == {}
+
+
+JWT = """
+[stages.prod]
+auth = "jwt"
+runtime_layer = "build/layers/x86_64"
+
+[stages.prod.jwt]
+issuer = "https://login.example/tenant/"
+audience = ["models"]
+"""
+
+
+def test_a_stage_says_whose_tokens_it_takes(tmp_path: Path) -> None:
+    jwt = load_catalog(written(tmp_path, JWT + 'scopes = ["models/infer"]')).stage("prod").jwt
+    assert jwt is not None
+    assert (jwt.issuer, jwt.audience, jwt.scopes) == (
+        "https://login.example/tenant/",
+        ("models",),
+        ("models/infer",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "fact", "remedy"),
+    [
+        ("https://login", "http://login", "not an issuer that API Gateway asks", "https"),
+        ("/tenant/", "/tenant?x=1", "not an issuer that API Gateway asks", "iss"),
+        ("https://login.example/tenant/", "login.example", "not an issuer", "https"),
+        ('["models"]', "[]", "every token of this issuer would do", "aud"),
+        ('["models"]', '["models", ""]', "none may be empty", "1 to 50"),
+        ("audience", "audiences", "`stages.prod.jwt.audiences` is an unknown key", "Did you mean `audience`?"),
+        ("[stages.prod.jwt]", "[stages.other]", "does not say whose tokens", "[stages.prod.jwt]"),
+        ('auth = "jwt"', 'auth = "iam"', 'a table `jwt` and `auth = "iam"`', 'auth = "jwt"'),
+        ('["models"]', '["models"]\nscopes = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]',
+         "up to 10 scopes", "1 to 10"),
+    ],
+)  # fmt: skip
+def test_what_api_gateway_would_not_take_is_refused_here(
+    tmp_path: Path, right: str, wrong: str, fact: str, remedy: str
+) -> None:
+    """Law 8."""
+    message, hint = refused(tmp_path, JWT.replace(right, wrong))
+    assert fact in message
+    assert remedy in message + hint

@@ -15,6 +15,7 @@ from switchyard_client.auth import (
     credentials_of_environment,
     find_credentials,
     region_of,
+    token_of_file,
 )
 from switchyard_client.errors import CredentialsError
 from switchyard_client.signing import Credentials
@@ -31,6 +32,8 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
         "AWS_REGION",
         "AWS_DEFAULT_REGION",
         "AWS_PROFILE",
+        "SWITCHYARD_TOKEN",
+        "SWITCHYARD_TOKEN_FILE",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
@@ -110,3 +113,27 @@ def test_a_bearer_token_is_sent_and_may_be_fetched_each_time() -> None:
     ]
     assert Bearer("fixed").headers("GET", API, {}, b"") == {"authorization": "Bearer fixed"}
     assert "fixed" not in repr(Bearer("fixed"))
+
+
+def test_the_environment_s_token_is_sent_as_it_is_at_each_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    auth = auth_of("jwt")
+    with pytest.raises(CredentialsError, match="asks for a token and none is known") as caught:
+        auth.headers("GET", API, {}, b"")
+    assert "SWITCHYARD_TOKEN" in (caught.value.hint or "")
+    file = tmp_path / "token"
+    monkeypatch.setenv("SWITCHYARD_TOKEN_FILE", str(file))
+    for token in ("first", "renewed"):
+        file.write_text(f"{token}\n")
+        assert auth.headers("GET", API, {}, b"") == {"authorization": f"Bearer {token}"}
+    monkeypatch.setenv("SWITCHYARD_TOKEN", "said")
+    assert auth.headers("GET", API, {"x": "y"}, b"") == {"x": "y", "authorization": "Bearer said"}
+
+
+@pytest.mark.parametrize("content", [b"", b"two tokens", b"\xff"])
+def test_a_file_that_does_not_hold_one_token_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(CredentialsError, match=f"`{file}`"):
+        token_of_file(str(file))

@@ -8,7 +8,7 @@ import pytest
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from releases.errors import ServiceError
-from yard.calls import CallRefusedError, call
+from yard.calls import CallRefusedError, auth_for, call
 from yard.deployment import Deployment
 
 IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
@@ -39,3 +39,22 @@ def test_a_call_that_cannot_be_signed_is_not_sent(monkeypatch: pytest.MonkeyPatc
 def test_an_api_that_does_not_answer_is_said_so() -> None:
     with pytest.raises(ServiceError, match="did not answer"):
         call(Deployment("prod", "bucket", "http://127.0.0.1:9", "none"), "GET", "/v2")
+
+
+JWT = Deployment("prod", "bucket", "http://127.0.0.1:9", "jwt")
+
+
+def test_a_stage_that_asks_for_a_token_gets_one_or_no_call_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SWITCHYARD_TOKEN", "SWITCHYARD_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CallRefusedError, match="this call has no token") as caught:
+        call(JWT, "GET", "/v2")
+    assert "--token-file" in (caught.value.hint or "")
+    file = tmp_path / "token"
+    file.write_text("mine")
+    monkeypatch.setenv("SWITCHYARD_TOKEN", "the-environment-s")
+    assert auth_for(JWT, file).headers("GET", "/", {}, b"") == {"authorization": "Bearer mine"}
+    assert auth_for(JWT).headers("GET", "/", {}, b"") == {"authorization": "Bearer the-environment-s"}
+    assert auth_for(Deployment("dev", "bucket", None, "none"), file).headers("GET", "/", {}, b"") == {}
