@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from model_store.contract.digest import CHUNK_BYTES, Digest
+from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 from model_store.contract.manifest import ArtifactFile
-from model_store.place import local_files, place
+from model_store.place import local_files, pieces_of, place
 
 DEFAULT_LIMIT_BYTES = 20 * 10**9
 """What a cache may hold unless it is told otherwise: the largest artifact by design."""
@@ -44,8 +44,8 @@ class Cache:
         """
         held = self._path(file.digest)
         try:
-            with held.open("rb") as stream:
-                place(iter(lambda: stream.read(CHUNK_BYTES), b""), path, file.digest)
+            with held.open("rb", buffering=0) as stream:
+                place(pieces_of(stream), path, file.digest)
         except (OSError, IntegrityError):  # what fails at ``path`` is a LocalFileError, and is raised
             with suppress(OSError):
                 held.unlink()
@@ -63,8 +63,8 @@ class Cache:
             return
         held = self._path(file.digest)
         if not held.exists():
-            with local_files(path), path.open("rb") as stream:
-                place(iter(lambda: stream.read(CHUNK_BYTES), b""), held, file.digest)
+            with local_files(path), path.open("rb", buffering=0) as stream:
+                place(pieces_of(stream), held, file.digest)
         self._mark_used(held)
         self._make_room()
 

@@ -6,25 +6,52 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from model_store.contract.digest import Digest
 from model_store.contract.errors import LocalFileError
 
+Buffer = bytes | bytearray | memoryview
+"""What can be hashed and written."""
 
-def place(chunks: Iterable[bytes], path: Path, digest: Digest) -> None:
+
+PIECE_BYTES = 256 * 1024
+"""Read and written at once: small enough to be in the processor's cache when it is written."""
+
+
+def place(chunks: Iterable[Buffer], path: Path, digest: Digest) -> None:
     """Write ``chunks`` to ``path`` if they are what ``digest`` names.
 
     Raises ``IntegrityError`` when they are not, and whatever ``chunks`` raises; in both cases nothing
     appears at ``path`` and an earlier file there stays. A killed process leaves a hidden ``.part``
     file beside it. Repeating the call is safe.
     """
+    running = hashlib.sha256()
+    with placing(path) as file:
+        for chunk in chunks:
+            running.update(chunk)
+            with local_files(path):
+                file.write(chunk)
+        digest.must_equal(Digest(running.hexdigest()), what=f"`{path.name}`")
+
+
+@contextmanager
+def placing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write and read; it becomes ``path`` when the block ends, and nothing if it raises."""
     part = path.parent / f".{path.name}.{uuid4().hex}.part"
     try:
+        # Not tempfile: its files are private to one user, and a Lambda layer is read by another.
         with local_files(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        digest.must_equal(_write(chunks, part), what=f"`{path.name}`")
+            file = part.open("x+b")
+        with file:
+            yield file
+            with local_files(path):
+                file.flush()
+                os.fsync(file.fileno())
         with local_files(path):
             part.replace(path)
     finally:
@@ -32,20 +59,14 @@ def place(chunks: Iterable[bytes], path: Path, digest: Digest) -> None:
             part.unlink()
 
 
-def _write(chunks: Iterable[bytes], part: Path) -> Digest:
-    running = hashlib.sha256()
-    # Not tempfile: its files are private to one user, and a Lambda layer is read by another.
-    with local_files(part):
-        file = part.open("xb")
-    with file:
-        for chunk in chunks:
-            running.update(chunk)
-            with local_files(part):
-                file.write(chunk)
-        with local_files(part):
-            file.flush()
-            os.fsync(file.fileno())
-    return Digest(running.hexdigest())
+def pieces_of(file: FileIO) -> Iterator[memoryview]:
+    """The bytes of an open file, little by little in one buffer: a piece is good until the next is asked for.
+
+    A new ``bytes`` for each would cost more than the copy: its memory comes from the kernel, and is zeroed.
+    """
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    while got := file.readinto(buffer):
+        yield buffer[:got]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ The laws, checked against every adapter in ``tests/contract/test_object_store.py
   claimed. After ``StoreUnavailableError`` nobody knows whether the claim was written: read the key.
 * ``put_file_once`` refuses a file that is not what its digest says, before the key exists; with ``parts``
   it also refuses one that is not what its parts say. Interrupted, it leaves no key, and repeating it
-  completes it; a store behind a network does not need the parts again that it has.
+  completes it; the parts that a bucket or a folder has already are not sent again.
 * ``parts`` change how a file travels and nothing else: a file put with parts is fetched without, and the
   other way round.
 * A file is never whole in memory: a few chunks or parts of it are.

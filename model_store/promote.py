@@ -14,17 +14,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Manifest
 from model_store.contract.names import ByVersion
+from model_store.known import look_up, write_down
 from model_store.ports import ObjectStore
 from model_store.publish import Published, utc_now
 from model_store.send import OnProgress
 from model_store.sweeps import wait_out
-from model_store.tombstones import is_removed, removed
-from model_store.versions import load_manifest, read_manifest, written
+from model_store.tombstones import is_removed
+from model_store.versions import load_manifest, read_manifest
 
 ORIGIN = "origin"
 """Lineage: where the version was first published, ``dev/digits:7``. It survives every further promotion."""
@@ -57,9 +57,9 @@ def promote(
     manifest = load_manifest(source, ref)
     say = on_progress or (lambda _step, _done, _total: None)
     remarks: list[str] = []
-    # The number to claim follows from this listing and no later one: whatever appears after it has that
+    # The number to claim follows from this look and no later one: whatever appears after it has that
     # number or a higher one, and is met on the way up.
-    numbers, gone = written(target, ref.model), removed(target, ref.model)
+    known = look_up(target, ref.model, manifest.digest)
 
     def keep(stored: Manifest) -> None:
         """Make sure that no collection took a file of ``stored`` since it was found to be there."""
@@ -67,13 +67,13 @@ def promote(
         wait_out(target, digests, now=lambda: clock().timestamp(), sleep=sleep)
         _copy(source, target, manifest, say)
 
-    if same := _find(target, ref.model, sorted(set(numbers) - set(gone)), manifest.digest, remarks):
+    if same := known.same:
         keep(same)
         if not is_removed(target, same.ref):
             return Published(same, created=False, remarks=_unlike(same, manifest))
     _copy(source, target, manifest, say)
     say("claiming a version number", manifest.size, manifest.size)
-    number = max((0, *numbers, *gone)) + 1
+    number = known.free
     while True:
         promoted = replace(
             manifest,
@@ -87,9 +87,12 @@ def promote(
             # A number that was listed as free long ago may have been used and taken away since.
             if not is_removed(target, promoted.ref):
                 keep(promoted)
-                return Published(promoted, created=True, remarks=tuple(remarks))
+                said = (*known.remarks, *remarks)
+                write_down(target, promoted, known)
+                return Published(promoted, created=True, remarks=said)
         else:
             winner = _readable(target, ByVersion(ref.model, number), remarks)
+            known.read[number] = winner
             if winner and winner.digest == manifest.digest:
                 keep(winner)
                 return Published(winner, created=False, remarks=_unlike(winner, manifest))
@@ -125,17 +128,6 @@ def _copy_file(
         ) from error
     target.put_file_once(key, path, file.digest, file.parts)
     path.unlink()
-
-
-def _find(
-    store: ObjectStore, model: str, numbers: list[int], digest: Digest, remarks: list[str]
-) -> Manifest | None:
-    """The newest version with these bytes. A manifest that cannot be read is named and passed over."""
-    for number in reversed(numbers):
-        found = _readable(store, ByVersion(model, number), remarks)
-        if found and found.digest == digest:
-            return found
-    return None
 
 
 def _readable(store: ObjectStore, ref: ByVersion, remarks: list[str]) -> Manifest | None:

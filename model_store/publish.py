@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.artifact import examine, find_source
-from model_store.contract.digest import Digest
 from model_store.contract.errors import (
     IntegrityError,
     InvalidArtifactError,
@@ -21,14 +20,13 @@ from model_store.contract.kinds import ONNX
 from model_store.contract.manifest import Manifest, artifact_digest
 from model_store.contract.names import ByVersion, check_name
 from model_store.golden import given_golden, read_sample
+from model_store.known import look_up, write_down
 from model_store.ports import ObjectStore
 from model_store.send import OnProgress, hash_files, send_files
 from model_store.source import Source, marked
 from model_store.sweeps import wait_out
-from model_store.tombstones import is_removed, removed
-from model_store.versions import load_manifests, read_manifest, written
-
-_SCANNED_AT_ONCE = 32
+from model_store.tombstones import is_removed
+from model_store.versions import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +51,6 @@ class _Offer:
     note: str
     lineage: Mapping[str, str]
     created_by: str
-
-
-@dataclass(slots=True)
-class _Scan:
-    """The versions of a model, as they were seen once, and the first number that was free."""
-
-    numbers: list[int]
-    free: int
-    same: Manifest | None = None
-    remarks: list[str] = field(default_factory=list)
 
 
 def utc_now() -> datetime:
@@ -114,11 +102,11 @@ def publish(
         if lost:
             send_files(store, source.paths, lost, say)
 
-    scan = _scan(store, model, None if force_new else digest)
-    if scan.same:
-        keep(scan.same)
-        if not is_removed(store, scan.same.ref):
-            return _already(scan.same, offer)
+    known = look_up(store, model, None if force_new else digest)
+    if known.same:
+        keep(known.same)
+        if not is_removed(store, known.same.ref):
+            return _already(known.same, offer)
 
     say("checking the model", 0, total)
     examined = examine(source, digest, sample)
@@ -126,7 +114,7 @@ def publish(
     send_files(store, source.paths, files, say)
 
     say("claiming a version number", total, total)
-    number = scan.free
+    number = known.free
     while True:
         manifest = Manifest(
             model=model,
@@ -148,9 +136,12 @@ def publish(
             # A number that was listed as free long ago may have been used and taken away since.
             if not is_removed(store, manifest.ref):
                 keep(manifest)
-                return Published(manifest, created=True, remarks=(*scan.remarks, *_lacking(manifest)))
+                remarks = (*known.remarks, *_lacking(manifest))
+                write_down(store, manifest, known)
+                return Published(manifest, created=True, remarks=remarks)
         else:
             winner = _readable(store, ByVersion(model, number))
+            known.read[number] = winner
             if winner and winner.digest == digest and not force_new:
                 keep(winner)
                 return _already(winner, offer)
@@ -164,34 +155,6 @@ def _checked(metrics: Mapping[str, float]) -> Mapping[str, float]:
                 f"metric `{name}` is {value}", hint="Give a finite number, or leave the metric out."
             )
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _scan(store: ObjectStore, model: str, digest: Digest | None) -> _Scan:
-    """Look for a version with ``digest``, newest first, and remember which numbers were seen.
-
-    A manifest that cannot be read must not stop the next publish: nobody can overwrite it. It cannot be
-    compared either, so it is named in the remarks.
-    """
-    numbers, gone = written(store, model), removed(store, model)
-    scan = _Scan(sorted(set(numbers) - set(gone)), free=max((0, *numbers, *gone)) + 1)
-    if digest is None:
-        return scan
-    newest_first = [ByVersion(model, number) for number in reversed(scan.numbers)]
-    for start in range(0, len(newest_first), _SCANNED_AT_ONCE):
-        for manifest in _manifests(store, newest_first[start : start + _SCANNED_AT_ONCE], scan.remarks):
-            if manifest.digest == digest:
-                scan.same = manifest
-                return scan
-    return scan
-
-
-def _manifests(store: ObjectStore, refs: list[ByVersion], remarks: list[str]) -> list[Manifest]:
-    try:
-        return load_manifests(store, refs)
-    except IntegrityError:
-        found = {ref: _readable(store, ref) for ref in refs}
-        remarks.extend(f"the manifest of `{ref}` cannot be read" for ref in refs if found[ref] is None)
-        return [manifest for manifest in found.values() if manifest]
 
 
 def _readable(store: ObjectStore, ref: ByVersion) -> Manifest | None:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from itertools import cycle
 from pathlib import Path
 from threading import local
 from typing import TypeVar
@@ -18,7 +19,7 @@ from typing import TypeVar
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, StoreUnavailableError
 from model_store.contract.parts import Part, Parts, part_size_for
-from model_store.place import local_files
+from model_store.place import PIECE_BYTES, local_files, placing
 from model_store.ports import OnBytes, unheard
 
 AT_ONCE = 6
@@ -27,14 +28,15 @@ AT_ONCE = 6
 PAUSES_S = (0.2, 1.0)
 """A part that fails is tried again after these; boto3's own attempts come on top of each."""
 
-_PIECE_BYTES = 4 * 1024**2
+_PIECE_BYTES = 1024**2
 """Read at once to hash."""
 
-_SMALL_PIECE_BYTES = 256 * 1024
-"""Read at once to hash and write: small enough to be in the processor's cache when it is written."""
+_PIECES = 8
+"""Pieces that wait to be hashed a second time: one thread may be that far behind the other."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +57,43 @@ def hash_file(path: Path, on_bytes: OnBytes = unheard) -> Hashed:
     with local_files(path), path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
         before = os.fstat(file.fileno())
         part_size = part_size_for(before.st_size)
-        cut = before.st_size > part_size
-        whole, part, digests = hashlib.sha256(), hashlib.sha256(), list[Digest]()
-        size = 0
+        cut = _Cut(part_size, before.st_size) if before.st_size > part_size else None
+        whole, size = hashlib.sha256(), 0
+        # One thread takes the whole and another the parts, from the same pieces, in the same order.
+        behind: deque[Future[None]] = deque()
         for view in _views(file, before.st_size, part_size):
-            hashing = beside.submit(part.update, view) if cut else None
+            if cut:
+                behind.append(beside.submit(cut.update, view))
             whole.update(view)
             size += len(view)
             on_bytes(len(view))
-            if hashing:
-                hashing.result()
-                if size % part_size == 0 or size == before.st_size:
-                    digests.append(Digest(part.hexdigest()))
-                    part = hashlib.sha256()
+            if len(behind) == _PIECES:  # the next piece is read into the buffer of the first that waits
+                behind.popleft().result()
+        for left in behind:
+            left.result()
         after = os.fstat(file.fileno())
     if (size, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
         raise IntegrityError(
             f"`{path.name}` changed while it was being read", hint="Wait until nothing writes to it."
         )
-    parts = Parts(part_size, size, tuple(digests)) if digests else None
+    parts = Parts(part_size, size, tuple(cut.digests)) if cut else None
     return Hashed(Digest(whole.hexdigest()), size, parts)
+
+
+class _Cut:
+    """The digests of the parts of a file, taken from pieces that come in order and cross no part."""
+
+    def __init__(self, part_size: int, size: int) -> None:
+        self._part_size, self._size = part_size, size
+        self._running, self._at = hashlib.sha256(), 0
+        self.digests: list[Digest] = []
+
+    def update(self, view: memoryview) -> None:
+        self._running.update(view)
+        self._at += len(view)
+        if self._at % self._part_size == 0 or self._at == self._size:
+            self.digests.append(Digest(self._running.hexdigest()))
+            self._running = hashlib.sha256()
 
 
 class LocalParts:
@@ -106,7 +125,7 @@ class LocalParts:
         """The part, a little at a time; that it is wrong is known, and raised, at its end."""
         buffer: memoryview | None = getattr(self._own, "piece", None)
         if buffer is None:
-            buffer = self._own.piece = memoryview(bytearray(_SMALL_PIECE_BYTES))
+            buffer = self._own.piece = memoryview(bytearray(PIECE_BYTES))
         running, at = hashlib.sha256(), 0
         while at < part.size:
             with local_files(self._path):
@@ -155,6 +174,68 @@ def fetched(
         yield from held
 
 
+def place_parts(
+    chunks: Callable[[Part], Iterable[bytes]],
+    parts: Parts,
+    path: Path,
+    digest: Digest,
+    on_bytes: OnBytes = unheard,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Fetch the parts of a stored file to ``path``, several at once, as ``place`` would.
+
+    Each is verified while it arrives and written to its own place. A part that breaks off or comes out wrong
+    is fetched again, alone; the last failure is raised. The whole is hashed in order, from what the file
+    holds by then: so nothing but a few chunks is in memory.
+    """
+    with placing(path) as file:
+
+        def fetch(part: Part) -> Part:
+            persistently(lambda: _landed(chunks(part), part, file.fileno(), path), sleep)
+            return part
+
+        running = hashlib.sha256()
+        for part in in_order(fetch, parts):
+            with local_files(path):
+                for view in read_back(part, file.fileno()):
+                    running.update(view)
+            on_bytes(part.size)
+        digest.must_equal(Digest(running.hexdigest()), what=f"`{path.name}`")
+
+
+def _landed(chunks: Iterable[bytes], part: Part, file: int, path: Path) -> None:
+    """Write a part to its place in the file, and refuse it if it is not what it should be."""
+    running, at, end = hashlib.sha256(), part.start, part.start + part.size
+    for chunk in chunks:
+        running.update(chunk)
+        written = memoryview(chunk)[
+            : end - at
+        ]  # what comes too much is refused below, and harms no other part
+        with local_files(path):
+            write_at(file, written, at)
+        at += len(written)
+    part.digest.must_equal(Digest(running.hexdigest()), what=f"part {part.number} of `{path.name}`")
+
+
+def write_at(file: int, data: memoryview, start: int) -> None:
+    """Write all of ``data`` from ``start`` on, without a cursor: several threads write to one file."""
+    at = 0
+    while at < len(data):
+        at += os.pwrite(file, data[at:], start + at)
+
+
+def read_back(part: Part, file: int) -> Iterator[memoryview]:
+    """What an open file holds where ``part`` belongs; a piece is good until the next is asked for."""
+    buffer, at = memoryview(bytearray(min(PIECE_BYTES, part.size))), 0
+    while at < part.size:
+        got = os.preadv(file, [buffer[: min(len(buffer), part.size - at)]], part.start + at)
+        if not got:
+            return
+        yield buffer[:got]
+        at += got
+
+
 def exactly(chunks: Iterator[bytes], key: str, part: Part | None) -> Iterator[bytes]:
     """Pass on the chunks of a part, and refuse them if they are not as many bytes as the part has."""
     size = 0
@@ -168,7 +249,7 @@ def exactly(chunks: Iterator[bytes], key: str, part: Part | None) -> Iterator[by
         )
 
 
-def counted(chunks: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
+def counted(chunks: Iterable[_Bytes], on_bytes: OnBytes) -> Iterator[_Bytes]:
     """Pass on chunks, and tell of each when it was taken."""
     for chunk in chunks:
         yield chunk
@@ -227,10 +308,10 @@ def _verified(chunks: Iterable[bytes], part: Part, name: str) -> list[bytes]:
 
 
 def _views(file: FileIO, size: int, part_size: int) -> Iterator[memoryview]:
-    """The first ``size`` bytes of the file, piece by piece in one buffer; no piece crosses a part."""
-    buffer = memoryview(bytearray(min(_PIECE_BYTES, size)))
+    """The first ``size`` bytes of the file, piece by piece in a few buffers; no piece crosses a part."""
+    buffers = [memoryview(bytearray(min(_PIECE_BYTES, size))) for _ in range(_PIECES)]
     at = 0
-    while at < size:
+    for buffer in cycle(buffers):
         wanted = min(len(buffer), size - at, part_size - at % part_size)
         got = file.readinto(buffer[:wanted])
         if not got:

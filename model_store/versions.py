@@ -62,9 +62,9 @@ def listed(store: ObjectStore, model: str) -> list[Listed]:
     return [version for version in found if version.ref.version not in gone]
 
 
-def written(store: ObjectStore, model: str) -> list[int]:
-    """Number every manifest of ``model`` in the store, also one that a collection left half way."""
-    keys = store.keys(versions_prefix(check_name(model)))
+def written(store: ObjectStore, model: str, *, after: int = 0) -> list[int]:
+    """Number every manifest of ``model`` above ``after``, also one that a collection left half way."""
+    keys = store.keys(versions_prefix(check_name(model)), manifest_key(model, after) if after else None)
     return [number_in(key) for key in keys if _is_manifest(key, model)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,14 +16,26 @@ from model_store.contract.digest import CHUNK_BYTES, Digest
 from model_store.contract.errors import (
     AccessDeniedError,
     AlreadyExistsError,
+    IntegrityError,
     InvalidNameError,
+    LocalFileError,
     NotFoundError,
     StoreUnavailableError,
 )
 from model_store.contract.parts import Part, Parts
-from model_store.place import local_files, place
+from model_store.place import local_files, pieces_of, place
 from model_store.ports import Entry, OnBytes, check_key, unheard
-from model_store.transfer import LocalParts, counted, exactly, fetched, in_order, opened, unpaused
+from model_store.transfer import (
+    LocalParts,
+    counted,
+    exactly,
+    fetched,
+    in_order,
+    opened,
+    read_back,
+    unpaused,
+    write_at,
+)
 
 # No key can begin with a dot, so nothing in here is ever taken for one.
 INCOMING = ".incoming"
@@ -33,7 +46,8 @@ class DirectoryStore:
 
     Bytes are written and synced aside, then linked under their name: the link is the atomic
     create-if-absent of a file system, so no reader sees half a file and of two writers one wins. A
-    killed process leaves a file in ``.incoming`` and nothing else.
+    killed process leaves a file in ``.incoming`` and nothing else; if that is a large file, whoever puts the
+    same bytes goes on with it: parts that are there and right are not copied again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -61,17 +75,16 @@ class DirectoryStore:
             self._must_hold(key, digest)
             on_bytes(parts.size)
             return
+        if parts:
+            created = self._create_from_parts(key, path, digest, parts, on_bytes)
+        else:
 
-        def copy(file: BinaryIO) -> None:
-            if parts:
-                with opened(path, parts) as local:
-                    for size in in_order(partial(_copy_part, local, file), parts):
-                        on_bytes(size)
-            else:
+            def copy(file: BinaryIO) -> None:
                 found = Digest.of_chunks(_copied(counted(_chunks_of_local(path), on_bytes), file))
                 digest.must_equal(found, what=f"`{path.name}`")
 
-        if not self._create(key, copy):
+            created = self._create(key, copy)
+        if not created:
             self._must_hold(key, digest)
 
     def get(self, key: str) -> bytes:
@@ -89,13 +102,15 @@ class DirectoryStore:
         parts: Parts | None = None,
         on_bytes: OnBytes = unheard,
     ) -> None:
-        check_key(key)
-        chunks = (
-            fetched(partial(self.chunks, key), parts, name=path.name, sleep=unpaused)
-            if parts
-            else self.chunks(key)
-        )
-        place(counted(chunks, on_bytes), path, digest)
+        try:
+            place(counted(self._pieces(key), on_bytes), path, digest)
+        except IntegrityError:
+            # The whole is what names the bytes, and one pass of it is all that a disk needs. Only to say
+            # where they are wrong are the parts looked at.
+            if parts:
+                for _ in fetched(partial(self.chunks, key), parts, name=path.name, sleep=unpaused):
+                    pass
+            raise
 
     def exists(self, key: str) -> bool:
         with self._translated(key):
@@ -131,14 +146,69 @@ class DirectoryStore:
             try:
                 with incoming.open("xb") as file:
                     write(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                final.parent.mkdir(parents=True, exist_ok=True)
-                return _linked(incoming, final)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise InvalidNameError(f"`{key}` is a folder of other keys, or lies below a key") from error
+                    return self._named(key, file, incoming, final)
             finally:
                 incoming.unlink(missing_ok=True)
+
+    def _create_from_parts(
+        self, key: str, path: Path, digest: Digest, parts: Parts, on_bytes: OnBytes
+    ) -> bool:
+        """Copy the parts that an interrupted put of the same file did not leave, and name the file.
+
+        What is copied stays aside when the disk or this process fails, and goes when the file is not what
+        it should be, or is stored.
+        """
+        final = self._path(key)
+        with opened(path, parts) as local, self._translated(key):
+            incoming, file = self._resumed(digest)
+            with file:
+                try:
+                    held = os.fstat(file.fileno()).st_size
+                    for size in in_order(partial(_copy_part, local, file, held), parts):
+                        on_bytes(size)
+                    created = self._named(key, file, incoming, final)
+                except (IntegrityError, LocalFileError, InvalidNameError):
+                    incoming.unlink(missing_ok=True)
+                    raise
+                incoming.unlink(missing_ok=True)
+                return created
+
+    def _resumed(self, digest: Digest) -> tuple[Path, BinaryIO]:
+        """A file aside to write ``digest`` into: what a dead writer of it left, else a new one.
+
+        Its writer holds a lock on it, which ends with the writer's process. Taking one over renames it, so
+        that only one heir gets it, and where locks do nothing the other writer fails and can repeat.
+        """
+        folder = self._root / INCOMING
+        folder.mkdir(parents=True, exist_ok=True)
+        own = folder / f"{digest.hex}.{uuid4().hex}"
+        for left in sorted(folder.glob(f"{digest.hex}.*")):
+            with suppress(OSError):
+                file = left.open("r+b")
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # With a second name it is stored already, and its writer died before it said so.
+                    if os.fstat(file.fileno()).st_nlink == 1:
+                        left.rename(own)
+                        return own, file
+                file.close()
+        # Locked under a name that nobody looks for, and only then found by its digest.
+        unseen = folder / uuid4().hex
+        file = unseen.open("x+b")
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unseen.rename(own)
+        return own, file
+
+    def _named(self, key: str, file: BinaryIO, incoming: Path, final: Path) -> bool:
+        """Sync what was written aside and give it its name; ``False`` if the name is taken."""
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            return _linked(incoming, final)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InvalidNameError(f"`{key}` is a folder of other keys, or lies below a key") from error
 
     def _must_hold(self, key: str, digest: Digest) -> None:
         if Digest.of_chunks(self._chunks(key)) != digest:
@@ -157,6 +227,18 @@ class DirectoryStore:
                     return
                 left = None if left is None else left - len(chunk)
                 yield chunk
+
+    def _pieces(self, key: str) -> Iterator[memoryview]:
+        with self._translated(key):
+            file = self._path(key).open("rb", buffering=0)
+        with file:
+            pieces = pieces_of(file)
+            while True:
+                with self._translated(key):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
@@ -208,15 +290,19 @@ def _copied(chunks: Iterator[bytes], file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _copy_part(local: LocalParts, file: BinaryIO, part: Part) -> int:
-    """Write one part to its place, verified; several threads write to one file without a cursor."""
+def _copy_part(local: LocalParts, file: BinaryIO, held: int, part: Part) -> int:
+    """Write one part to its place, verified, unless the first ``held`` bytes of the file have it."""
+    if part.start + part.size <= held and _holds(file, part):
+        return part.size
     at = part.start
     for piece in local.pieces(part):
-        written = 0
-        while written < len(piece):
-            written += os.pwrite(file.fileno(), piece[written:], at + written)
-        at += written
+        write_at(file.fileno(), piece, at)
+        at += len(piece)
     return part.size
+
+
+def _holds(file: BinaryIO, part: Part) -> bool:
+    return Digest.of_chunks(read_back(part, file.fileno())) == part.digest
 
 
 def _chunks_of_local(path: Path) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ from model_store.contract.errors import (
 from model_store.contract.parts import Part, Parts
 from model_store.place import local_files, place
 from model_store.ports import Entry, OnBytes, check_key, unheard
-from model_store.transfer import counted, exactly, fetched, opened
+from model_store.transfer import counted, exactly, opened, place_parts
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -288,10 +288,9 @@ class S3Store:
     ) -> None:
         if parts and len(parts) > 1:
             ranges = partial(self.chunks, check_key(key))
-            chunks = fetched(ranges, parts, name=path.name, sleep=self._sleep)
+            place_parts(ranges, parts, path, digest, on_bytes, sleep=self._sleep)
         else:
-            chunks = self.chunks(key)
-        place(counted(chunks, on_bytes), path, digest)
+            place(counted(self.chunks(key), on_bytes), path, digest)
 
     def exists(self, key: str) -> bool:
         # Not HEAD: its 404 has no body, so a missing bucket would look like a missing key.

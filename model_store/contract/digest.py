@@ -44,7 +44,7 @@ class Digest:
         return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod
-    def of_chunks(cls, chunks: Iterable[bytes]) -> Digest:
+    def of_chunks(cls, chunks: Iterable[bytes | memoryview]) -> Digest:
         """Hash a stream without holding it in memory."""
         running = hashlib.sha256()
         for chunk in chunks:

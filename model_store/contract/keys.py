@@ -4,6 +4,8 @@
 
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
+    models/<m>/digests/ab12…/000000007.json              version 7 has this digest: a hint, no more
+    models/<m>/indexed/999999992.json                    every version up to 7 has its hint (999999999 - 7)
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
     models/<m>/pins/000000007/000000002.json             the second pin of version 7, until `.ended` is there
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
@@ -22,6 +24,8 @@ from model_store.contract.digest import Digest
 
 DIGITS = 9
 
+_HIGHEST = 999_999_999
+
 
 def blob_key(digest: Digest) -> str:
     """Bytes, named by their digest."""
@@ -36,6 +40,31 @@ def versions_prefix(model: str) -> str:
 def manifest_key(model: str, version: int) -> str:
     """What a version is; writing it is what makes the version."""
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
+
+
+def digest_prefix(model: str, digest: Digest) -> str:
+    """Which versions of a model are said to have this digest."""
+    return f"models/{model}/digests/{digest.hex}/"
+
+
+def digest_key(model: str, digest: Digest, version: int) -> str:
+    """Says that a version has this digest. Its manifest decides whether that is so."""
+    return f"{digest_prefix(model, digest)}{version:0{DIGITS}d}.json"
+
+
+def indexed_prefix(model: str) -> str:
+    """Up to which versions the digests are written down; the first key is the newest."""
+    return f"models/{model}/indexed/"
+
+
+def indexed_key(model: str, version: int) -> str:
+    """Says that every version up to this one has its hint. Counts down: listings go upwards."""
+    return f"{indexed_prefix(model)}{_HIGHEST - version:0{DIGITS}d}.json"
+
+
+def number_indexed(key: str) -> int:
+    """The version that an ``indexed_key`` speaks of."""
+    return _HIGHEST - number_in(key)
 
 
 def removed_prefix(model: str) -> str:

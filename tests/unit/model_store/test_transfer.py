@@ -26,6 +26,7 @@ from model_store.transfer import (
     in_order,
     opened,
     persistently,
+    place_parts,
 )
 
 DATA = b"aaaabbbbc"
@@ -181,6 +182,47 @@ def test_a_part_that_stays_wrong_ends_the_fetch_with_its_number() -> None:
                 sleep=lambda _: None,
             )
         )
+
+
+def test_parts_are_placed_as_one_file_and_told_of(tmp_path: Path) -> None:
+    told: list[int] = []
+    place_parts(chunks_of, PARTS, tmp_path / "new" / "file", Digest.of(DATA), told.append)
+    assert (tmp_path / "new" / "file").read_bytes() == DATA
+    assert sum(told) == len(DATA)
+
+
+def test_a_part_that_is_too_long_harms_no_other_and_is_fetched_again(tmp_path: Path) -> None:
+    """Law 2: what is placed was verified, whatever a server sends."""
+    asked: list[int] = []
+
+    def too_much_at_first(part: Part) -> Iterator[bytes]:
+        asked.append(part.number)
+        yield from chunks_of(part)
+        if part.number == 1 and asked.count(1) == 1:
+            yield b"XXXXX"
+
+    place_parts(too_much_at_first, PARTS, tmp_path / "file", Digest.of(DATA), sleep=lambda _: None)
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert sorted(asked) == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("digest", "wrong", "said"),
+    [(Digest.of(b"other"), 0, "`file` should have"), (Digest.of(DATA), 2, "part 2 of `file`")],
+)
+def test_parts_that_are_not_the_file_leave_what_was_there(
+    tmp_path: Path, digest: Digest, wrong: int, said: str
+) -> None:
+    """Law 2: a mismatch in the whole or in a part is refused."""
+    (tmp_path / "file").write_bytes(b"before")
+
+    def chunks(part: Part) -> Iterator[bytes]:
+        yield b"XXXX" if part.number == wrong else b"".join(chunks_of(part))
+
+    with pytest.raises(IntegrityError, match=said):
+        place_parts(chunks, PARTS, tmp_path / "file", digest, sleep=lambda _: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"before"
 
 
 def test_what_no_repetition_can_heal_is_raised_at_once() -> None:

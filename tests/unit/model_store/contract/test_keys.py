@@ -32,7 +32,18 @@ def test_numbered_keys_sort_as_their_numbers_and_give_them_back(key: object) -> 
     assert all(one < other for one, other in pairwise(made))
 
 
+def test_the_first_of_the_indexed_keys_is_the_newest() -> None:
+    numbers = [1, 2, 9, 10, 99, 100, 99_999_999]
+    made = [keys.indexed_key("digits", number) for number in numbers]
+    assert [keys.number_indexed(one) for one in made] == numbers
+    assert sorted(made, reverse=True) == made
+    assert all(one.startswith(keys.indexed_prefix("digits")) for one in made)
+
+
 def test_every_key_stands_under_its_prefix() -> None:
+    digest = Digest.of(b"abc")
+    assert keys.digest_key("digits", digest, 7).startswith(keys.digest_prefix("digits", digest))
+    assert keys.number_in(keys.digest_key("digits", digest, 7)) == 7
     assert keys.manifest_key("digits", 7) == "models/digits/versions/000000007.json"
     assert keys.manifest_key("digits", 7).startswith(keys.versions_prefix("digits"))
     assert keys.ledger_key("digits", "live", 1).startswith(keys.ledger_prefix("digits", "live"))
@@ -50,6 +61,8 @@ def test_no_model_stands_under_the_prefix_of_another() -> None:
 def test_no_two_things_share_a_key() -> None:
     made = [
         keys.manifest_key("digits", 1),
+        keys.digest_key("digits", Digest.of(b"abc"), 1),
+        keys.indexed_key("digits", 1),
         keys.ledger_key("digits", "live", 1),
         keys.plan_key("digits", "live", "000000001"),
         keys.prepared_key("digits", 1, "ab12", 1),
