@@ -7,11 +7,13 @@ onnx            a graph, maybe with external data and files beside it  anybody; 
 safetensors     weights with the ``config.json`` that names a program  anybody
 torchscript     a program with its weights (``.pt``)                   with ``--kind torchscript``
 torch-export    a program with its weights (``.pt2``)                  with ``--kind torch-export``
+torch-aot       machine code, an AOTInductor package (``.pt2``)        with ``--allow-code``
 torch-pickle    Python that runs when it is loaded (``.pt``)           with ``--allow-code``
 ==============  =====================================================  =================================
 
 Only ONNX can be run here, so only its golden sample is made here. For the other kinds ``--sample`` gives
-inputs and outputs, or there is none; a target that checks a golden sample then refuses the release.
+inputs and outputs, or there is none; a target that checks a golden sample then refuses the release. A
+torch.export archive says itself what it takes and gives; for the others the sample says that too.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from model_store.contract.kinds import (
     KINDS,
     ONNX,
     SAFETENSORS,
+    TORCH_AOT,
     TORCH_EXPORT,
     TORCH_PICKLE,
     TORCHSCRIPT,
@@ -32,13 +35,14 @@ from model_store.contract.kinds import (
 from model_store.contract.manifest import NO_GOLDEN, Golden
 from model_store.contract.pipeline import PIPELINE_FILE
 from model_store.contract.tensors import TensorSpec
-from model_store.golden import given_golden, make_golden, observed
+from model_store.golden import given_golden, make_golden, must_fit, observed
 from model_store.onnx_file import ModelFacts, open_model
 from model_store.safetensors_file import INDEX_SUFFIX, inspect_safetensors
 from model_store.source import ENTRY, EXPORT, Source, followed, must_not_carry_pickles, regular_files
-from model_store.torch_archive import inspect_torch, kind_of
+from model_store.torch_archive import inspect_torch, kind_of, read_export
 
-_TORCH = (TORCHSCRIPT, TORCH_EXPORT, TORCH_PICKLE)
+_TORCH = (TORCHSCRIPT, TORCH_EXPORT, TORCH_AOT, TORCH_PICKLE)
+_CODE = (TORCH_AOT, TORCH_PICKLE)
 _TORCH_SUFFIXES = (".pt", ".pth", ".pt2")
 _LAST_WORD = {
     TORCHSCRIPT: "a TorchScript archive, which is a program",
@@ -115,11 +119,14 @@ def examine(source: Source, digest: Digest, sample: Path | None) -> Examined:
         origin = inspect_safetensors(source)
     else:
         weights = frozenset()
-        origin = inspect_torch(source, allow_code=source.kind == TORCH_PICKLE)
+        origin = inspect_torch(source, allow_code=source.kind in _CODE)
     must_not_carry_pickles(source, sparing=weights)
+    said = read_export(source) if source.kind == TORCH_EXPORT else ((), ())
     if sample is None:
-        return Examined((), (), NO_GOLDEN, origin)
+        return Examined(*said, NO_GOLDEN, origin)
     golden, inputs, outputs = given_golden(sample)
+    if source.kind == TORCH_EXPORT:
+        inputs, outputs = must_fit(inputs, said[0]), must_fit(outputs, said[1])
     return Examined(inputs, outputs, golden, origin)
 
 

@@ -22,7 +22,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.golden import differences
 from model_store.contract.manifest import Golden
-from model_store.contract.tensors import TensorData, TensorSpec
+from model_store.contract.tensors import Dimension, TensorData, TensorSpec
 from model_store.onnx_file import RUNTIME_ERRORS, OpenModel, reason
 from model_store.place import local_files
 
@@ -87,17 +87,21 @@ def given_golden(path: Path) -> tuple[Golden, tuple[TensorSpec, ...], tuple[Tens
     """Read a golden sample that somebody else made: a V2 request in JSON that holds ``outputs`` too.
 
     It is for the kinds that cannot be run here, so the file is believed; the tensors it describes are what
-    the version takes and gives, in exactly these shapes. Raises ``InvalidArtifactError`` if it lacks either
-    side or could not be sent by a release.
+    the version takes and gives, in exactly these shapes, or in those that a tensor's parameter
+    ``symbolic_shape`` says as the protocol's metadata do (``"n,64"``). Raises ``InvalidArtifactError`` if it
+    lacks either side or could not be sent by a release.
     """
     given = {side: _read_request(path, side) for side in ("inputs", "outputs")}
+    document = json.loads(path.read_bytes())
+    shapes = {side: _said_shapes(document[side], path.name) for side in given}
     tensors: dict[str, tuple[TensorData, ...]] = {}
     specs: dict[str, tuple[TensorSpec, ...]] = {}
     for side, arrays in given.items():
         if not arrays:
             raise InvalidArtifactError(f"`{path.name}` holds no {side}", hint=_GIVE_BOTH)
         specs[side] = tuple(
-            TensorSpec(name, _DATATYPE_OF[array.dtype.type], array.shape) for name, array in arrays.items()
+            TensorSpec(name, _DATATYPE_OF[array.dtype.type], shapes[side][name])
+            for name, array in arrays.items()
         )
         tensors[side] = tuple(
             _tensor(spec.name, spec.datatype, _fitting(arrays[spec.name], spec)) for spec in specs[side]
@@ -107,6 +111,55 @@ def given_golden(path: Path) -> tuple[Golden, tuple[TensorSpec, ...], tuple[Tens
     tolerance = _HALF_TOLERANCE if half else ()
     golden = Golden(tensors["inputs"], tensors["outputs"], *tolerance)
     return golden, specs["inputs"], specs["outputs"]
+
+
+def must_fit(given: Sequence[TensorSpec], said: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """What a program says of its tensors, under the names that the sample has for them, in its order.
+
+    Inputs and outputs are told apart by name where the names are the program's, else by their order.
+    """
+    by_name = {spec.name: spec for spec in said}
+    same = {spec.name for spec in given} == set(by_name)
+    ordered = [by_name[spec.name] for spec in given] if same else list(said)
+    fits = len(given) == len(ordered) and all(
+        one.datatype == other.datatype
+        and len(one.shape) == len(other.shape)
+        and all(isinstance(b, str) or a == b for a, b in zip(one.shape, other.shape, strict=True))
+        for one, other in zip(given, ordered, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(f"`{spec.name}` {spec.datatype} {list(spec.shape)}" for spec in said)
+        raise InvalidArtifactError(
+            f"the sample's tensors are not the program's: {wanted}",
+            hint="Write the sample in the program's datatypes, shapes and order.",
+        )
+    return tuple(
+        TensorSpec(one.name, other.datatype, other.shape) for one, other in zip(given, ordered, strict=True)
+    )
+
+
+def _said_shapes(tensors: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[Dimension, ...]]:
+    """The shape of every tensor, with names for the sizes that a request may choose."""
+    shapes: dict[str, tuple[Dimension, ...]] = {}
+    for tensor in tensors:
+        shape = tuple(int(size) for size in tensor["shape"])
+        said = (tensor.get("parameters") or {}).get("symbolic_shape")
+        if said is None:
+            shapes[str(tensor["name"])] = shape
+            continue
+        words = str(said).split(",")
+        fits = len(words) == len(shape) and all(
+            word.isidentifier() or word == str(size) for word, size in zip(words, shape, strict=True)
+        )
+        if not fits:
+            raise InvalidArtifactError(
+                f"`{name}` calls the shape {list(shape)} of `{tensor['name']}` {str(said)[:80]!r}",
+                hint='Write one name or size per dimension, for example `"n,64"`.',
+            )
+        shapes[str(tensor["name"])] = tuple(
+            word if word.isidentifier() else size for word, size in zip(words, shape, strict=True)
+        )
+    return shapes
 
 
 def read_sample(path: Path, specs: Sequence[TensorSpec]) -> tuple[TensorData, ...]:

@@ -15,7 +15,9 @@ from typing import IO
 
 from model_store.archives import checked_members, read_member
 from model_store.contract.errors import InvalidArtifactError
-from model_store.contract.kinds import TORCH_EXPORT, TORCH_PICKLE, TORCHSCRIPT
+from model_store.contract.kinds import TORCH_AOT, TORCH_EXPORT, TORCH_PICKLE, TORCHSCRIPT
+from model_store.contract.tensors import TensorSpec
+from model_store.export_program import read_program
 from model_store.pickles import MAX_PICKLE_BYTES, imports, looks_like_pickle
 from model_store.place import local_files
 from model_store.source import Source
@@ -54,6 +56,11 @@ _DTYPES = frozenset(
 _NESTED = 1
 """How deep an archive may lie in an archive: torch.export keeps its sample inputs as one."""
 
+MAX_PROGRAM_BYTES = 256 * 1024 * 1024
+"""Largest program, as JSON; its weights are files of their own."""
+
+_MACHINE_CODE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".ptx", ".hsaco")
+
 _SHOWN_IMPORTS = 5
 _TO_DATA = (
     "Export it with `torch.jit.script`, `torch.export.save` or to ONNX, or save weights as safetensors."
@@ -71,6 +78,14 @@ def kind_of(path: Path, *, allow_code: bool) -> tuple[str, dict[str, str]]:
         file = path.open("rb")
     with file:
         kind, code = _looked_into(file, path.name, size)
+    if kind == TORCH_AOT and not code:
+        # torch loads such a library as soon as it opens the archive, whatever else lies in it.
+        if not allow_code:
+            raise InvalidArtifactError(
+                f"`{path.name}` holds machine code, which runs when it is loaded",
+                hint="Publish it with `--allow-code`, or the program that it was compiled from.",
+            )
+        return TORCH_AOT, {}
     if code:
         if not allow_code:
             raise InvalidArtifactError(_executes(path.name, code), hint=_TO_DATA)
@@ -90,10 +105,34 @@ def inspect_torch(source: Source, *, allow_code: bool) -> dict[str, str]:
         raise InvalidArtifactError(
             f"`{source.graph.name}` is a {kind} archive and was called {source.kind}",
             hint=f"Publish it with `--kind {kind}`."
-            if kind != TORCH_PICKLE
+            if kind not in (TORCH_PICKLE, TORCH_AOT)
             else "Leave `--kind` out: what executes code is told by `--allow-code`.",
         )
     return facts
+
+
+def read_export(source: Source) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The tensors that the program of a torch.export archive takes and gives.
+
+    Raises ``InvalidArtifactError`` for a program that is more than arithmetic on tensors.
+    """
+    name = source.graph.name
+    with local_files(source.graph), zipfile.ZipFile(source.graph) as archive:
+        programs = [member for member in archive.infolist() if _is_program(member.filename)]
+        if len(programs) != 1:
+            raise InvalidArtifactError(
+                f"`{name}` holds {len(programs)} programs, and a version serves one",
+                hint="Save one program with `torch.export.save`.",
+            )
+        data = read_member(archive, programs[0], MAX_PROGRAM_BYTES)
+    return read_program(data, name)
+
+
+def _is_program(path: str) -> bool:
+    inner = path.partition("/")[2]
+    return path == "serialized_exported_program.json" or (
+        inner.startswith("models/") and inner.endswith(".json")
+    )
 
 
 def _looked_into(file: IO[bytes], name: str, size: int, depth: int = 0) -> tuple[str | None, set[str]]:
@@ -123,6 +162,8 @@ def _looked_into(file: IO[bytes], name: str, size: int, depth: int = 0) -> tuple
             code.update(_code_in(archive, member, name, script=script, depth=depth))
     if script:
         return TORCHSCRIPT, code
+    if any(path.startswith("data/aotinductor/") or path.endswith(_MACHINE_CODE) for path in inner):
+        return TORCH_AOT, code
     if _is_export(inner, {member.filename for member in members}):
         return TORCH_EXPORT, code
     if "data.pkl" not in inner:

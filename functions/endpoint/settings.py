@@ -21,6 +21,8 @@ GRPC_PORT = "SWITCHYARD_GRPC_PORT"
 SAGEMAKER_PORT = "SAGEMAKER_BIND_TO_PORT"
 ENGINE = "SWITCHYARD_ENGINE"
 DEVICE = "SWITCHYARD_DEVICE"
+AUTOCAST = "SWITCHYARD_AUTOCAST"
+CUDA_GRAPHS = "SWITCHYARD_CUDA_GRAPHS"
 WORKERS = "SWITCHYARD_WORKERS"
 THREADS = "SWITCHYARD_THREADS"
 BATCHING = "SWITCHYARD_BATCHING"
@@ -30,8 +32,10 @@ MAX_BODY_BYTES = "SWITCHYARD_MAX_BODY_BYTES"
 DRAIN_S = "SWITCHYARD_DRAIN_S"
 
 _WORDS = {
-    ENGINE: ("onnxruntime",),
+    ENGINE: ("auto", "onnxruntime", "torch"),
     DEVICE: ("auto", "cpu", "cuda"),
+    AUTOCAST: ("off", "bf16", "fp16"),
+    CUDA_GRAPHS: ("on", "off"),
     BATCHING: ("on", "off"),
 }
 
@@ -50,8 +54,10 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a container's network decides who reaches it
     port: int = 8080
     grpc_port: int | None = 8081
-    engine: str = "onnxruntime"
+    engine: str = "auto"
     device: str = "auto"
+    autocast: str = "off"
+    cuda_graphs: bool = True
     workers: int | None = None
     threads: int = 1
     batching: bool = True
@@ -74,6 +80,8 @@ class Settings:
             grpc_port=None if environ.get(GRPC_PORT) == "off" else _whole(environ, GRPC_PORT, 8081, least=0),
             engine=_word(environ, ENGINE),
             device=_word(environ, DEVICE),
+            autocast=_word(environ, AUTOCAST),
+            cuda_graphs=_word(environ, CUDA_GRAPHS) == "on",
             workers=workers,
             threads=_whole(environ, THREADS, max(1, (os.cpu_count() or 1) // (workers or 1))),
             batching=_word(environ, BATCHING) == "on",

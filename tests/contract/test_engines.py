@@ -17,23 +17,59 @@ from functions.inference.artifact import find_artifact
 from functions.inference.predictor import BadInputError, Engine
 from functions.protocol.tensors import DTYPES
 from model_store.contract.errors import IntegrityError
+from model_store.contract.tensors import TensorSpec
 from tests.contract.test_endpoint_container import TABLE, patient_layer
-from tests.unit.functions.conftest import Layer
+from tests.unit.functions.conftest import Layer, lay_out
 
 Load = Callable[[Layer], Engine]
 
+TORCH = pytest.mark.train
+KINDS = ("onnx", pytest.param("torch-export", marks=TORCH), pytest.param("torchscript", marks=TORCH))
+
+
+@pytest.fixture(params=KINDS)
+def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Layer:
+    """The patient model as every kind of artifact."""
+    if request.param == "onnx":
+        return patient_layer(tmp_path / "model")
+    return torch_layer(request.param, tmp_path)
+
 
 @pytest.fixture
-def layer(tmp_path: Path) -> Layer:
-    return patient_layer(tmp_path / "model")
+def stoppable(layer: Layer) -> Layer:
+    if layer.manifest.kind == "torchscript":
+        pytest.skip("nothing can interrupt TorchScript; the batcher answers its callers in time")
+    return layer
 
 
-@pytest.fixture(params=["onnxruntime"])
-def load(request: pytest.FixtureRequest) -> Load:
+def torch_layer(kind: str, folder: Path) -> Layer:
+    """The patient network as an artifact of torch."""
+    from tests import networks
+
+    name = {"torch-export": "model.pt2", "torchscript": "model.pt"}[kind]
+    save, network = {
+        "torch-export": (networks.save_export, networks.Patient()),
+        "torchscript": (networks.save_script, networks.PatientScript()),
+    }[kind]
+    return lay_out(
+        folder / "model",
+        {name: save(network, folder / name).read_bytes()},
+        inputs=[TensorSpec("turns", "INT64", ("n", 1)), TensorSpec("index", "INT64", ("n", 1))],
+        outputs=[TensorSpec("value", "FP32", ("n", 1))],
+        golden={"turns": np.zeros((1, 1), np.int64), "index": np.full((1, 1), 3, np.int64)},
+        model="patient",
+        version=1,
+        entry=name,
+        kind=kind,
+    )
+
+
+@pytest.fixture
+def load() -> Load:
     def begin(layer: Layer) -> Engine:
         artifact = find_artifact(layer.environ, package=str(layer.package))
         assert artifact is not None
-        return load_engine(artifact, Settings(engine=request.param, device="cpu"))
+        return load_engine(artifact, Settings(device="cpu"))
 
     return begin
 
@@ -65,18 +101,18 @@ def test_calls_from_several_threads_get_their_own_answers(layer: Layer, load: Lo
     assert found == [TABLE[index] for index in asked]
 
 
-def test_a_run_that_is_told_to_stop_ends_early(layer: Layer, load: Load) -> None:
+def test_a_run_that_is_told_to_stop_ends_early(stoppable: Layer, load: Load) -> None:
     stop = ort.RunOptions()
     stop.log_severity_level = 4
     timer = threading.Timer(0.2, setattr, (stop, "terminate", True))
     timer.start()
     with pytest.raises(BadInputError):
-        load(layer)(rows(1, turns=10**12), ("value",), options=stop)
+        load(stoppable)(rows(1, turns=10**12), ("value",), options=stop)
 
 
 def test_nothing_is_loaded_that_is_not_its_digest(layer: Layer, load: Load) -> None:
     """Law 2: a mismatch refuses to serve."""
-    graph = layer.package / "files" / "model.onnx"
+    graph = layer.package / "files" / layer.manifest.entry
     graph.write_bytes(graph.read_bytes() + b"\0")
     with pytest.raises(IntegrityError):
         load(layer)

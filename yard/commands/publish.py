@@ -31,7 +31,7 @@ Kind = Annotated[
     str | None, typer.Option("--kind", metavar="KIND", help="Needed for torchscript and torch-export.")
 ]
 AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Take a .pt that executes code; no Lambda model may.")
+    bool, typer.Option("--allow-code", help="Take a .pt or .pt2 that executes code; no Lambda model may.")
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="A sentence to keep.")]
 New = Annotated[bool, typer.Option("--new", help="A new version even of bytes that are one.")]

@@ -174,6 +174,7 @@ def lay_out(
     model: str = "digits",
     version: int = 2,
     entry: str = "model.onnx",
+    kind: str = "onnx",
 ) -> Layer:
     """Write ``switchyard_model`` as a release would; the golden outputs are not looked at here."""
     for path, data in files.items():
@@ -185,6 +186,7 @@ def lay_out(
         version=version,
         files=tuple(ArtifactFile(path, Digest.of(data), len(data)) for path, data in files.items()),
         entry=entry,
+        kind=kind,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         golden=Golden(tuple(tensor(name, array) for name, array in golden.items()), ()),

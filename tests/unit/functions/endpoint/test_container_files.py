@@ -55,6 +55,14 @@ def test_every_package_is_pinned_at_the_version_that_is_tested() -> None:
     assert pins(FOLDER / "requirements-cuda.txt")["onnxruntime-gpu"] == tested["onnxruntime"]
 
 
+def test_torch_is_pinned_at_the_version_that_is_trained_and_tested_with() -> None:
+    trained = (ROOT / "requirements-train.txt").read_text()
+    wanted = pins(FOLDER / "requirements-torch.txt")
+    assert f"torch=={wanted['torch']}" in trained.splitlines()
+    tested = pins(ROOT / "constraints.txt")
+    assert {name: tested[name] for name in wanted if name in tested}.items() <= wanted.items()
+
+
 def test_the_files_name_everything_that_their_packages_need() -> None:
     """They are installed without looking for more."""
     named = pins(FOLDER / "requirements.txt") | pins(FOLDER / "requirements-cpu.txt")
