@@ -14,6 +14,7 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.lock import lock
 from yard.commands.promote import promote
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
@@ -41,6 +42,7 @@ for command in (
     *(publish, versions, show, diff, pull, verify, promote),
     *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy),
     *(collect, pin, unpin, pins),
+    lock,
 ):
     app.command()(command)
 app.command("import")(import_)
