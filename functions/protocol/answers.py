@@ -1,35 +1,16 @@
-"""Write what the protocol answers: results and metadata."""
+"""Write what the protocol answers to an inference."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from functions.protocol.binary import binary_from_array
+from functions.protocol.encoded import Encoded as Encoded
 from functions.protocol.tensors import DATATYPES, Array, json_from_array
-from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
-from model_store.contract.tensors import TensorSpec
-
-PLATFORM = "onnx_onnxv1"
-"""The protocol's name for "a ONNX model encoded for ONNX Runtime"; it allows no other."""
-
-
-class Encoded(NamedTuple):
-    """An answer as it goes over the wire.
-
-    ``json_length`` is set when binary data follow the JSON; it goes into the header
-    ``Inference-Header-Content-Length``, and the content is then no text.
-    """
-
-    body: bytes
-    json_length: int | None = None
-
-    @property
-    def is_text(self) -> bool:
-        return self.json_length is None
 
 
 def encode_answer(
@@ -68,26 +49,3 @@ def _binary_output(name: str, array: Array, parts: list[memoryview]) -> dict[str
         "shape": list(array.shape),
         "parameters": {"binary_data_size": data.nbytes},
     }
-
-
-def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Describe a version as the protocol's model metadata.
-
-    The protocol has no place for a digest, for the names of sizes that a caller may choose or for what
-    limits a request, and lets servers extend objects with ``parameters``; they stand there.
-    """
-    return {
-        "name": manifest.model,
-        "versions": [str(manifest.version)],
-        "platform": PLATFORM,
-        "inputs": [_tensor(spec) for spec in manifest.inputs],
-        "outputs": [_tensor(spec) for spec in manifest.outputs],
-        "parameters": {"digest": str(manifest.digest), **(limits or {})},
-    }
-
-
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
-    if any(isinstance(size, str) for size in spec.shape):
-        tensor["parameters"] = {"symbolic_shape": ",".join(map(str, spec.shape))}
-    return tensor
