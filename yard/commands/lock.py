@@ -60,6 +60,7 @@ def listed_versions(store: ObjectStore, catalog: Catalog, stage: str) -> Version
     """What ``store`` says about every version that heavy models list on ``stage``."""
     from catalog.lock import LockedVersion
     from model_store.contract.names import ByVersion
+    from model_store.lay_out import check_paths
     from model_store.versions import load_manifest
 
     found: Versions = {}
@@ -73,7 +74,7 @@ def listed_versions(store: ObjectStore, catalog: Catalog, stage: str) -> Version
                     f"the catalog lists `{ref}` on stage `{stage}`: {error}",
                     hint=f"Publish it, or take {version} out of `models.{model.name}.versions`.",
                 ) from error
-            found.setdefault(model.name, {})[version] = LockedVersion.of(manifest)
+            found.setdefault(model.name, {})[version] = LockedVersion.of(check_paths(manifest))
     return found
 
 
