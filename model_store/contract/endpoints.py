@@ -30,10 +30,20 @@ VARIANT = "all"
 CONTAINER_PORT = 8080
 GRPC_PORT = 8081
 
+GRPC_PORT_VARIABLE = "SWITCHYARD_GRPC_PORT"
+DEVICE_VARIABLE = "SWITCHYARD_DEVICE"
+"""Two settings of the endpoint's container (``functions.endpoint.settings`` has all) that a stack decides."""
+
+MODEL_FOLDER = "/opt/ml/model"
+"""Where a container finds its model: SageMaker's own choice, and so ours on EC2."""
+
 ENDPOINT_HEADER = "x-switchyard-endpoint"
 """Header by which the load balancer of an ``ec2`` model finds the fleet of one version: its endpoint name."""
 
 _SHORT = 8
+_TAIL = re.compile(r"-(?P<version>[1-9][0-9]{0,8})-[0-9a-f]{8}-[0-9a-f]{8}$")
+_LONGEST_TAIL = 36
+"""A version of nine digits, two short digests, three hyphens, and what marks a name that was cut."""
 _CONFIGURATION = re.compile(rf"[0-9a-f]{{{_SHORT}}}")
 
 
@@ -53,6 +63,26 @@ def endpoint_name(stage: str, model: str, version: int, digest: Digest, configur
     tail = f"{version}-{digest.hex[:_SHORT]}-{configuration}"
     head = f"switchyard-{check_stage(stage)}-"
     return head + _cut(check_name(model), MAX_ENDPOINT_NAME - len(head) - len(tail) - 1) + f"-{tail}"
+
+
+def endpoints_prefix(stage: str, model: str) -> str:
+    """What the names of all endpoints of ``model`` begin with; those of another model may too."""
+    head = f"switchyard-{check_stage(stage)}-"
+    return head + check_name(model)[: MAX_ENDPOINT_NAME - len(head) - _LONGEST_TAIL]
+
+
+def version_of_endpoint(stage: str, model: str, name: str) -> int | None:
+    """The version whose endpoint ``name`` is; ``None`` if it is none of ``model``'s.
+
+    >>> version_of_endpoint("prod", "bert", "switchyard-prod-bert-4-abababab-0123abcd")
+    4
+    """
+    found = _TAIL.search(name)
+    if found is None:
+        return None
+    head = f"switchyard-{check_stage(stage)}-"
+    room = MAX_ENDPOINT_NAME - len(head) - len(found[0])
+    return int(found["version"]) if name == head + _cut(check_name(model), room) + found[0] else None
 
 
 def how_to_provision(ref: ByVersion, stage: str) -> str:

@@ -16,5 +16,5 @@ TORCH_PICKLE = "torch-pickle"
 
 KINDS = (ONNX, SAFETENSORS, TORCHSCRIPT, TORCH_EXPORT, TORCH_PICKLE)
 
-RUNS_ON: dict[str, tuple[str, ...]] = {"lambda": (ONNX,)}
+RUNS_ON: dict[str, tuple[str, ...]] = {"lambda": (ONNX,), "sagemaker": (ONNX,), "ec2": (ONNX,)}
 """Which kinds a target can run. A target that is not listed runs none."""

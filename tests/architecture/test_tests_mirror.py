@@ -35,6 +35,8 @@ ELSEWHERE = {
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
     "releases/adapters/cloudwatch.py": "tests/contract/test_monitoring.py",
     "releases/adapters/memory.py": "tests/contract/test_functions.py",
+    "releases/adapters/memory_endpoints.py": "tests/contract/test_release_endpoints.py",
+    "releases/adapters/sagemaker.py": "tests/contract/test_release_endpoints.py",
     "releases/adapters/memory_executions.py": "tests/contract/test_executions.py",
     "releases/adapters/memory_monitoring.py": "tests/contract/test_monitoring.py",
     "releases/adapters/step_functions.py": "tests/contract/test_executions.py",

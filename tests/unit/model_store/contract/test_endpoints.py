@@ -5,7 +5,13 @@ import re
 import pytest
 
 from model_store.contract.digest import Digest
-from model_store.contract.endpoints import endpoint_configuration, endpoint_name, how_to_provision
+from model_store.contract.endpoints import (
+    endpoint_configuration,
+    endpoint_name,
+    endpoints_prefix,
+    how_to_provision,
+    version_of_endpoint,
+)
 from model_store.contract.names import ByVersion
 
 DIGEST = Digest("0123456789abcdef" * 4)
@@ -57,3 +63,25 @@ def test_what_is_no_configuration_names_nothing() -> None:
 
 def test_the_hint_is_the_command_to_type() -> None:
     assert how_to_provision(ByVersion("bert", 4), "prod") == "Run `yard provision bert:4 --stage prod`."
+
+
+@pytest.mark.parametrize("model", ["bert", "bert-large", "a" * 40, "m"])
+@pytest.mark.parametrize("version", [1, 999_999_999])
+def test_an_endpoint_is_found_by_its_model_and_says_its_version(model: str, version: int) -> None:
+    name = endpoint_name("stageoftwelv", model, version, DIGEST, CONFIGURATION)
+    assert name.startswith(endpoints_prefix("stageoftwelv", model))
+    assert version_of_endpoint("stageoftwelv", model, name) == version
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "switchyard-prod-bert-large-4-01234567-00c0ffee",
+        "switchyard-test-bert-4-01234567-00c0ffee",
+        "switchyard-prod-bert-04-01234567-00c0ffee",
+        "switchyard-prod-bert",
+        "somebody-elses",
+    ],
+)
+def test_an_endpoint_of_another_model_or_stage_is_not_counted(name: str) -> None:
+    assert version_of_endpoint("prod", "bert", name) is None
