@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from catalog.load import load_catalog
+from catalog.lock import Lock, load_lock, lock_path
 from catalog.schema import Catalog, Model, Stage
 
-__all__ = ["Catalog", "Model", "Stage", "load_catalog"]
+__all__ = ["Catalog", "Lock", "Model", "Stage", "load_catalog", "load_lock", "lock_path"]

@@ -122,11 +122,15 @@ def _impossible_targets(written: dict[str, Any]) -> list[Mistake]:
         target = table.get("target")
         key = _dotted(("models", name, "target"))
         if target in LATER_TARGETS:
-            mistakes.append((f"`{key}` is `{target}`, which is not in this version yet", "Write `lambda`."))
+            mistakes.append((f"`{key}` is `{target}`, which is not in this version yet", _target_choice()))
         elif isinstance(target, str) and target not in TARGETS:
             guess = _did_you_mean(target, (*TARGETS, *LATER_TARGETS))
-            mistakes.append((f"`{key}` is `{target}`, an unknown target", f"{guess}Write `lambda`."))
+            mistakes.append((f"`{key}` is `{target}`, an unknown target", f"{guess}{_target_choice()}"))
     return mistakes
+
+
+def _target_choice() -> str:
+    return f"Write {' or '.join(f'`{target}`' for target in TARGETS)}."
 
 
 def _unknown_override_stages(written: dict[str, Any]) -> list[Mistake]:

@@ -12,34 +12,20 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
+from catalog import heavy
+from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
 from model_store.contract.names import check_alias, check_name
 
-TARGETS = ("lambda",)
-LATER_TARGETS = ("sagemaker", "ec2")
+TARGETS = ("lambda", "sagemaker")
+LATER_TARGETS = ("ec2",)
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
-
-
-def mistake(fact: str, hint: str) -> PydanticCustomError:
-    """Make an error whose message completes the sentence "`key` …" and whose hint is the remedy."""
-    return PydanticCustomError("mistake", "{fact}", {"fact": fact, "hint": hint})
-
-
-def _between(low: int, high: int, unit: str, why: str) -> AfterValidator:
-    def check(value: int) -> int:
-        if low <= value <= high:
-            return value
-        what = f"`{value}`, outside {low} to {high} {unit}".rstrip()
-        raise mistake(f"is {what}: {why}", f"Write a whole number from {low} to {high}.")
-
-    return AfterValidator(check)
 
 
 def _name(check: Callable[[str], str]) -> AfterValidator:
@@ -124,22 +110,22 @@ def _principal(value: str) -> str:
 
 Alias = Annotated[str, _name(check_alias)]
 Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
-Memory = Annotated[int, _between(128, 10_240, "MB", "Lambda gives a function no other amount")]
+Memory = Annotated[int, between(128, 10_240, "MB", "Lambda gives a function no other amount")]
 Timeout = Annotated[
     int,
-    _between(1, 29, "s", "an HTTP API waits 30 s for an answer at most, and the function must give up first"),
+    between(1, 29, "s", "an HTTP API waits 30 s for an answer at most, and the function must give up first"),
 ]
 RollbackDepth = Annotated[
-    int, _between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
+    int, between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
 ]
 Architecture = Literal["x86_64", "arm64"]
 Provisioned = Annotated[
     int,
-    _between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
+    between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
 ]
 
 
-MaxBatch = Annotated[int, _between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
+MaxBatch = Annotated[int, between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
 
 
 class _Table(BaseModel):
@@ -198,9 +184,9 @@ class Stage(_Table):
     jwt: Jwt | None = None
     runtime_layer: Annotated[str, AfterValidator(_folder)]
     throttle_rate: Annotated[
-        int, _between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
+        int, between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
     ] = 500
-    throttle_burst: Annotated[int, _between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
+    throttle_burst: Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
@@ -234,6 +220,12 @@ class Overrides(_Table):
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
+    versions: heavy.Versions | None = None
+    instance_type: str | None = None
+    min_instances: heavy.Instances | None = None
+    max_instances: heavy.Instances | None = None
+    target_invocations_per_instance: heavy.TargetInvocations | None = None
+    keep_warm: heavy.KeepWarm | None = None
 
 
 class Model(_Table):
@@ -242,10 +234,15 @@ class Model(_Table):
     ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
     from a queue too, and answered in another.
+
+    A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
+    ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
+    ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
+    ``instance_type``; the one that served before stays for ``keep_warm``.
     """
 
     name: Annotated[str, _name(check_name)]
-    target: Literal["lambda"]
+    target: Literal["lambda", "sagemaker"]
     memory_mb: Memory = 1_024
     timeout_s: Timeout = 10
     snapstart: bool = True
@@ -256,6 +253,12 @@ class Model(_Table):
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0
+    versions: heavy.Versions = ()
+    instance_type: str | None = None
+    min_instances: heavy.Instances = 1
+    max_instances: heavy.Instances = 1
+    target_invocations_per_instance: heavy.TargetInvocations | None = None
+    keep_warm: heavy.KeepWarm = "24h"
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -270,6 +273,25 @@ class Model(_Table):
                     "Write `snapstart = false`, or leave `provisioned_concurrency` out.",
                 )
         return self
+
+    @model_validator(mode="after")
+    def _fits_its_target(self) -> Model:
+        for where in (None, *self.stages):
+            found = heavy.check_model(self if where is None else self.on(where))
+            if found is not None:
+                raise found
+        return self
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether endpoints serve it, behind a gateway function."""
+        return self.target != "lambda"
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The keys that the file writes about this model, on any stage."""
+        overridden = (stage.model_fields_set for stage in self.stages.values())
+        return frozenset(self.model_fields_set).union(*overridden)
 
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""

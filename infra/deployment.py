@@ -9,7 +9,7 @@ from constructs import Construct
 
 from catalog.schema import Catalog
 from infra import bundles
-from infra.preflight import check_runtime_layer, layer_python
+from infra.preflight import check_runtime_layer, check_targets, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
@@ -30,6 +30,7 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
+    check_targets(models)
     layer = check_runtime_layer(stage.runtime_layer, root=root)
     python = layer_python(layer)
 

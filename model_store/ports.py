@@ -89,6 +89,13 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def copy_once(self, source: str, target: str, digest: Digest, parts: Parts | None = None) -> None:
+        """Let ``target`` hold the bytes of ``source``, which are ``digest``; a no-op if it does already.
+
+        With ``parts`` nothing travels through the caller. Refused with ``IntegrityError`` if they are not.
+        """
+        ...
+
     def get(self, key: str) -> bytes:
         """Return what the key holds, or raise ``NotFoundError``."""
         ...

@@ -17,6 +17,7 @@ MODEL_BUDGET_BYTES = 130_000_000
 """What a model may take unzipped: Lambda's 262,144,000 bytes less the runtime layer's budget
 (``layers.build`` refuses over 120 MB) and the function's own code."""
 
+_FOLDER = f"python/{MODEL_PACKAGE}"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PLAIN_FILE = 0o100644 << 16
 
@@ -34,15 +35,26 @@ def model_archive(store: ObjectStore, manifest: Manifest) -> bytes:
         )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        folder = f"python/{MODEL_PACKAGE}"
-        _add(archive, f"{folder}/__init__.py", b"")
-        slim = replace(manifest, golden=manifest.golden.without_values())
-        _add(archive, f"{folder}/{MANIFEST_FILE}", slim.to_json())
-        _add(archive, f"{folder}/{GOLDEN_FILE}", json.dumps(manifest.golden.as_json()).encode())
+        _add_manifest(archive, manifest)
         for file in sorted(manifest.files, key=lambda file: file.path):
             data = file.digest.verify(store.get(blob_key(file.digest)))
-            _add(archive, f"{folder}/{FILES_FOLDER}/{file.path}", data)
+            _add(archive, f"{_FOLDER}/{FILES_FOLDER}/{file.path}", data)
     return buffer.getvalue()
+
+
+def manifest_archive(manifest: Manifest) -> bytes:
+    """Zip what a gateway needs of a version: all but the files, which its endpoint has (ADR 31)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        _add_manifest(archive, manifest)
+    return buffer.getvalue()
+
+
+def _add_manifest(archive: zipfile.ZipFile, manifest: Manifest) -> None:
+    _add(archive, f"{_FOLDER}/__init__.py", b"")
+    slim = replace(manifest, golden=manifest.golden.without_values())
+    _add(archive, f"{_FOLDER}/{MANIFEST_FILE}", slim.to_json())
+    _add(archive, f"{_FOLDER}/{GOLDEN_FILE}", json.dumps(manifest.golden.as_json()).encode())
 
 
 def _add(archive: zipfile.ZipFile, path: str, data: bytes) -> None:

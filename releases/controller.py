@@ -9,11 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model_store.contract.deployment import DEFAULT_ALIAS
+from model_store.contract.endpoints import how_to_provision
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
 from releases import alarms, headroom
 from releases.bases import current_base
-from releases.errors import LostRaceError, NothingToRollBackError, ReleaseError, UnfitVersionError
+from releases.errors import (
+    LostRaceError,
+    NothingToRollBackError,
+    ReleaseError,
+    ServiceError,
+    UnfitVersionError,
+    UnprovisionedError,
+)
 from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Mover, Seen, already_serves
 from releases.prepare import served_by
@@ -261,7 +269,7 @@ class Controller:
         base = current_base(self._stage.store, model)
         prepared = self._stage.preparer.find(model, version, base)
         if prepared is not None:
-            return prepared, ()
+            return prepared, self._leads_somewhere(prepared)
         prepared = self._stage.preparer.find_any(model, version, base.function)
         if prepared is None:
             raise UnfitVersionError(
@@ -272,7 +280,24 @@ class Controller:
             f"`{model}:{version}` stands on an older base (memory, code and layers of an earlier deploy); "
             f"`yard release {model}:{version}` puts it on today's"
         )
-        return prepared, (older,)
+        return prepared, (*self._leads_somewhere(prepared), older)
+
+    def _leads_somewhere(self, prepared: Prepared) -> tuple[str, ...]:
+        """Refuse a version whose endpoint is gone: every call would be a 503.
+
+        Where nobody says whether it is there, a way back is not held up by that.
+        """
+        ref = ByVersion(prepared.model, prepared.version)
+        try:
+            there = self._stage.preparer.has_its_endpoint(prepared)
+        except ServiceError as error:
+            return (f"whether the endpoint of `{ref}` answers is not known: {error}",)
+        if not there:
+            raise UnprovisionedError(
+                f"the endpoint of `{ref}` is gone or does not answer, so nothing could go back to it",
+                hint=how_to_provision(ref, self._stage.name),
+            )
+        return ()
 
 
 def shift_in(seen: Seen) -> str:

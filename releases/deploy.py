@@ -17,6 +17,7 @@ from model_store.ports import ObjectStore
 from model_store.versions import load_manifest
 from releases.bases import base_with_fingerprint, current_base, record_base
 from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
+from releases.kept import DeclaredVersions, refuse_to_lose
 from releases.ledger import in_force, standing, step_before
 from releases.move import Mover, Seen, already_serves
 from releases.prepare import served_by
@@ -37,6 +38,11 @@ class DeployedModel:
     aliases: tuple[str, ...] = (DEFAULT_ALIAS,)
     rollback_depth: int = 2
     provisioned: int = 0
+    versions: tuple[int, ...] | None = None
+    """Those that have an endpoint; ``None`` where a version needs none."""
+
+    def can_serve(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
 
 
 @dataclass(slots=True)
@@ -167,6 +173,10 @@ class Deploy:
                 hint="Put it back into models.toml, or take it out of service first with `yard retire`.",
             )
 
+    def guard_endpoints(self, declared: Iterable[DeclaredVersions]) -> None:
+        """Refuse a deploy that would delete the endpoint of a version that is needed (law 10)."""
+        refuse_to_lose(self._stage, declared)
+
     def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> _Ready:
         base = self._base_for(model, publish=publish)
         if base is None:
@@ -184,10 +194,16 @@ class Deploy:
             version = served if served != UNRELEASED else live.version
             serving.append((mover, seen, version))
             before = step_before(seen.lines)
-            warmed += [version, before.version] if before else [version]
+            warmed += [version]
+            if before and model.can_serve(before.version):
+                warmed += [before.version]
             needed += [
                 version,
-                *(step.version for step in standing(seen.lines)[-1 - model.rollback_depth : -1]),
+                *(
+                    step.version
+                    for step in standing(seen.lines)[-1 - model.rollback_depth : -1]
+                    if model.can_serve(step.version)
+                ),
             ]
         on_base = self._prepared_on(model.model, sorted(set(needed)), base, publish=publish)
         if publish:

@@ -5,6 +5,7 @@ In every case the alias is on a version that passed its checks.
 ReleaseError
 ├── NotDeployedError        `cdk deploy` has not made this function, alias or stage yet
 ├── UnfitVersionError       the version did not become Active, or did not reproduce its golden sample
+├── UnprovisionedError      the version has no endpoint on this stage: nothing could run it
 ├── NothingToRollBackError  the ledger names no earlier version to go back to
 ├── LostRaceError           somebody else moved the alias, or changed the function, first
 ├── ShiftRunningError       a shift has the alias; it is waited for, stopped or overridden first
@@ -31,6 +32,7 @@ __all__ = [
     "ShiftRunningError",
     "StillLiveError",
     "UnfitVersionError",
+    "UnprovisionedError",
 ]
 
 
@@ -44,6 +46,11 @@ class UnfitVersionError(ReleaseError):
     def __init__(self, message: str, *, hint: str | None = None, evidence: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.evidence = evidence
+
+
+class UnprovisionedError(ReleaseError):
+    """A heavy model's version has no machines here. They cost money, so nobody but the catalog starts
+    them."""
 
 
 class NothingToRollBackError(ReleaseError):

@@ -13,7 +13,10 @@ from datetime import datetime
 from model_store.contract.keys import plans_prefix
 from model_store.contract.names import ByVersion
 from model_store.versions import models, versions
+from releases.bases import current_base
 from releases.deploy import aliases_with_history
+from releases.endpoints import refs_with_endpoints
+from releases.errors import NotDeployedError
 from releases.lease import holder
 from releases.ledger import Ledger, standing
 from releases.prepare import served_by
@@ -47,10 +50,20 @@ def _of_model(stage: Stage, model: str, keep: int) -> Iterator[tuple[int, str]]:
         carried_out.update(line.plan.id for line in lines)
         yield from _of_alias(stage, model, alias, lines, keep)
     yield from _planned(stage, model, carried_out)
+    for ref in _provisioned(stage, model):
+        yield ref.version, "an endpoint is made from it, and may read it again"
     busy = holder(stage.store, stage.clock, model)
     if busy is not None:
         for version in versions(stage.store, model):
             yield version, f"`{model}` is being prepared by {busy}"
+
+
+def _provisioned(stage: Stage, model: str) -> set[ByVersion]:
+    try:
+        endpoints = stage.endpoints_of(current_base(stage.store, model))
+    except NotDeployedError:
+        return set()
+    return refs_with_endpoints(endpoints, stage.name, model) if endpoints else set()
 
 
 def _of_alias(

@@ -144,6 +144,37 @@ class Functions(Protocol):
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation: ...
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An endpoint of one version of a heavy model, as the service that runs it reports it.
+
+    ``status`` is SageMaker's word: Creating, InService, Updating, Failed, Deleting and so on.
+    ``environment`` is what its container was told when it was made.
+    """
+
+    name: str
+    status: str
+    reason: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    instance_type: str = ""
+    instances: int = 0
+
+
+class Endpoints(Protocol):
+    """What runs heavy models, as far as releases need it: to look, never to change. Foreign errors are
+    translated.
+
+    Laws, checked in ``tests/contract/test_release_endpoints.py``: an endpoint that is not there is
+    ``None``; what its container was told is what it was *made* with, so an endpoint that was silently put
+    back tells so.
+    """
+
+    def describe(self, name: str) -> EndpointState | None: ...
+
+    def names(self, prefix: str) -> list[str]:
+        """The endpoints whose name begins so, in order."""
+
+
 Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90"]
 
 

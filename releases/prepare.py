@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from model_store.contract import environment as env
-from model_store.contract.deployment import model_layer_name
+from model_store.contract.deployment import function_name, model_layer_name
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
-from model_store.contract.kinds import RUNS_ON
+from model_store.contract.kinds import ONNX, RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
-from releases.archive import model_archive
+from releases.archive import manifest_archive, model_archive
 from releases.check import check
+from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import lease
 from releases.ports import Clock, FunctionConfig, Functions
@@ -39,7 +40,15 @@ class Preparer:
     """Prepares versions of the models of one stage."""
 
     def __init__(
-        self, store: ObjectStore, functions: Functions, clock: Clock, *, stage: str, holder: str, say: Say
+        self,
+        store: ObjectStore,
+        functions: Functions,
+        clock: Clock,
+        *,
+        stage: str,
+        holder: str,
+        say: Say,
+        endpoints: ByTarget | None = None,
     ) -> None:
         self._store = store
         self._functions = functions
@@ -47,6 +56,7 @@ class Preparer:
         self._stage = stage
         self._holder = holder
         self._say = say
+        self._endpoints = endpoints or {}
         self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
@@ -77,15 +87,18 @@ class Preparer:
 
     def _made(self, manifest: Manifest, base: Base) -> Prepared:
         """The published version, not checked yet."""
-        must_run_on_lambda(manifest)
+        must_run_on(manifest, target_of(base))
+        endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        layer = self._model_layer(manifest, base)
+        layer = self._model_layer(manifest, base, endpoint)
         variables = {
             env.VERSION: str(manifest.version),
             env.DIGEST: str(manifest.digest),
             env.BASE: base.hash,
         }
+        if endpoint:
+            variables[env.ENDPOINT] = endpoint
         if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
             variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
@@ -104,7 +117,23 @@ class Preparer:
             lambda_version=published.version,
             model_layer=layer,
             at=timestamp(self._clock.now()),
+            endpoint=endpoint,
         )
+
+    def _answering_endpoint(self, manifest: Manifest, base: Base) -> str:
+        """The endpoint of a heavy version, once it can be asked; empty for a model on Lambda."""
+        name = endpoint_for(self._stage, manifest, base)
+        if name and (endpoints := self._endpoints.get(target_of(base))):
+            must_answer(endpoints, self._clock, manifest, name, stage=self._stage, say=self._say)
+        return name
+
+    def has_its_endpoint(self, prepared: Prepared) -> bool:
+        """Whether what ``prepared`` leads to is there and answers; always, for a model on Lambda."""
+        if not prepared.endpoint:
+            return True
+        config = self._functions.config(function_name(self._stage, prepared.model), prepared.lambda_version)
+        target = config.environment.get(env.TARGET, "") if config else ""
+        return can_be_asked(self._endpoints.get(target), prepared.endpoint)
 
     def prepare_unreleased(self, model: str, base: Base) -> Prepared:
         """The version that an alias points at before the first release: the bare base, no model."""
@@ -142,6 +171,7 @@ class Preparer:
             and config.environment.get(env.VERSION) == str(prepared.version)
             and config.environment.get(env.DIGEST) == prepared.digest
             and config.environment.get(env.BASE) == prepared.base
+            and config.environment.get(env.ENDPOINT, "") == prepared.endpoint
         )
 
     def _records(self, model: str, version: int) -> list[Prepared]:
@@ -161,15 +191,16 @@ class Preparer:
             # by a function that has been deleted and made again. The record is true either way.
             return
 
-    def _model_layer(self, manifest: Manifest, base: Base) -> str:
-        """The layer that carries the model; one that an earlier base used is used again."""
+    def _model_layer(self, manifest: Manifest, base: Base, endpoint: str) -> str:
+        """The layer that carries the model, or its manifest; one that an earlier base used is used again."""
         for record in self._records(manifest.model, manifest.version):
-            if record.digest == str(manifest.digest) and self._functions.layer_exists(record.model_layer):
+            fits = record.digest == str(manifest.digest) and bool(record.endpoint) == bool(endpoint)
+            if fits and self._functions.layer_exists(record.model_layer):
                 return record.model_layer
         self._say(f"packing {manifest.ref} as a layer")
         return self._functions.publish_layer(
             model_layer_name(self._stage, manifest.model),
-            model_archive(self._store, manifest),
+            manifest_archive(manifest) if endpoint else model_archive(self._store, manifest),
             description=f"{manifest.ref} sha256:{manifest.digest.hex}",
             architecture=base.architecture,
         )
@@ -247,11 +278,13 @@ class Preparer:
                 return
 
 
-def must_run_on_lambda(manifest: Manifest) -> None:
-    """Refuse what a Lambda model cannot be, before anything is packed or published (law 8)."""
-    if manifest.kind not in RUNS_ON["lambda"]:
+def must_run_on(manifest: Manifest, target: str) -> None:
+    """Refuse what ``target`` cannot run, before anything is packed or published (law 8)."""
+    if manifest.kind not in RUNS_ON[target]:
+        kinds = " or ".join("ONNX" if kind == ONNX else kind for kind in RUNS_ON[target])
+        where = "a Lambda model" if target == "lambda" else f"a model on {target}"
         raise UnfitVersionError(
-            f"`{manifest.ref}` is a {manifest.kind} artifact, and a Lambda model must be ONNX",
+            f"`{manifest.ref}` is a {manifest.kind} artifact, and {where} must be {kinds}",
             hint="Export the model to ONNX and publish that as the next version.",
         )
     if not manifest.golden.is_there:

@@ -141,6 +141,8 @@ class Prepared:
     lambda_version: str
     model_layer: str = ""
     at: str = ""
+    endpoint: str = ""
+    """The one that it pins; empty for a version that runs the model itself."""
 
     @classmethod
     def of(cls, config: FunctionConfig, *, model: str) -> Prepared:
@@ -152,6 +154,7 @@ class Prepared:
             digest=variables.get(env.DIGEST, ""),
             base=variables.get(env.BASE, ""),
             lambda_version=config.version,
+            endpoint=variables.get(env.ENDPOINT, ""),
         )
 
     def to_json(self) -> bytes:

@@ -8,9 +8,10 @@ from model_store.contract.deployment import function_name
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
+from releases.endpoints import ByTarget, target_of
 from releases.move import Mover
 from releases.pins import Pins
-from releases.ports import Clock, Executions, Functions, Monitoring
+from releases.ports import Clock, Endpoints, Executions, Functions, Monitoring
 from releases.prepare import Preparer
 from releases.records import Base
 from releases.shifts import Shifts
@@ -32,6 +33,7 @@ class Stage:
         monitoring: Monitoring | None = None,
         executions: Executions | None = None,
         alarm_period_s: int = 60,
+        endpoints: ByTarget | None = None,
     ) -> None:
         self.name = name
         self.store = store
@@ -42,7 +44,14 @@ class Stage:
         self.monitoring = monitoring
         self.executions = executions
         self.alarm_period_s = alarm_period_s
-        self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say)
+        self._endpoints = endpoints or {}
+        self.preparer = Preparer(
+            store, functions, clock, stage=name, holder=by, say=say, endpoints=self._endpoints
+        )
+
+    def endpoints_of(self, base: Base) -> Endpoints | None:
+        """What runs the versions of a heavy model; ``None`` for a model on Lambda."""
+        return self._endpoints.get(target_of(base))
 
     def function(self, model: str) -> str:
         return function_name(self.name, model)

@@ -8,11 +8,12 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias
 from releases.bases import current_base
+from releases.endpoints import ANSWERING, KeptWarm, kept_warm
 from releases.errors import NotDeployedError
 from releases.ledger import moved_all, step_before
 from releases.ports import LATEST, AliasState, FunctionConfig
 from releases.prepare import served_by
-from releases.records import Line, Note
+from releases.records import Base, Line, Note
 from releases.stage import Stage
 
 
@@ -64,6 +65,7 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
     last = next((line.plan for line in reversed(lines) if moved_all(line)), None)
     before = step_before(lines)
     shift = _shift(stage, model, alias, lines)
+    ready = stage.preparer.find(model, before.version, base) if before else None
     return AliasStatus(
         ref=ByAlias(model, alias),
         version=served_by(config),
@@ -76,10 +78,29 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         on_current_base=config is not None and config.environment.get(env.BASE) == base.hash,
         weights=state.weights,
         rollback_to=before.version if before else None,
-        rollback_ready=before is not None and stage.preparer.find(model, before.version, base) is not None,
-        disagreements=tuple(_disagreements(state, lines, config, shift)),
+        rollback_ready=ready is not None and stage.preparer.has_its_endpoint(ready),
+        disagreements=(*_disagreements(state, lines, config, shift), *_without_endpoint(stage, base, config)),
         shift=shift,
     )
+
+
+def endpoints_of(stage: Stage, model: str) -> list[KeptWarm]:
+    """Every endpoint of ``model`` that is there, whichever alias leads to it; none for a model on Lambda."""
+    endpoints = stage.endpoints_of(current_base(stage.store, model))
+    return kept_warm(endpoints, stage.name, model) if endpoints else []
+
+
+def _without_endpoint(stage: Stage, base: Base, config: FunctionConfig | None) -> list[str]:
+    """What serves leads to an endpoint that is not there, or does not answer."""
+    pinned = config.environment.get(env.ENDPOINT) if config else None
+    endpoints = stage.endpoints_of(base)
+    if not pinned or endpoints is None:
+        return []
+    state = endpoints.describe(pinned)
+    found = state.status if state else "gone"
+    if found in ANSWERING:
+        return []
+    return [f"the endpoint `{pinned}` that it leads to is {found}; `yard provision` makes it again"]
 
 
 def _shift(stage: Stage, model: str, alias: str, lines: list[Line]) -> ShiftStatus | None:

@@ -98,8 +98,10 @@ class Deployment:
 
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
+        from model_store.contract.endpoints import SAGEMAKER
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
+        from releases.adapters.sagemaker import SageMakerEndpoints
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
         from releases.stage import Stage
@@ -115,6 +117,7 @@ class Deployment:
             monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             alarm_period_s=self.alarm_period_s,
+            endpoints={SAGEMAKER: SageMakerEndpoints()},
         )
 
 

@@ -14,6 +14,7 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.invoke import invoke
 from yard.commands.local import local
+from yard.commands.lock import lock
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.proxy import proxy
@@ -42,6 +43,7 @@ for command in (
     *(publish, versions, show, diff, pull, verify, promote),
     *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
+    lock,
 ):
     app.command()(command)
 app.command("import")(import_)

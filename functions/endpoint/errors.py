@@ -10,10 +10,7 @@ ProtocolError (``functions.protocol.errors``)
 from __future__ import annotations
 
 from functions.protocol.errors import ProtocolError
-
-
-class QueueFullError(ProtocolError):
-    """The queue is at its bound. Nothing was kept of the request."""
+from functions.protocol.errors import QueueFullError as QueueFullError
 
 
 class DrainingError(ProtocolError):

@@ -3,7 +3,7 @@
 The calls that matter for speed never get here: ``functions.inference.quick`` answers them, and this
 module is not imported. It answers the rest, and describes all of it: other models and versions, wrong
 methods, paths that lead nowhere, ``GET /v2/models/<model>/docs`` and ``…/openapi.json``. Both ways call
-the same methods of ``ModelService`` and say errors by the same table (``functions.inference.statuses``).
+the same methods of a ``Service`` and say errors by the same table (``functions.inference.statuses``).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from functions import VERSION, server_metadata
 from functions.inference import openapi
 from functions.inference.middleware import Around
 from functions.inference.quick import remaining_s
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
-from functions.protocol.answers import Encoded
-from functions.protocol.headers import content_headers, json_length
+from functions.protocol.encoded import Encoded
+from functions.protocol.headers import content_headers, json_length, retry_headers
 
 # One line per request is what this function reports; spans and exporters would come on top of it, switched
 # on by environment variables of no concern to it.
@@ -42,7 +42,7 @@ _WORDS = {
 }
 
 
-def create_app(service: ModelService, log: RequestLog) -> FastAPI:
+def create_app(service: Service, log: RequestLog) -> FastAPI:
     """Build the API around what is already loaded.
 
     Every answer names the exact version and digest in its headers, so a bad prediction can be traced to
@@ -68,7 +68,7 @@ def create_app(service: ModelService, log: RequestLog) -> FastAPI:
     return app
 
 
-def _add_server_routes(app: FastAPI, service: ModelService) -> None:
+def _add_server_routes(app: FastAPI, service: Service) -> None:
     @app.get("/v2", tags=["server"], summary="Server metadata")
     @app.get("/v2/", include_in_schema=False)
     async def metadata() -> Response:
@@ -81,11 +81,11 @@ def _add_server_routes(app: FastAPI, service: ModelService) -> None:
     # The protocol's text gives this answer a `live`, its implementations a `ready`: both are true.
     @app.get("/v2/health/ready", tags=["server"], summary="Is the server ready to infer")
     async def ready() -> Response:
-        service.select()
+        service.must_be_ready()
         return _json({"live": True, "ready": True})
 
 
-def _add_model_routes(app: FastAPI, service: ModelService) -> None:
+def _add_model_routes(app: FastAPI, service: Service) -> None:
     @app.get("/v2/models/{model}", tags=["model"], summary="Model metadata")
     @app.get("/v2/models/{model}/versions/{version}", tags=["model"], summary="Metadata of a version")
     async def metadata(model: str, version: str | None = None) -> Response:
@@ -95,6 +95,7 @@ def _add_model_routes(app: FastAPI, service: ModelService) -> None:
     @app.get("/v2/models/{model}/versions/{version}/ready", tags=["model"], summary="Is a version ready")
     async def ready(model: str, version: str | None = None) -> Response:
         service.select(model, version)
+        service.must_be_ready()
         return _json({"name": model, "ready": True})
 
     described = openapi.infer_operation(service)
@@ -120,7 +121,7 @@ def _add_model_routes(app: FastAPI, service: ModelService) -> None:
 
 
 def _refused(_: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, status=STATUS[type(error)])
+    return _json({"error": str(error)}, status=STATUS[type(error)], headers=retry_headers(error))
 
 
 def _no_such_route(request: Request, error: Exception) -> Response:

@@ -37,11 +37,7 @@ class Artifact:
 
     def golden(self) -> Golden:
         """The golden sample with its values, which stand in a file of their own."""
-        path = os.path.join(self._package, environment.GOLDEN_FILE)
-        if not os.path.exists(path):
-            return self.manifest.golden
-        with open(path, "rb") as file:
-            return Golden.from_json(orjson.loads(file.read()))
+        return golden_in(self._package, self.manifest)
 
     def verified(self) -> str:
         """The folder of the files, once every file is byte for byte the manifest's (law 2).
@@ -69,6 +65,12 @@ def find_artifact(environ: Mapping[str, str], *, package: str | None = None) -> 
     ``None`` before the first release. Raises ``IntegrityError`` when the environment and the manifest do not
     tell the same model, version and digest.
     """
+    found = find_manifest(environ, package=package)
+    return Artifact(*found) if found else None
+
+
+def find_manifest(environ: Mapping[str, str], *, package: str | None = None) -> tuple[str, Manifest] | None:
+    """The folder of a model layer and the manifest in it, found as ``find_artifact`` does; files are not."""
     model = check_name(required(environ, environment.MODEL))
     if environment.VERSION not in environ:
         if environment.DIGEST in environ:
@@ -79,7 +81,16 @@ def find_artifact(environ: Mapping[str, str], *, package: str | None = None) -> 
     _must_be(environment.MODEL, model, manifest.model)
     _must_be(environment.VERSION, environ[environment.VERSION], str(manifest.version))
     _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
-    return Artifact(package, manifest)
+    return package, manifest
+
+
+def golden_in(package: str, manifest: Manifest) -> Golden:
+    """The golden sample with its values, which stand in a file of their own."""
+    path = os.path.join(package, environment.GOLDEN_FILE)
+    if not os.path.exists(path):
+        return manifest.golden
+    with open(path, "rb") as file:
+        return Golden.from_json(orjson.loads(file.read()))
 
 
 def required(environ: Mapping[str, str], name: str) -> str:

@@ -13,19 +13,20 @@ from typing import Any
 
 import orjson
 
-from functions.inference.predictor import BadInputError
 from functions.inference.quick import Event, Route, quick_routes
+from functions.inference.released import Service
 from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix, request_id
-from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
-from functions.protocol.answers import Encoded
 from functions.protocol.carried import to_base64
-from functions.protocol.errors import ProtocolError
-from functions.protocol.headers import content_headers
-from functions.protocol.tensors import kind
+from functions.protocol.encoded import Encoded
+from functions.protocol.errors import BadInputError, ProtocolError
+from functions.protocol.headers import content_headers, retry_headers
+from functions.protocol.words import kind
 
 # Mangum parses these two and fails on what a caller may write into them. Nothing here reads them.
 _UNREAD_HEADERS = frozenset({"host", "x-forwarded-port"})
+
+_NONE: dict[str, str] = {}
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 
@@ -34,7 +35,7 @@ class HttpDoor:
     """A Lambda handler for API Gateway's HTTP API events, payload format 2.0 (function URLs send it too)."""
 
     def __init__(
-        self, service: ModelService, log: RequestLog, routes: Mapping[tuple[str, str], Route] | None = None
+        self, service: Service, log: RequestLog, routes: Mapping[tuple[str, str], Route] | None = None
     ) -> None:
         """``routes`` come on top of the protocol's own, or in their place."""
         self._service = service
@@ -60,11 +61,12 @@ class HttpDoor:
 
     def _quick(self, route: Route, event: Event, context: object) -> dict[str, Any]:
         started = time.perf_counter()
-        status, failure = 200, None
+        status, failure, more = 200, None, _NONE
         try:
             encoded = route.answer(event, context)
         except (ProtocolError, BadInputError) as error:
             status, encoded = STATUS[type(error)], Encoded(orjson.dumps({"error": str(error)}))
+            more = retry_headers(error)
         except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
             status, encoded, failure = 500, Encoded(INTERNAL_ERROR), error
         self._log.line(
@@ -77,7 +79,7 @@ class HttpDoor:
         )
         return {
             "statusCode": status,
-            "headers": {**content_headers(encoded), **self._headers},
+            "headers": {**content_headers(encoded), **self._headers, **more},
             "body": encoded.body.decode() if encoded.is_text else to_base64(encoded.body),
             "isBase64Encoded": not encoded.is_text,
         }

@@ -27,12 +27,11 @@ import orjson
 
 from functions.inference.ports import Objects, Stored
 from functions.inference.quick import Event, Route, body_of, remaining_s
-from functions.inference.served import Served
-from functions.inference.service import ModelService
-from functions.protocol.answers import Encoded
+from functions.inference.released import Service, Unreleased
+from functions.protocol.encoded import Encoded
 from functions.protocol.errors import BadRequestError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import json_length
-from functions.protocol.tensors import kind
+from functions.protocol.words import kind
 
 ADDRESS_S = 15 * 60
 """How long an address works. A role's own credentials, which sign it, last longer."""
@@ -52,7 +51,7 @@ _REFERENCE_BYTES = 4096
 class Handoff:
     """The hand-off of one model. Safe to repeat: an upload may be inferred from more than once."""
 
-    def __init__(self, service: ModelService, objects: Objects, *, bucket: str) -> None:
+    def __init__(self, service: Service, objects: Objects, *, bucket: str) -> None:
         self._service = service
         self._objects = objects
         self._bucket = bucket
@@ -63,7 +62,7 @@ class Handoff:
         """What the hand-off answers: the way to an upload, and inference in place of the plain one."""
         served = self._service.served
         places = {"/v2/models/{model}": f"/v2/models/{served.model}"}
-        if isinstance(served, Served):
+        if not isinstance(served, Unreleased):
             places["/v2/models/{model}/versions/{version}"] = (
                 f"/v2/models/{served.model}/versions/{served.manifest.version}"
             )
@@ -71,7 +70,7 @@ class Handoff:
             ("POST", f"{path}/uploads"): Route(f"{template}/uploads", self.upload)
             for template, path in places.items()
         }
-        if isinstance(served, Served):
+        if not isinstance(served, Unreleased):
             found |= {
                 ("POST", f"{path}/infer"): Route(f"{template}/infer", self.infer)
                 for template, path in places.items()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from functions.inference.served import Served
-from functions.inference.service import ModelService
+from functions.inference.released import Service, Unreleased
 from model_store.contract.tensors import DATATYPES, TensorSpec
 
 DESCRIPTION = """The Open Inference Protocol V2, with the binary tensor data extension.
 
 Errors are `{"error": "…"}`: 400 for a request that cannot mean anything, 404 for another model or version,
 413 for more than goes through at once, 422 for a result that JSON cannot carry (ask for it as binary data),
-503 before the first release, 504 for what was not computed in time.
+429 when too many ask at once, 503 before the first release, 504 for what was not computed in time.
 """
 
 _MOST_EXAMPLE_VALUES = 64
 _PARAMETERS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
 
-def infer_operation(service: ModelService) -> dict[str, Any]:
+def infer_operation(service: Service) -> dict[str, Any]:
     """The request and the answers of ``infer``, with the golden sample as an example that works."""
     request: dict[str, Any] = {"schema": _request_schema(service)}
     if (example := _example(service)) is not None:
@@ -47,6 +46,7 @@ def infer_operation(service: ModelService) -> dict[str, Any]:
                     (404, "Another model or version is served here"),
                     (413, "More bytes, rows or work than go through at once"),
                     (422, "The result is NaN or infinity, which JSON cannot carry"),
+                    (429, "More requests wait than the model lets wait; try again in a moment"),
                     (503, "No version is released yet"),
                     (504, "An ordinary request was not computed in time"),
                 )
@@ -55,10 +55,10 @@ def infer_operation(service: ModelService) -> dict[str, Any]:
     }
 
 
-def _request_schema(service: ModelService) -> dict[str, Any]:
+def _request_schema(service: Service) -> dict[str, Any]:
     served = service.served
-    inputs = list(served.signature.inputs.values()) if isinstance(served, Served) else []
-    outputs = list(served.signature.outputs) if isinstance(served, Served) else []
+    inputs = [] if isinstance(served, Unreleased) else list(served.manifest.inputs)
+    outputs = [] if isinstance(served, Unreleased) else [spec.name for spec in served.manifest.outputs]
     name = {"type": "string", "enum": outputs} if outputs else {"type": "string"}
     return _object(
         {
@@ -123,9 +123,9 @@ def _answer_schema() -> dict[str, Any]:
     )
 
 
-def _example(service: ModelService) -> dict[str, Any] | None:
+def _example(service: Service) -> dict[str, Any] | None:
     served = service.served
-    if not isinstance(served, Served):
+    if isinstance(served, Unreleased):
         return None
     inputs = served.manifest.golden.inputs  # its values may stand elsewhere, its shapes are here
     if not inputs or sum(math.prod(tensor.shape) for tensor in inputs) > _MOST_EXAMPLE_VALUES:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from functions.inference.served import Served, Unreleased
+from functions.inference.released import Released, Unreleased
 from model_store.contract.deployment import pin_alias
 from model_store.contract.environment import MODEL_HEADER
 from model_store.contract.errors import SwitchyardError
@@ -66,7 +66,7 @@ class PinnedDoor:
     def __init__(
         self,
         inner: Handler,
-        served: Served | Unreleased,
+        served: Released | Unreleased,
         *,
         connect: Callable[[], Siblings],
         write_log: Callable[[str], object] | None = None,
@@ -74,7 +74,7 @@ class PinnedDoor:
     ) -> None:
         self._inner = inner
         self._model = served.model
-        self._version = served.manifest.version if isinstance(served, Served) else None
+        self._version = None if isinstance(served, Unreleased) else served.manifest.version
         self._connect = connect
         self._write_log = write_log or _to_stdout
         self._clock = clock

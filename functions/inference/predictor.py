@@ -15,9 +15,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from functions.inference.artifact import Artifact
+from functions.protocol.errors import BadInputError as BadInputError
 from functions.protocol.tensors import Array
 from model_store.contract.environment import PIPELINE_FILE
-from model_store.contract.errors import SwitchyardError
 
 if TYPE_CHECKING:
     from model_store.contract.pipeline import Session
@@ -45,10 +45,6 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (
 _NODE = r"while running (?P<node>\w+) node"
 _STATUS = r"(?s:Status Message: (?P<status>.*))"
 _SOURCE_FILE = r"(?s:^\S*/\S+:\d+ .*?(?: was false\. |$))"
-
-
-class BadInputError(SwitchyardError, ValueError):
-    """These arrays do not go through the model. The caller can fix it."""
 
 
 class Stop(Protocol):

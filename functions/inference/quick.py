@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from functions import server_metadata
-from functions.inference.served import Served
-from functions.inference.service import ModelService
-from functions.protocol.answers import Encoded
+from functions.inference.released import Service, Unreleased
 from functions.protocol.carried import from_base64
+from functions.protocol.encoded import Encoded
 from functions.protocol.errors import BadRequestError
 from functions.protocol.headers import json_length
 
@@ -31,16 +30,16 @@ class Route(NamedTuple):
     answer: Answer
 
 
-def quick_routes(service: ModelService) -> dict[tuple[str, str], Route]:
+def quick_routes(service: Service) -> dict[tuple[str, str], Route]:
     """Every method and path that ``service`` answers; before the first release there are hardly any."""
     routes = {
         ("GET", "/v2"): Route("/v2", _says(server_metadata)),
         ("GET", "/v2/health/live"): Route("/v2/health/live", _says(lambda: {"live": True})),
     }
     served = service.served
-    if isinstance(served, Served):
+    if not isinstance(served, Unreleased):
         routes["GET", "/v2/health/ready"] = Route(
-            "/v2/health/ready", _says(lambda: {"live": True, "ready": True})
+            "/v2/health/ready", _says_if_ready(service, {"live": True, "ready": True})
         )
         model = served.model
         routes |= _model_routes(service, "/v2/models/{model}", f"/v2/models/{model}")
@@ -52,7 +51,7 @@ def quick_routes(service: ModelService) -> dict[tuple[str, str], Route]:
     return routes
 
 
-def _model_routes(service: ModelService, template: str, path: str) -> dict[tuple[str, str], Route]:
+def _model_routes(service: Service, template: str, path: str) -> dict[tuple[str, str], Route]:
     model = service.served.model
 
     def infer(event: Event, context: object) -> Encoded:
@@ -65,7 +64,9 @@ def _model_routes(service: ModelService, template: str, path: str) -> dict[tuple
 
     return {
         ("POST", f"{path}/infer"): Route(f"{template}/infer", infer),
-        ("GET", f"{path}/ready"): Route(f"{template}/ready", _says(lambda: {"name": model, "ready": True})),
+        ("GET", f"{path}/ready"): Route(
+            f"{template}/ready", _says_if_ready(service, {"name": model, "ready": True})
+        ),
         ("GET", path): Route(template, _says(lambda: service.metadata(model))),
     }
 
@@ -89,3 +90,11 @@ def remaining_s(context: object) -> float | None:
 
 def _says(content: Callable[[], dict[str, Any]]) -> Answer:
     return lambda _event, _context: Encoded(orjson.dumps(content()))
+
+
+def _says_if_ready(service: Service, content: dict[str, Any]) -> Answer:
+    def answer(_event: Event, _context: object) -> Encoded:
+        service.must_be_ready()
+        return Encoded(orjson.dumps(content))
+
+    return answer

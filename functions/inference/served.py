@@ -12,6 +12,7 @@ from typing import NamedTuple
 from functions.inference.artifact import Artifact, find_artifact, required
 from functions.inference.limits import MEMORY_VARIABLE
 from functions.inference.predictor import Engine, Predictor, threads_for
+from functions.inference.released import Unreleased as Unreleased
 from functions.protocol.requests import Signature
 from model_store.contract import environment
 from model_store.contract.manifest import Golden, Manifest
@@ -44,20 +45,6 @@ class Served(NamedTuple):
             environment.MODEL_HEADER: str(self.manifest.ref),
             environment.DIGEST_HEADER: str(self.manifest.digest),
         }
-
-
-class Unreleased(NamedTuple):
-    """A function that ``cdk deploy`` made and no release has reached yet."""
-
-    model: str
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {"model": self.model, "version": ""}
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {}
 
 
 def load_served(

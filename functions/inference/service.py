@@ -6,20 +6,19 @@ carries no HTTP calls the same methods.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from functions.inference.deadline import Pace
 from functions.inference.limits import Limits
-from functions.inference.served import Served, Unreleased
-from functions.protocol.answers import Encoded, encode_answer, model_metadata
-from functions.protocol.errors import NotReadyError, TooLargeError, UnknownModelError
+from functions.inference.released import Unreleased, selected
+from functions.inference.served import Served
+from functions.protocol.answers import Encoded, encode_answer
+from functions.protocol.carried import must_fit
+from functions.protocol.errors import TooLargeError
+from functions.protocol.metadata import model_metadata
 from functions.protocol.requests import InferRequest, decode_request
 from functions.protocol.tensors import Array, array_from_tensor, quoted
-
-_SURELY_FITS = 8
-"""No character takes more bytes than this in Lambda's JSON, nor does base64."""
 
 
 class ModelService:
@@ -36,18 +35,11 @@ class ModelService:
 
     def select(self, model: str | None = None, version: str | None = None) -> Served:
         """The served version, if it is the one that the caller names; nothing named is whatever is served."""
-        if model is not None and model != self._served.model:
-            raise UnknownModelError(
-                f"no model {quoted(model)} is served here, this is `{self._served.model}`"
-            )
-        if isinstance(self._served, Unreleased):
-            raise NotReadyError(f"no version of {self._served.model} is released yet")
-        live = self._served.manifest.version
-        if version is not None and version != str(live):
-            raise UnknownModelError(
-                f"version {quoted(version)} of {self._served.model} is not served here, version {live} is"
-            )
-        return self._served
+        return selected(self._served, model, version)
+
+    def must_be_ready(self) -> None:
+        """What is loaded can answer."""
+        self.select()
 
     def prime(self) -> None:
         """Run the golden inputs once, if there are any.
@@ -117,25 +109,10 @@ class ModelService:
 
     def must_fit(self, answer: Encoded) -> None:
         """Refuse an answer that Lambda would not carry."""
-        most = self.limits.max_payload_bytes
-        if len(answer.body) * _SURELY_FITS > most and (size := _payload_bytes(answer)) > most:
-            raise TooLargeError(
-                f"the answer has {size} bytes, and at most {most} go through here: "
-                "send fewer rows at once or ask for fewer `outputs`"
-            )
+        must_fit(answer, self.limits.max_payload_bytes)
 
 
 def _golden_elements(served: Served | Unreleased) -> int:
     if isinstance(served, Unreleased):
         return 1
     return sum(math.prod(tensor.shape) for tensor in served.manifest.golden.inputs)
-
-
-def _payload_bytes(answer: Encoded) -> int:
-    """Bytes that an answer takes in Lambda's own JSON: as an escaped string, or as base64.
-
-    Above the limit Lambda fails the invocation, and the caller would see a 500 for a request that was fine.
-    """
-    if not answer.is_text:
-        return math.ceil(len(answer.body) / 3) * 4
-    return len(json.dumps(answer.body.decode()))

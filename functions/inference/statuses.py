@@ -10,7 +10,8 @@ UnknownUploadError     404     no upload of this caller has that name, or it is 
 TooLargeError          413     more bytes, more rows or more work than go through here at once
 UnwritableOutputError  422     understood and computed; the result is NaN, which JSON cannot carry
 NotReadyError          503     nothing is released yet
-CloudUnavailableError  503     S3 did not answer for a payload that travels through it
+CloudUnavailableError  503     S3, or the endpoint that a gateway asks, did not answer
+QueueFullError         429     a model's queue is full, says whoever keeps it
 DeadlineError          504     a request of ordinary size was not computed in time
 anything else          500     a fault of this server, never of what a caller sends
 =====================  ======  =====================================================================
@@ -26,12 +27,13 @@ golden sample is like hears 504, and that is what alarms are for.
 
 from __future__ import annotations
 
-from functions.inference.predictor import BadInputError
 from functions.protocol.errors import (
+    BadInputError,
     BadRequestError,
     CloudUnavailableError,
     DeadlineError,
     NotReadyError,
+    QueueFullError,
     TooLargeError,
     UnknownModelError,
     UnknownUploadError,
@@ -47,5 +49,6 @@ STATUS: dict[type[Exception], int] = {
     UnwritableOutputError: 422,
     NotReadyError: 503,
     CloudUnavailableError: 503,
+    QueueFullError: 429,
     DeadlineError: 504,
 }

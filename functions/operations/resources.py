@@ -1,24 +1,30 @@
-"""The three custom resources, as calls of the release controller.
+"""The custom resources, as calls of the release controller and the model store.
 
 * ``Custom::SwitchyardGuard``    refuses a deploy that would take away something live, or cross a shift
 * ``Custom::SwitchyardModel``    makes sure a model's aliases exist and records its base
 * ``Custom::SwitchyardRollout``  puts what is live on the new base, in two phases
+* ``Custom::SwitchyardFolder``   lays a version out in the bucket as the folder that its endpoint mounts
 
-``Delete`` never removes an alias or a version. Each may be delivered twice.
+``Delete`` never removes an alias, a version or a folder. Each may be delivered twice.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from model_store.contract.digest import Digest
+from model_store.contract.names import ByVersion
+from model_store.lay_out import lay_out
 from model_store.ports import ObjectStore
 from model_store.versions import models
 from releases.deploy import Deploy, DeployedModel
 from releases.errors import DisagreementError
+from releases.kept import LAMBDA, DeclaredVersions
 
 GUARD = "Custom::SwitchyardGuard"
 MODEL = "Custom::SwitchyardModel"
 ROLLOUT = "Custom::SwitchyardRollout"
+FOLDER = "Custom::SwitchyardFolder"
 
 Properties = dict[str, Any]
 
@@ -26,8 +32,10 @@ Properties = dict[str, Any]
 def physical_id(resource_type: str, properties: Properties) -> str:
     """Stable for the life of the resource: a changed id would make CloudFormation delete the old one."""
     parts = [resource_type.removeprefix("Custom::"), str(properties.get("Stage", ""))]
-    if resource_type == MODEL:
+    if resource_type in (MODEL, FOLDER):
         parts.append(str(properties.get("Model", "")))
+    if resource_type == FOLDER:
+        parts.append(str(properties.get("Version", "")))
     return "/".join(parts)
 
 
@@ -46,6 +54,8 @@ def apply(
         return _model(properties, deploy)
     if resource_type == ROLLOUT:
         return _rollout(properties, deploy, rolling_back=rolling_back)
+    if resource_type == FOLDER:
+        return _folder(properties, store)
     raise DisagreementError(f"`{resource_type}` is not a resource of Switchyard")
 
 
@@ -56,6 +66,7 @@ def _guard(
     if not rolling_back:
         deploy.refuse_while_shifting(declared)
         deploy.guard(declared, models(store))
+        deploy.guard_endpoints([_declared(item) for item in properties.get("Models", [])])
     return {"Models": ",".join(sorted(declared))[:1000]}
 
 
@@ -75,6 +86,12 @@ def _rollout(properties: Properties, deploy: Deploy, *, rolling_back: bool) -> d
     return {"Moved": str(len(lines))}
 
 
+def _folder(properties: Properties, store: ObjectStore) -> dict[str, str]:
+    ref = ByVersion(properties["Model"], int(properties["Version"]))
+    manifest = lay_out(store, ref, Digest(properties["Digest"]))
+    return {"Bytes": str(manifest.size)}
+
+
 def _deployed(item: Properties) -> DeployedModel:
     """Read one declared model; CloudFormation hands every scalar over as a string."""
     return DeployedModel(
@@ -83,4 +100,20 @@ def _deployed(item: Properties) -> DeployedModel:
         aliases=tuple(item.get("Aliases", ("live",))),
         rollback_depth=int(item.get("RollbackDepth", 2)),
         provisioned=int(item.get("ProvisionedConcurrency", 0)),
+        versions=_numbers(item["Versions"]) if "Versions" in item else None,
     )
+
+
+def _declared(item: Properties) -> DeclaredVersions:
+    return DeclaredVersions(
+        model=item["Model"],
+        aliases=tuple(item["Aliases"]),
+        target=item.get("Target", LAMBDA),
+        versions=_numbers(item.get("Versions", [])),
+        rollback_depth=int(item.get("RollbackDepth", 2)),
+        keep_warm_s=int(item.get("KeepWarmS", 0)),
+    )
+
+
+def _numbers(values: list[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)

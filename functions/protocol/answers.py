@@ -1,16 +1,17 @@
-"""Write what the protocol answers: results and metadata."""
+"""Write what the protocol answers to an inference."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from functions.protocol.binary import binary_from_array
+from functions.protocol.encoded import Encoded as Encoded
 from functions.protocol.tensors import DATATYPES, Array, json_from_array
-from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
+<<<<<<< HEAD
 from model_store.contract.tensors import TensorSpec
 
 PLATFORMS = {
@@ -37,6 +38,8 @@ class Encoded(NamedTuple):
     @property
     def is_text(self) -> bool:
         return self.json_length is None
+=======
+>>>>>>> heavy
 
 
 def encode_answer(
@@ -75,6 +78,7 @@ def _binary_output(name: str, array: Array, parts: list[memoryview]) -> dict[str
         "shape": list(array.shape),
         "parameters": {"binary_data_size": data.nbytes},
     }
+<<<<<<< HEAD
 
 
 def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -98,3 +102,5 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
     if any(isinstance(size, str) for size in spec.shape):
         tensor["parameters"] = {"symbolic_shape": ",".join(map(str, spec.shape))}
     return tensor
+=======
+>>>>>>> heavy

@@ -1,6 +1,7 @@
 """What can be wrong with a call, in one tree.
 
 SwitchyardError
+├── BadInputError               tensors of the right kind that the model itself refuses
 └── ProtocolError
     ├── BadRequestError         the request cannot mean anything for this model; the caller can fix it
     ├── UnknownModelError       another model, or another version of it, is served here
@@ -8,6 +9,7 @@ SwitchyardError
     ├── NotReadyError           nothing is released here yet; the same call may work later
     ├── TooLargeError           the request or its answer does not fit through here, in bytes, rows or time
     ├── CloudUnavailableError   a service that this call needs did not answer; the same call may work later
+    ├── QueueFullError          too many are asking at once; the same call works a moment later
     ├── DeadlineError           an ordinary request was not computed in time
     └── UnwritableOutputError   the model answered what JSON cannot carry (NaN, infinity)
 
@@ -19,8 +21,15 @@ from __future__ import annotations
 from model_store.contract.errors import SwitchyardError
 
 
+class BadInputError(SwitchyardError, ValueError):
+    """These arrays do not go through the model. The caller can fix it."""
+
+
 class ProtocolError(SwitchyardError):
     """A call that gets an answer, but not the one it asked for."""
+
+    retry_after_s: int | None = None
+    """In how many seconds the same call is worth repeating, if that is known. The answer says it."""
 
 
 class BadRequestError(ProtocolError, ValueError):
@@ -37,6 +46,12 @@ class UnknownUploadError(ProtocolError, LookupError):
 
 class CloudUnavailableError(ProtocolError):
     """A service that this call needs could not answer. The same call may work later."""
+
+
+class QueueFullError(ProtocolError):
+    """Whoever computes has as much to do as it takes on. The same call may work a moment later."""
+
+    retry_after_s = 1
 
 
 class NotReadyError(ProtocolError):

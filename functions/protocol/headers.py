@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from functions.protocol.answers import Encoded
+from functions.protocol.encoded import Encoded
 from functions.protocol.errors import BadRequestError
 
 JSON_LENGTH = "inference-header-content-length"
@@ -29,6 +29,12 @@ def json_length(headers: Iterable[tuple[str, object]]) -> int | None:
                 "the body is compressed, and is read as it is: leave `Content-Encoding` out"
             )
     return length
+
+
+def retry_headers(error: Exception) -> dict[str, str]:
+    """The header that says when to ask again, where an error knows (RFC 9110, "Retry-After")."""
+    seconds = getattr(error, "retry_after_s", None)
+    return {} if seconds is None else {"retry-after": str(seconds)}
 
 
 def content_headers(encoded: Encoded) -> dict[str, str]:

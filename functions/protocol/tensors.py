@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from functions.protocol.errors import BadRequestError, UnwritableOutputError
+from functions.protocol.words import kind as kind
+from functions.protocol.words import quoted as quoted
 from model_store.contract.tensors import TensorData
 
 if TYPE_CHECKING:
@@ -58,26 +60,6 @@ _CODES = {
 """How ``struct`` writes a datatype in the processor's own way, which is numpy's."""
 
 _NUMBER_KINDS = frozenset({int, float})
-
-_WORDS: dict[type, str] = {
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
-}
-
-
-def kind(value: object) -> str:
-    """Name what a JSON value is, for people. Never its content: it may be large, deep or private."""
-    return _WORDS.get(type(value), "something else")
-
-
-def quoted(text: str) -> str:
-    """Repeat a caller's word in a message without repeating a novel."""
-    return f"`{text}`" if len(text) <= 80 else f"`{text[:80]}…`"
 
 
 def array_from_json(name: str, datatype: str, shape: Sequence[int], data: Sequence[Any]) -> Array:

@@ -87,6 +87,20 @@ class DirectoryStore:
         if not created:
             self._must_hold(key, digest)
 
+    def copy_once(self, source: str, target: str, digest: Digest, parts: Parts | None = None) -> None:
+        check_key(target)
+        with self._translated(source):
+            size = self._path(source).stat().st_size
+        if parts and parts.size != size:
+            raise IntegrityError(f"`{source}` should have {parts.size} bytes and has {size}")
+
+        def copy(file: BinaryIO) -> None:
+            found = Digest.of_chunks(_copied(self._chunks(source), file))
+            digest.must_equal(found, what=f"`{source}`")
+
+        if not self._create(target, copy):
+            self._must_hold(target, digest)
+
     def get(self, key: str) -> bytes:
         with self._translated(key):
             return self._path(key).read_bytes()

@@ -61,6 +61,13 @@ class MemoryStore:
         self.put_once(key, data)
         on_bytes(len(data))
 
+    def copy_once(self, source: str, target: str, digest: Digest, parts: Parts | None = None) -> None:
+        check_key(target)
+        data = digest.verify(self.get(source))
+        if parts and parts.size != len(data):
+            raise IntegrityError(f"`{source}` should have {parts.size} bytes and has {len(data)}")
+        self.put_once(target, data)
+
     def get(self, key: str) -> bytes:
         try:
             return self._objects[check_key(key)]

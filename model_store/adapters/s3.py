@@ -269,6 +269,27 @@ class S3Store:
         else:
             on_bytes(self._put_whole(key, path, digest))
 
+    def copy_once(self, source: str, target: str, digest: Digest, parts: Parts | None = None) -> None:
+        # A plain copy carries no condition that every S3 honours, and the bucket refuses it. Parts may be
+        # copied, and what makes the object is their completion, which is conditional.
+        check_key(target)
+        if parts is None or len(parts) < 2:
+            self.put_once(target, digest.verify(self.get(source)))
+            return
+        if self._is_there(target, digest, parts):
+            return
+        upload = begin(self._s3, self._bucket, target, partial(self._asking, source))
+        try:
+            upload.copy(parts, source, sleep=self._sleep)
+            upload.complete(parts)
+        except (AlreadyExistsError, MetMidFlightError):
+            # Somebody else made it at the same time, from the same bytes or not.
+            upload.end()
+        except BaseException:
+            upload.end()
+            raise
+        self._must_hold(target, digest, parts)
+
     def get(self, key: str) -> bytes:
         # read() stays inside: a connection can also die halfway through the body.
         with self._asking(check_key(key)):

@@ -8,7 +8,7 @@ other: each part is the same, whoever sent it.
 from __future__ import annotations
 
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -71,6 +71,15 @@ class Upload:
             self.held[part.number] = sent
             on_bytes(part.size)
 
+    def copy(self, parts: Parts, source: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Take every part from another key of the bucket; S3 says what it took, where it knows sha256."""
+
+        def copy(part: Part) -> tuple[Part, CompletedPartTypeDef]:
+            return part, persistently(lambda: self._copy(part, source), sleep, but_not=(UploadGoneError,))
+
+        for part, copied in in_order(copy, parts):
+            self.held[part.number] = copied
+
     def complete(self, parts: Parts) -> None:
         """Make the object, if the key is still free.
 
@@ -94,6 +103,25 @@ class Upload:
         """
         with suppress(ModelStoreError), self.asking():
             self.s3.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=self.id)
+
+    def _copy(self, part: Part, source: str) -> CompletedPartTypeDef:
+        with self.asking():
+            answer = self.s3.upload_part_copy(
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=self.id,
+                PartNumber=part.number,
+                CopySource={"Bucket": self.bucket, "Key": source},
+                CopySourceRange=f"bytes={part.start}-{part.start + part.size - 1}",
+            )
+        result = answer["CopyPartResult"]
+        copied: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": result["ETag"]}
+        checksum = result.get("ChecksumSHA256")
+        if checksum is None:
+            return copied
+        found = Digest(b64decode(checksum).hex())
+        part.digest.must_equal(found, what=f"part {part.number} of `{source}`")
+        return {**copied, "ChecksumSHA256": checksum}
 
     def _send(self, part: Part, data: bytearray) -> CompletedPartTypeDef:
         checksum = checksum_of(part.digest)

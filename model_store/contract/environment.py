@@ -47,6 +47,19 @@ ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 ALARM_PERIOD = "SWITCHYARD_ALARM_PERIOD_S"
 """Set on the operations function: the period of those alarms in seconds."""
 
+TARGET = "SWITCHYARD_TARGET"
+"""Set on a gateway function: where its endpoints are, ``sagemaker`` or ``ec2``. Part of the base."""
+
+ENDPOINT_CONFIGURATION = "SWITCHYARD_ENDPOINT_CONFIGURATION"
+"""Set on a gateway function: what, besides version and digest, names its endpoints. Part of the base, so a
+changed image or instance type is a changed base (``model_store.contract.endpoints``)."""
+
+ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
+"""Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
+
+ENDPOINT = "SWITCHYARD_ENDPOINT"
+"""Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+
 RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
 MODEL_PACKAGE = "switchyard_model"

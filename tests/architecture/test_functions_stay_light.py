@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 INFERENCE = "functions.inference.handler"
 FRONT = "functions.front.handler"
+GATEWAY = "functions.gateway.handler"
 
 HEAVY = {"aws_cdk", "boto3", "botocore", "moto", "onnx", "pandas", "pydantic_settings", "scipy", "torch"}
 ROOMS = {"catalog", "infra", "layers", "local_cloud", "releases", "training", "yard", "tests"}
@@ -31,6 +32,7 @@ ROOMS = {"catalog", "infra", "layers", "local_cloud", "releases", "training", "y
 ALLOWED = {
     INFERENCE: {"functions", "model_store", "numpy", "onnxruntime", "orjson"},
     FRONT: {"functions", "model_store"},
+    GATEWAY: {"functions", "model_store", "orjson"},
 }
 
 # The same for the standard library, beyond what numpy, onnxruntime and orjson have imported by themselves.
@@ -72,30 +74,33 @@ def packages(entry: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("entry", [INFERENCE, FRONT])
+@pytest.mark.parametrize("entry", [INFERENCE, FRONT, GATEWAY])
 @pytest.mark.parametrize("package", sorted(HEAVY))
 def test_a_function_never_imports(package: str, entry: str) -> None:
     assert package not in packages(entry)
 
 
-@pytest.mark.parametrize("entry", [INFERENCE, FRONT])
+@pytest.mark.parametrize("entry", [INFERENCE, FRONT, GATEWAY])
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_a_function_never_enters(room: str, entry: str) -> None:
     assert room not in packages(entry)
 
 
-@pytest.mark.parametrize("entry", [INFERENCE, FRONT])
+@pytest.mark.parametrize("entry", [INFERENCE, FRONT, GATEWAY])
 def test_a_function_imports_what_was_decided_and_nothing_else(entry: str) -> None:
     assert packages(entry) <= ALLOWED[entry]
 
 
-@pytest.mark.parametrize("entry", [INFERENCE, FRONT])
+@pytest.mark.parametrize("entry", [INFERENCE, FRONT, GATEWAY])
 def test_of_the_model_store_only_the_contract_travels(entry: str) -> None:
     ours = {module for module in imported(entry) if module.startswith("model_store.")}
     assert all(module.startswith("model_store.contract") for module in ours)
 
 
-@pytest.mark.parametrize(("entry", "other"), [(INFERENCE, "functions.front"), (FRONT, "functions.inference")])
+@pytest.mark.parametrize(
+    ("entry", "other"),
+    [(INFERENCE, "functions.front"), (INFERENCE, "functions.gateway"), (FRONT, "functions.inference")],
+)
 def test_a_function_does_not_carry_another_ones_code(entry: str, other: str) -> None:
     assert not any(module.startswith(other) for module in imported(entry))
 

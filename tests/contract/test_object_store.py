@@ -400,6 +400,42 @@ def test_parts_of_what_was_never_put_are_not_found(
         list(store.chunks("blobs/large"))
 
 
+@pytest.mark.parametrize("parts", [None, PARTS], ids=["whole", "parts"])
+def test_a_copy_holds_the_same_bytes_under_another_key(
+    store: ObjectStore, large_file: Path, parts: Parts | None
+) -> None:
+    digest = Digest.of(LARGE)
+    store.put_file_once("a/large", large_file, digest, PARTS)
+    for _ in range(2):
+        store.copy_once("a/large", "b/large", digest, parts)
+    assert store.get("b/large") == LARGE
+    assert store.get("a/large") == LARGE
+
+
+def test_a_copy_is_not_made_over_other_bytes(store: ObjectStore, large_file: Path) -> None:
+    """Law 1."""
+    store.put_file_once("a/large", large_file, Digest.of(LARGE), PARTS)
+    store.put_once("b/large", b"other")
+    with pytest.raises(AlreadyExistsError, match="b/large"):
+        store.copy_once("a/large", "b/large", Digest.of(LARGE), PARTS)
+    assert store.get("b/large") == b"other"
+
+
+def test_bytes_that_are_not_their_digest_are_not_copied(store: ObjectStore) -> None:
+    """Law 2."""
+    store.put_once("a/small", b"wrong")
+    with pytest.raises(IntegrityError):
+        store.copy_once("a/small", "b/small", Digest.of(b"right"))
+    assert not store.exists("b/small")
+
+
+@pytest.mark.parametrize("parts", [None, PARTS], ids=["whole", "parts"])
+def test_what_was_never_put_cannot_be_copied(store: ObjectStore, parts: Parts | None) -> None:
+    with pytest.raises(NotFoundError):
+        store.copy_once("a/nothing", "b/nothing", Digest.of(LARGE), parts)
+    assert not store.exists("b/nothing")
+
+
 def test_chunks_are_the_bytes_of_the_key_or_of_one_part(store: ObjectStore) -> None:
     store.put_once("blobs/big", BIG)
     assert b"".join(store.chunks("blobs/big")) == BIG

@@ -108,11 +108,13 @@ def _status(room: Stage, model: str, alias: str) -> AliasStatus:
 
 def _model(room: Stage, model: str) -> dict[str, Any]:
     """What concerns a model and no single alias of it."""
+    from releases.status import endpoints_of
     from releases.unfit import UnfitMarks
 
     pins = room.pins(model)
     return {
         "model": model,
+        "endpoints": [asdict(item) for item in endpoints_of(room, model)],
         "by_number": sorted(pins.present()),
         "kept_started": {
             version: {"environments": item.requested, "state": item.state}
@@ -121,6 +123,22 @@ def _model(room: Stage, model: str) -> dict[str, Any]:
         "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
         "disagreements": pins.differences(),
     }
+
+
+def _endpoints(found: list[dict[str, Any]]) -> list[str]:
+    """What is kept warm and what that costs, as sentences: a line each, and the sum."""
+    from releases.prices import AS_OF, REGION
+
+    lines = [
+        f"version {item['version']} has {item['instances']} x {item['instance_type']} ({item['status']}), "
+        + (f"${item['per_hour']:.2f} an hour" if item["per_hour"] is not None else "price not in the table")
+        for item in found
+    ]
+    known = [item["per_hour"] for item in found if item["per_hour"] is not None]
+    if known:
+        sum_ = f"${sum(known):.2f} an hour" + (" and more" if len(known) < len(found) else "")
+        lines.append(f"its endpoints cost {sum_} (on demand, {REGION}, {AS_OF})")
+    return lines
 
 
 def _show_models(models: list[dict[str, Any]]) -> None:
@@ -133,6 +151,8 @@ def _show_models(models: list[dict[str, Any]]) -> None:
                 f"{item['model']}: {kept['environments']} environments of Lambda version {version} are kept "
                 f"started ({kept['state']})"
             )
+        for said in _endpoints(item["endpoints"]):
+            output.say(f"{item['model']}: {said}")
         for unfit in item["refused"]:
             output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
         for said in item["disagreements"]:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from functions.inference.doors.messages import MessageDoor
     from functions.inference.doors.objects import ObjectDoor
+    from functions.inference.released import Service
     from functions.inference.request_log import RequestLog
-    from functions.inference.service import ModelService
 
 Http = Callable[[object, object], dict[str, Any]]
 
@@ -32,9 +32,7 @@ class Doors:
     reported, so that Lambda counts it and whoever sent the event sends it again.
     """
 
-    def __init__(
-        self, http: Http, service: ModelService, log: RequestLog, environ: Mapping[str, str]
-    ) -> None:
+    def __init__(self, http: Http, service: Service, log: RequestLog, environ: Mapping[str, str]) -> None:
         self._http = http
         self._service = service
         self._log = log

@@ -18,12 +18,12 @@ import orjson
 
 from functions.inference.doors.outcome import failed, infer, write_line
 from functions.inference.quick import remaining_s
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.protocol.errors import BadRequestError
 
 
-def answer(event: dict[str, Any], context: object, service: ModelService, log: RequestLog) -> dict[str, Any]:
+def answer(event: dict[str, Any], context: object, service: Service, log: RequestLog) -> dict[str, Any]:
     """Answer one request. Raises for what the sender should send again, for nothing else."""
     started = time.perf_counter()
     try:

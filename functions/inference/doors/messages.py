@@ -20,8 +20,8 @@ from functions.inference.doors.objects import ObjectDoor
 from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
 from functions.inference.ports import Queue
 from functions.inference.quick import remaining_s
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.protocol.errors import BadRequestError, DeadlineError, TooLargeError
 from model_store.contract.environment import ANSWERS_QUEUE
 
@@ -39,7 +39,7 @@ class MessageDoor:
 
     def __init__(
         self,
-        service: ModelService,
+        service: Service,
         log: RequestLog,
         queue: Queue,
         *,
@@ -55,7 +55,7 @@ class MessageDoor:
     @classmethod
     def from_environment(
         cls,
-        service: ModelService,
+        service: Service,
         log: RequestLog,
         environ: Mapping[str, str],
         queue: Queue,

@@ -19,8 +19,8 @@ from urllib.parse import unquote_plus
 from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
 from functions.inference.ports import Objects, Stored
 from functions.inference.quick import remaining_s
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.protocol.errors import BadRequestError, UnknownUploadError
 
 REQUESTS = "requests/"
@@ -30,7 +30,7 @@ ANSWERS = "answers/"
 class ObjectDoor:
     """Answers S3's event notifications, directly or from within a queue's messages."""
 
-    def __init__(self, service: ModelService, log: RequestLog, objects: Objects) -> None:
+    def __init__(self, service: Service, log: RequestLog, objects: Objects) -> None:
         self._service = service
         self._log = log
         self._objects = objects

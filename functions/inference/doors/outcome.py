@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import orjson
 
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
-from functions.protocol.answers import Encoded
+from functions.protocol.encoded import Encoded
 from functions.protocol.errors import ProtocolError
 from model_store.contract.errors import SwitchyardError
 
@@ -29,8 +29,8 @@ class Outcome:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the function is to blame: then asking again may help, and a sender should."""
-        return self.status >= 500
+        """Whether the sender is not to blame: then asking again may help, and a sender should."""
+        return self.status >= 500 or self.status == 429
 
     def fault(self) -> Exception:
         """The error to raise for a fault; an unforeseen one without its words, which may be private."""
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def infer(
-    service: ModelService,
+    service: Service,
     body: bytes | str,
     *,
     model: str | None = None,

@@ -9,10 +9,10 @@ from model_store.contract.environment import HANDOFF_BUCKET
 
 if TYPE_CHECKING:
     from functions.inference.quick import Route
-    from functions.inference.service import ModelService
+    from functions.inference.released import Service
 
 
-def handoff_routes(service: ModelService, environ: Mapping[str, str]) -> dict[tuple[str, str], Route]:
+def handoff_routes(service: Service, environ: Mapping[str, str]) -> dict[tuple[str, str], Route]:
     """The routes of the hand-off, if the deploy made a bucket for it."""
     bucket = environ.get(HANDOFF_BUCKET)
     if not bucket:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
@@ -64,6 +65,20 @@ def test_a_deploy_prepares_the_rollback_targets_on_the_new_base(world: World) ->
         assert moved.ref == ref(expected)
         assert moved.warnings == ()
         assert world.live_memory_mb() == 1024
+
+
+def test_a_deploy_prepares_no_rollback_target_that_has_no_endpoint(world: World) -> None:
+    for version in (1, 2, 3):
+        world.controller().release(ref(version))
+    world.memory_mb = 1024
+    world.deploy(versions=(2, 3), provisioned=1)
+    assert world.ask() == (200, "digits:3")
+    on_new_base = {
+        config.environment[env.VERSION]
+        for number in range(1, 12)
+        if (config := world.functions.config(FUNCTION, str(number))) and config.memory_mb == 1024
+    }
+    assert on_new_base == {"2", "3"}
 
 
 def test_a_rollback_beyond_what_a_deploy_prepared_uses_the_older_base_and_says_so(world: World) -> None:

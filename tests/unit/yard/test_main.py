@@ -23,6 +23,7 @@ COMMANDS = [
     "status",
     "history",
     "invoke",
+    "lock",
 ]
 LOCAL = ["up", "down", "status"]
 

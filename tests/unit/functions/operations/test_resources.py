@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from functions.operations.resources import GUARD, MODEL, ROLLOUT, apply, physical_id
+from functions.operations.resources import FOLDER, GUARD, MODEL, ROLLOUT, apply, physical_id
 from model_store.contract.deployment import function_name
+from model_store.contract.errors import IntegrityError
 from model_store.contract.names import ByVersion
+from model_store.versions import load_manifest
 from releases.adapters.memory import MemoryFunctions
 from releases.deploy import Deploy
 from releases.errors import DisagreementError, StillLiveError
@@ -119,3 +121,15 @@ def test_a_physical_id_is_stable_whatever_else_changes() -> None:
 def test_a_resource_of_another_kind_is_refused(world: World) -> None:
     with pytest.raises(DisagreementError, match="Custom::Other"):
         send(world, "Custom::Other", {})
+
+
+def test_the_folder_resource_lays_the_locked_version_out_once(world: World) -> None:
+    """Laws 1 and 2."""
+    manifest = load_manifest(world.store, world.publish(1))
+    folder = {"Model": "digits", "Version": "1", "Digest": manifest.digest.hex}
+    for _ in range(2):  # CloudFormation may deliver it twice
+        assert send(world, FOLDER, folder) == {"Bytes": str(manifest.size)}
+    assert world.store.exists("models/digits/served/000000001/manifest.json")
+    with pytest.raises(IntegrityError, match="was locked"):
+        send(world, FOLDER, {**folder, "Digest": "0" * 64})
+    assert physical_id(FOLDER, {"Stage": "prod", **folder}) == "SwitchyardFolder/prod/digits/1"

@@ -1,0 +1,127 @@
+"""What ``models.toml`` says about a heavy model: where its endpoints run, how many, and which versions.
+
+Sources: Application Auto Scaling ``RegisterScalableTarget`` (capacity), SageMaker ``CreateEndpoint``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from catalog.instances import device_of, known_types, nearest_type
+from catalog.mistakes import between, mistake
+
+if TYPE_CHECKING:
+    from catalog.schema import Model
+
+HEAVY_KEYS = (
+    "versions",
+    "instance_type",
+    "min_instances",
+    "max_instances",
+    "target_invocations_per_instance",
+    "keep_warm",
+)
+"""Keys that mean nothing on Lambda."""
+
+LAMBDA_KEYS = ("architecture", "queue")
+"""Keys that mean nothing in front of an endpoint."""
+
+_DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[mhd])")
+_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(duration: str) -> int:
+    """How long ``24h`` is."""
+    found = _DURATION.fullmatch(duration)
+    if found is None:
+        raise ValueError(f"`{duration}` is not a duration")
+    return int(found["number"]) * _SECONDS[found["unit"]]
+
+
+def _duration(value: str) -> str:
+    if _DURATION.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not a length of time", "Write a number and `m`, `h` or `d`: `24h`.")
+
+
+def _versions(value: tuple[int, ...]) -> tuple[int, ...]:
+    for version in value:
+        if not 1 <= version <= 999_999_999:
+            raise mistake(f"names version `{version}`", "Write numbers as `yard versions` shows them.")
+    if len(set(value)) != len(value):
+        raise mistake("names one version twice", "Name each version once.")
+    return value
+
+
+Versions = Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_versions)]
+Instances = Annotated[
+    int, between(1, 1_000, "instances", "an endpoint that may need none scales to zero by itself")
+]
+TargetInvocations = Annotated[
+    int, between(1, 1_000_000, "invocations per minute", "it is what one instance is to answer in a minute")
+]
+KeepWarm = Annotated[str, AfterValidator(_duration)]
+
+
+def check_model(model: Model) -> PydanticCustomError | None:
+    """What is wrong with a model as one stage serves it; ``None`` if nothing is."""
+    if model.target == "lambda":
+        return _foreign(model, HEAVY_KEYS, "Lambda counts no instances and needs no version provisioned")
+    return (
+        _foreign(model, LAMBDA_KEYS, "a gateway function stands in front of the endpoint")
+        or _instance_type(model)
+        or _capacity(model)
+    )
+
+
+def _foreign(model: Model, keys: tuple[str, ...], why: str) -> PydanticCustomError | None:
+    written = [key for key in keys if key in model.written]
+    if not written:
+        return None
+    return mistake(
+        f'has `{written[0]}`, which target = "{model.target}" does not have: {why}',
+        f"Leave `{written[0]}` out, or choose another target.",
+    )
+
+
+def _instance_type(model: Model) -> PydanticCustomError | None:
+    written = model.instance_type
+    example = "ml.g5.xlarge" if model.target == "sagemaker" else "g5.xlarge"
+    if written is None:
+        return mistake(
+            f'has target = "{model.target}" and no `instance_type`',
+            f'Add the machine it runs on, for example `instance_type = "{example}"`.',
+        )
+    if written not in known_types(model.target):
+        guess = nearest_type(model.target, written)
+        return mistake(
+            f"has `instance_type` `{written}`, which {_OWNER[model.target]} does not offer",
+            (f"Did you mean `{guess}`? " if guess else "") + f"Write one such as `{example}`.",
+        )
+    if device_of(written) is None:
+        return mistake(
+            f"has `instance_type` `{written}`, whose accelerator the endpoint's container has no engine for",
+            f"Choose one with NVIDIA GPUs such as `{example}`, or with processors only.",
+        )
+    return None
+
+
+def _capacity(model: Model) -> PydanticCustomError | None:
+    if model.max_instances < model.min_instances:
+        return mistake(
+            f"has `max_instances` `{model.max_instances}` below `min_instances` `{model.min_instances}`",
+            "Let the ceiling be at least the floor.",
+        )
+    if model.max_instances > model.min_instances and model.target_invocations_per_instance is None:
+        return mistake(
+            "may have more instances than it begins with, and says not when",
+            "Add `target_invocations_per_instance`: what one instance is to answer in a minute.",
+        )
+    return None
+
+
+_OWNER = {"sagemaker": "SageMaker", "ec2": "EC2"}

@@ -1,0 +1,145 @@
+"""An endpoint on SageMaker, asked over one kept connection that signs for itself.
+
+SageMaker hands ``Content-Type`` and its own custom attributes through, and no other header. So the length of
+the JSON travels in the content type, as Triton's SageMaker images have it, and the endpoint says who it is in
+the attributes (``functions.endpoint.http``).
+
+Sources: SageMaker Runtime API reference, ``InvokeEndpoint``; SageMaker API reference, ``DescribeEndpoint``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from functions.gateway.adapters.connection import Connection, Reply
+from functions.gateway.adapters.signature import Signer, credentials_from
+from functions.gateway.ports import Said, ThrottledError
+from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
+
+BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
+
+BELIEVED_S = 5.0
+"""How long "it is in service" is believed. Asking is a call to SageMaker's control plane, which refuses whom
+asks too often, and readiness checks come from everywhere."""
+
+_SIZE = re.compile(r"json-header-size=(\d{1,15})$")
+
+_ANSWERING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+"""States in which an endpoint answers: autoscaling and patching are updates too."""
+
+_THROTTLED = frozenset({"ThrottlingException", "ServiceUnavailable", "ModelNotReadyException"})
+_MISSING = frozenset({"ValidationError", "ValidationException"})
+
+_CLAIMS = "x-amzn-sagemaker-custom-attributes"
+
+
+class SageMakerEndpoint:
+    """``functions.gateway.ports.Endpoint`` on SageMaker."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        runtime: Connection,
+        control: Connection,
+        signer: Signer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._runtime = runtime
+        self._control = control
+        self._signer = signer
+        self._clock = clock
+        self._ready_until = 0.0
+
+    @classmethod
+    def from_environment(cls, name: str, environ: Mapping[str, str]) -> SageMakerEndpoint:
+        """Where a Lambda function finds SageMaker: its own region, unless the environment says otherwise."""
+        region = environ["AWS_REGION"]
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        named = environ.get("AWS_ENDPOINT_URL")
+        ca_bundle = environ.get("AWS_CA_BUNDLE")
+        return cls(
+            name,
+            runtime=Connection(named or f"https://runtime.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
+            control=Connection(named or f"https://api.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
+            signer=Signer("sagemaker", region, credentials_from(environ)),
+        )
+
+    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
+        kind = "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
+        path = f"/endpoints/{self._name}/invocations"
+        reply = self._signed(self._runtime, path, body, {"content-type": kind}, seconds)
+        if reply.status == 200:
+            return Said(200, reply.body, _length_in(reply), _claims_in(reply))
+        return self._refused(reply)
+
+    def must_be_ready(self, *, seconds: float) -> None:
+        if self._clock() < self._ready_until:
+            return
+        asked = json.dumps({"EndpointName": self._name}).encode()
+        headers = {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": "SageMaker.DescribeEndpoint",
+        }
+        reply = self._signed(self._control, "/", asked, headers, seconds)
+        if reply.status != 200:
+            self._refused(reply)
+        status = _document(reply).get("EndpointStatus")
+        if status not in _ANSWERING:
+            raise NotReadyError(f"the endpoint is {status}")
+        self._ready_until = self._clock() + BELIEVED_S
+
+    def close(self) -> None:
+        self._runtime.close()
+        self._control.close()
+
+    def _signed(
+        self, to: Connection, path: str, body: bytes, headers: Mapping[str, str], seconds: float
+    ) -> Reply:
+        signed = self._signer.headers("POST", to.host, to.path + path, body, headers)
+        return to.send("POST", path, body, signed, seconds=seconds)
+
+    def _refused(self, reply: Reply) -> Said:
+        """The model's own answer, if it is one; else what SageMaker's refusal means."""
+        document = _document(reply)
+        code = _code(reply, document)
+        original = document.get("OriginalStatusCode")
+        if code == "ModelError" and isinstance(original, int):
+            return Said(original, str(document.get("OriginalMessage") or "").encode())
+        if code in _THROTTLED:
+            raise ThrottledError(f"SageMaker answered {code}")
+        if reply.status == 413 or "RequestEntityTooLarge" in code:
+            raise TooLargeError("SageMaker does not carry a request of this size")
+        said = str(document.get("message") or document.get("Message") or "")
+        if code in _MISSING and ("not found" in said.lower() or "could not find" in said.lower()):
+            raise NotReadyError("the endpoint of this version does not exist")
+        raise CloudUnavailableError(f"SageMaker answered {code or reply.status}")
+
+
+def _length_in(reply: Reply) -> int | None:
+    found = _SIZE.search(reply.headers.get("content-type", ""))
+    return int(found[1]) if found else None
+
+
+def _claims_in(reply: Reply) -> dict[str, str]:
+    """``name=value;name=value``, as the endpoint writes it."""
+    parts = (part.partition("=") for part in reply.headers.get(_CLAIMS, "").split(";"))
+    return {name.strip().lower(): value for name, _, value in parts if value}
+
+
+def _document(reply: Reply) -> dict[str, object]:
+    try:
+        document = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _code(reply: Reply, document: Mapping[str, object]) -> str:
+    """The error's name, wherever the protocol of the moment puts it: a header, or a member of the body."""
+    code = reply.headers.get("x-amzn-errortype") or document.get("__type") or document.get("code") or ""
+    return str(code).split(":")[0].rsplit("#", 1)[-1]

@@ -1,0 +1,33 @@
+"""Lambda entry point of a gateway: the inference function's doors around a service that asks an endpoint.
+
+Every line here runs once, at init. Neither numpy nor onnxruntime is imported, nor boto3: a start takes
+little more than Python's own.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from functions.gateway.adapters import endpoint_of
+from functions.gateway.pin import find_pin
+from functions.gateway.service import GatewayService
+from functions.inference.door import HttpDoor
+from functions.inference.doors import Doors
+from functions.inference.doors.payloads import handoff_routes
+from functions.inference.limits import Limits
+from functions.inference.pinned import PinnedDoor
+from functions.inference.request_log import RequestLog
+from functions.inference.siblings import siblings_of
+from model_store.contract.environment import STAGE
+
+_pin = find_pin(os.environ)
+_service = GatewayService(
+    _pin, Limits.from_environment(os.environ), connect=cache(lambda: endpoint_of(_pin, os.environ))
+)
+_stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
+_log = RequestLog({**_pin.labels, **_stage})
+
+_http = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+
+handler = Doors(PinnedDoor(_http, _pin, connect=siblings_of(os.environ)), _service, _log, os.environ)

@@ -1,0 +1,46 @@
+"""What a gateway needs of the endpoint that it pins: to ask it one thing, for so long and no longer.
+
+The laws, checked against every adapter in ``tests/contract/test_endpoints.py``:
+
+* ``infer`` returns what the endpoint answered, whatever its status: body, length of the JSON, and who the
+  endpoint says it is. Nothing is repeated but a request that a kept connection lost before any answer.
+* Not answered within ``seconds`` is ``DeadlineError``. Asked for too often is ``ThrottledError``. No endpoint
+  of that name, or none that can be asked yet, is ``NotReadyError``. Whatever else is
+  ``CloudUnavailableError``, and its message is fit for a caller: no address, no ARN.
+* ``must_be_ready`` returns if an inference could be answered now, and raises as ``infer`` does if not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from functions.protocol.errors import ProtocolError
+
+
+class ThrottledError(ProtocolError):
+    """The endpoint, or the service in front of it, takes no more requests at the moment."""
+
+
+class Said(NamedTuple):
+    """What an endpoint answered.
+
+    ``json_length`` is set when binary data follow the JSON. ``claims`` are the headers in which it names the
+    model and the digest that it serves, by their lower-case names.
+    """
+
+    status: int
+    body: bytes
+    json_length: int | None = None
+    claims: Mapping[str, str] = {}
+
+
+class Endpoint(Protocol):
+    """One endpoint: one version of one model, on machines of its own."""
+
+    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said: ...
+
+    def must_be_ready(self, *, seconds: float) -> None: ...
+
+    def close(self) -> None:
+        """Let go of what is kept; asking again opens it anew."""

@@ -1,0 +1,186 @@
+"""The protocol's model calls, answered by the endpoint that this version pins.
+
+The request's bytes go on as they came, and the answer's bytes come back as they are: the endpoint has the
+same codec, says the same errors, and is the one to judge a request. What is judged here is what only this
+side knows: the path, Lambda's limits, the time that is left, and whether the right endpoint answered (law 2).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from functions.gateway.pin import Pin
+from functions.gateway.ports import Endpoint, Said, ThrottledError
+from functions.inference.limits import Limits
+from functions.inference.released import Unreleased, selected
+from functions.protocol.carried import must_fit
+from functions.protocol.encoded import Encoded
+from functions.protocol.errors import (
+    BadRequestError,
+    CloudUnavailableError,
+    DeadlineError,
+    ProtocolError,
+    QueueFullError,
+    TooLargeError,
+    UnknownModelError,
+    UnwritableOutputError,
+)
+from functions.protocol.metadata import model_metadata
+from model_store.contract.errors import IntegrityError, SwitchyardError
+
+MARGIN_S = 0.5
+"""Kept of this function's time for the answer that says that there is none, and for its log line."""
+
+LONGEST_S = 28.5
+"""API Gateway gives up after 30 s and answers with words of its own; Lambda's start counts too.
+
+Source: "Quotas for configuring and running an HTTP API", maximum integration timeout.
+"""
+
+INVOKE_BYTES = 6_291_456
+"""Largest request that SageMaker carries. Source: botocore's model of ``InvokeEndpoint``, ``BodyBlob``."""
+
+PAUSE_S = (0.05, 0.15)
+"""Between the two attempts at a busy endpoint: long enough for a place in its queue, drawn by chance so that
+callers who were refused together do not come back together."""
+
+_MOST_WORDS = 2_000
+
+_MEANING: dict[int, type[ProtocolError]] = {
+    400: BadRequestError,
+    404: UnknownModelError,
+    413: TooLargeError,
+    422: UnwritableOutputError,
+    429: QueueFullError,
+    503: CloudUnavailableError,
+    504: DeadlineError,
+}
+"""What the endpoint's statuses are called here, so that every door says them in its own way."""
+
+
+class EndpointFailedError(SwitchyardError):
+    """The endpoint failed on this request. Its log has the details; callers hear that, and no more."""
+
+
+class GatewayService:
+    """The protocol's model calls. Raises ``ProtocolError``, and is safe to repeat."""
+
+    def __init__(
+        self,
+        pin: Pin | Unreleased,
+        limits: Limits | None = None,
+        *,
+        connect: Callable[[], Endpoint],
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pin = pin
+        self.limits = limits or Limits()
+        self._connect = connect
+        self._sleep = sleep
+        self._clock = clock
+
+    @property
+    def served(self) -> Pin | Unreleased:
+        return self._pin
+
+    def select(self, model: str | None = None, version: str | None = None) -> Pin:
+        """What is pinned, if it is what the caller names; nothing named is whatever is pinned."""
+        return selected(self._pin, model, version)
+
+    def must_be_ready(self) -> None:
+        """Raise unless the endpoint could answer now. Asks no model to compute anything."""
+        self.select()
+        self._connect().must_be_ready(seconds=5.0)
+
+    def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
+        return model_metadata(self.select(model, version).manifest, self.limits.as_parameters())
+
+    def infer(
+        self,
+        body: bytes | str,
+        model: str,
+        version: str | None = None,
+        *,
+        json_length: int | None = None,
+        remaining_s: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Encoded:
+        """Let the endpoint answer one inference request, in time to say so if it does not.
+
+        A busy endpoint is asked once more. Inference changes nothing, so a repeated request is the same one.
+        """
+        pin = self.select(model, version)
+        end = self._clock() + min(LONGEST_S, (remaining_s or LONGEST_S) - MARGIN_S)
+        content = body.encode("utf-8", "replace") if isinstance(body, str) else body
+        most = min(max_bytes or self.limits.max_payload_bytes, INVOKE_BYTES)
+        if len(content) > most:
+            raise TooLargeError(f"the body has {len(content)} bytes, and at most {most} go through here")
+        said = self._asked(content, json_length, end)
+        if said.status != 200:
+            raise _refusal(pin, said)
+        _must_be(pin, said.claims)
+        answer = Encoded(said.body, said.json_length)
+        if max_bytes is None:
+            self.must_fit(answer)
+        return answer
+
+    def must_fit(self, answer: Encoded) -> None:
+        """Refuse an answer that Lambda would not carry."""
+        must_fit(answer, self.limits.max_payload_bytes)
+
+    def _asked(self, body: bytes, json_length: int | None, end: float) -> Said:
+        try:
+            said = self._connect().infer(body, json_length, seconds=self._left(end))
+            if said.status not in (429, 503):
+                return said
+        except ThrottledError:
+            pass
+        self._sleep(random.uniform(*PAUSE_S))  # noqa: S311 - to scatter callers, not to hide anything
+        try:
+            return self._connect().infer(body, json_length, seconds=self._left(end))
+        except ThrottledError as error:
+            busy = CloudUnavailableError(
+                f"the endpoint of {self.select().manifest.ref} takes no more requests now"
+            )
+            busy.retry_after_s = 1
+            raise busy from error
+
+    def _left(self, end: float) -> float:
+        left = end - self._clock()
+        if left <= 0:
+            raise DeadlineError("there was no time left to ask the endpoint")
+        return left
+
+
+def _refusal(pin: Pin, said: Said) -> SwitchyardError:
+    """The endpoint's own status and sentence; what it does not say in the protocol's way is a failure."""
+    words = _error_in(said.body)
+    kind = _MEANING.get(said.status)
+    if kind is None or words is None:
+        return EndpointFailedError(f"the endpoint of {pin.manifest.ref} answered {said.status}")
+    error = kind(words)
+    if said.status == 503:
+        error.retry_after_s = 1
+    return error
+
+
+def _error_in(body: bytes) -> str | None:
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return str(error)[:_MOST_WORDS]
+
+
+def _must_be(pin: Pin, claims: Mapping[str, str]) -> None:
+    """Law 2: an answer is passed on if the endpoint names exactly this version and these bytes."""
+    for name, expected in pin.headers.items():
+        if claims.get(name) != expected:
+            raise IntegrityError(
+                f"the endpoint of {pin.manifest.ref} answered as `{claims.get(name)}`, expected `{expected}`"
+            )

@@ -1,0 +1,42 @@
+"""Endpoints in memory: obey the laws of ``releases.ports.Endpoints``. What a stack does is done by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from releases.ports import EndpointState
+
+
+class MemoryEndpoints:
+    """``releases.ports.Endpoints`` without AWS. ``reads_until_ready`` is how long a new one is Creating."""
+
+    def __init__(self, *, reads_until_ready: int = 0) -> None:
+        self._found: dict[str, EndpointState] = {}
+        self._left: dict[str, int] = {}
+        self._reads_until_ready = reads_until_ready
+
+    def make(self, name: str, environment: dict[str, str], **settings: Any) -> None:
+        """What a deployed stack leaves."""
+        state = EndpointState(
+            name, "InService", environment=dict(environment), instance_type="ml.g5.xlarge", instances=1
+        )
+        self._found[name] = replace(state, **settings)
+        self._left[name] = self._reads_until_ready
+
+    def change(self, name: str, **settings: Any) -> None:
+        """What SageMaker, or a person in the console, does to one."""
+        self._found[name] = replace(self._found[name], **settings)
+
+    def delete(self, name: str) -> None:
+        del self._found[name]
+
+    def describe(self, name: str) -> EndpointState | None:
+        state = self._found.get(name)
+        if state is not None and self._left[name]:
+            self._left[name] -= 1
+            return replace(state, status="Creating")
+        return state
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self._found if name.startswith(prefix))

@@ -1,0 +1,72 @@
+"""SageMaker through boto3, to look at endpoints. Making and deleting them is CloudFormation's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from releases.adapters.translated import CONFIG, translated
+from releases.errors import NotDeployedError
+from releases.ports import EndpointState
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+_MISSING = ("Could not find", "does not exist", "not found")
+
+
+class SageMakerEndpoints:
+    """``releases.ports.Endpoints`` on SageMaker."""
+
+    def __init__(self, client: BaseClient | None = None) -> None:
+        # Any: the client has no types here, and its answers are dictionaries.
+        self._sagemaker: Any = client or boto3.client("sagemaker", config=CONFIG)
+
+    def describe(self, name: str) -> EndpointState | None:
+        """Three calls: the endpoint, the configuration that it names, and the model that one names."""
+        try:
+            with translated(f"the endpoint `{name}`"):
+                return self._described(name)
+        except NotDeployedError:
+            return None
+
+    def names(self, prefix: str) -> list[str]:
+        with translated(f"the endpoints `{prefix}…`"):
+            pages = self._sagemaker.get_paginator("list_endpoints").paginate(NameContains=prefix)
+            found = [item["EndpointName"] for page in pages for item in page["Endpoints"]]
+        return sorted(name for name in found if name.startswith(prefix))
+
+    def _described(self, name: str) -> EndpointState:
+        endpoint = _found(self._sagemaker.describe_endpoint, EndpointName=name)
+        config = _found(
+            self._sagemaker.describe_endpoint_config, EndpointConfigName=endpoint["EndpointConfigName"]
+        )
+        (variant,) = config["ProductionVariants"]
+        model = _found(self._sagemaker.describe_model, ModelName=variant["ModelName"])
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        running = endpoint.get("ProductionVariants") or [{}]
+        return EndpointState(
+            name=name,
+            status=endpoint["EndpointStatus"],
+            reason=endpoint.get("FailureReason", ""),
+            environment=dict(container.get("Environment") or {}),
+            instance_type=variant.get("InstanceType", ""),
+            instances=running[0].get("CurrentInstanceCount", variant.get("InitialInstanceCount", 0)),
+        )
+
+
+def _found(call: Any, **asked: str) -> dict[str, Any]:
+    """SageMaker says "validation error" for what is not there."""
+    try:
+        answer: dict[str, Any] = call(**asked)
+    except ClientError as error:
+        said = error.response["Error"].get("Message", "")
+        if error.response["Error"]["Code"] == "ValidationException" and any(
+            word in said for word in _MISSING
+        ):
+            (name,) = asked.values()
+            raise NotDeployedError(f"`{name}` does not exist") from error
+        raise
+    return answer

@@ -1,0 +1,319 @@
+"""The laws of ``functions.gateway.ports.Endpoint``, held against every adapter.
+
+The network adapters talk to a server in this process that speaks as SageMaker's runtime and control plane do
+(service model ``sagemaker-runtime`` of botocore: paths, headers, error documents), and as the container behind a
+load balancer does. That they fit the embedded cloud's SageMaker is shown in ``tests/end_to_end``.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from functions.gateway.adapters.balanced import BalancedEndpoint
+from functions.gateway.adapters.connection import IDLE_S, Connection
+from functions.gateway.adapters.memory import MemoryEndpoint
+from functions.gateway.adapters.sagemaker import BINARY_TYPE, SageMakerEndpoint
+from functions.gateway.ports import Endpoint, Said, ThrottledError
+from functions.protocol.errors import CloudUnavailableError, DeadlineError, NotReadyError
+
+NAME = "switchyard-test-digits-2"
+CLAIMS = {"x-switchyard-model": "digits:2", "x-switchyard-digest": "sha256:" + "ab" * 32}
+BODY = b'{"inputs": []}'
+BINARY = b'{"inputs": []}\x00\x01\x02'
+ANSWER = b'{"outputs": []}'
+REFUSAL = b'{"error": "the body is not JSON"}'
+
+
+@dataclass
+class Behaviour:
+    """What the endpoint does, and what was asked of it."""
+
+    does: str = "answers"
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)
+    opened: ExitStack = field(default_factory=ExitStack)
+
+    def closing(self, endpoint: Endpoint) -> Endpoint:
+        """Close it when the test is over."""
+        self.opened.callback(endpoint.close)
+        return endpoint
+
+
+def said(behaviour: Behaviour, body: bytes, json_length: int | None) -> Said:
+    if behaviour.does == "refuses":
+        return Said(400, REFUSAL)
+    if json_length is None:
+        return Said(200, ANSWER, None, CLAIMS)
+    return Said(200, ANSWER + body[json_length:], len(ANSWER), CLAIMS)
+
+
+class Server(BaseHTTPRequestHandler):
+    """SageMaker and a load balancer at one address."""
+
+    protocol_version = "HTTP/1.1"
+    behaviour: Behaviour
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        here = self.behaviour
+        here.connections.add(self.client_address)
+        here.requests.append({"path": self.path, "headers": dict(self.headers.items()), "body": body})
+        if here.does == "hangs up":
+            self.close_connection = True
+            return
+        if here.does == "is late":
+            time.sleep(1.0)
+            self.close_connection = True
+            return
+        if self.headers.get("x-amz-target") == "SageMaker.DescribeEndpoint":
+            self._describe()
+        elif self.path == f"/endpoints/{NAME}/invocations":
+            self._invoke(body)
+        elif self.headers.get("x-switchyard-endpoint") == NAME:
+            self._balance(body)
+        else:
+            self._say(404, b"{}")
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def _describe(self) -> None:
+        if self.behaviour.does == "is missing":
+            document = {"__type": "ValidationException", "message": 'Could not find endpoint "arn:secret".'}
+            self._say(400, json.dumps(document).encode())
+        else:
+            status = "Creating" if self.behaviour.does == "is creating" else "Updating"
+            self._say(200, json.dumps({"EndpointName": NAME, "EndpointStatus": status}).encode())
+
+    def _invoke(self, body: bytes) -> None:
+        if self.behaviour.does == "throttles":
+            self._say(
+                400, b'{"message": "Rate exceeded"}', {"x-amzn-errortype": "ThrottlingException:http://x/"}
+            )
+            return
+        if self.behaviour.does in ("is missing", "is creating"):
+            text = f'{{"message": "Endpoint {NAME} of account 1 not found."}}'
+            self._say(400, text.encode(), {"x-amzn-errortype": "ValidationError"})
+            return
+        if self.behaviour.does == "breaks":
+            self._say(500, b"{}", {"x-amzn-errortype": "InternalFailure"})
+            return
+        kind = self.headers["content-type"]
+        length = int(kind.removeprefix(BINARY_TYPE)) if kind.startswith(BINARY_TYPE) else None
+        answer = said(self.behaviour, body, length)
+        if answer.status != 200:
+            document = {
+                "OriginalStatusCode": answer.status,
+                "OriginalMessage": answer.body.decode(),
+                "Message": "Received client error (400) from all with message …",
+            }
+            self._say(424, json.dumps(document).encode(), {"x-amzn-errortype": "ModelError"})
+            return
+        attributes = ";".join(f"{name}={value}" for name, value in answer.claims.items())
+        headers = {"x-amzn-sagemaker-custom-attributes": attributes}
+        if answer.json_length is not None:
+            headers["content-type"] = f"{BINARY_TYPE}{answer.json_length}"
+        if self.behaviour.does == "breaks off":
+            headers["content-length"] = str(len(answer.body) + 1)
+            self.close_connection = True
+        self._say(200, answer.body, headers)
+
+    def _balance(self, body: bytes) -> None:
+        if self.behaviour.does in ("is missing", "is creating"):
+            self._say(503, b"<html>", {"content-type": "text/html"})
+            return
+        if self.path.endswith("/ready"):
+            self._say(200, b'{"name": "digits", "ready": true}')
+            return
+        length = self.headers.get("inference-header-content-length")
+        answer = said(self.behaviour, body, int(length) if length else None)
+        headers = dict(answer.claims)
+        if answer.json_length is not None:
+            headers["inference-header-content-length"] = str(answer.json_length)
+            headers["content-type"] = "application/octet-stream"
+        self._say(answer.status, answer.body, headers)
+
+    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        length = {"content-type": "application/json", "content-length": str(len(body))}
+        for name, value in {**length, **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def behaviour() -> Iterator[Behaviour]:
+    with ExitStack() as opened:
+        yield Behaviour(opened=opened)
+
+
+@pytest.fixture
+def address(behaviour: Behaviour) -> Iterator[str]:
+    handler = type("Handler", (Server,), {"behaviour": behaviour})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def memory(behaviour: Behaviour, address: str) -> Endpoint:
+    del address
+    endpoint = MemoryEndpoint(lambda body, length: said(behaviour, body, length))
+    endpoint.throttled = 1 if behaviour.does == "throttles" else 0
+    endpoint.takes_s = 1.0 if behaviour.does == "is late" else 0.0
+    endpoint.exists = behaviour.does not in ("is missing", "is creating")
+    return endpoint
+
+
+def sagemaker(behaviour: Behaviour, address: str) -> Endpoint:
+    environ = {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_ENDPOINT_URL": address,
+    }
+    return behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ))
+
+
+def balanced(behaviour: Behaviour, address: str) -> Endpoint:
+    return behaviour.closing(BalancedEndpoint(NAME, "digits", Connection(address)))
+
+
+Make = Callable[[str], Endpoint]
+
+
+@pytest.fixture(params=[memory, sagemaker, balanced], ids=["memory", "sagemaker", "ec2"])
+def make(request: pytest.FixtureRequest, behaviour: Behaviour, address: str) -> Make:
+    """Make an endpoint that behaves as told."""
+
+    def made(does: str) -> Endpoint:
+        behaviour.does = does
+        endpoint: Endpoint = request.param(behaviour, address)
+        return endpoint
+
+    return made
+
+
+def test_an_answer_comes_as_it_is_with_who_gave_it(make: Make) -> None:
+    """Law 2: what the endpoint says it serves travels with the answer."""
+    assert make("answers").infer(BODY, None, seconds=30) == Said(200, ANSWER, None, CLAIMS)
+
+
+def test_binary_data_and_the_length_of_their_json_travel_both_ways(make: Make) -> None:
+    found = make("answers").infer(BINARY, len(BODY), seconds=30)
+    assert found == Said(200, ANSWER + BINARY[len(BODY) :], len(ANSWER), CLAIMS)
+
+
+def test_a_refusal_of_the_model_keeps_its_status_and_its_sentence(make: Make) -> None:
+    found = make("refuses").infer(BODY, None, seconds=30)
+    assert (found.status, found.body) == (400, REFUSAL)
+
+
+def test_who_is_late_is_given_up(make: Make) -> None:
+    with pytest.raises(DeadlineError):
+        make("is late").infer(BODY, None, seconds=0.2)
+
+
+def test_an_endpoint_that_answers_is_ready(make: Make) -> None:
+    make("answers").must_be_ready(seconds=30)
+
+
+@pytest.mark.parametrize("does", ["is missing", "is creating"])
+def test_an_endpoint_that_is_not_there_is_not_ready_and_no_address_is_told(make: Make, does: str) -> None:
+    endpoint = make(does)
+    for ask in (
+        lambda: endpoint.infer(BODY, None, seconds=30),
+        lambda: endpoint.must_be_ready(seconds=30),
+    ):
+        with pytest.raises(NotReadyError) as refused:
+            ask()
+        assert "arn" not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [memory, sagemaker], indirect=True, ids=["memory", "sagemaker"])
+def test_a_throttled_request_may_be_repeated(make: Make) -> None:
+    with pytest.raises(ThrottledError):
+        make("throttles").infer(BODY, None, seconds=30)
+
+
+def test_a_service_that_fails_may_work_later(behaviour: Behaviour, address: str) -> None:
+    endpoint = sagemaker(behaviour, address)
+    behaviour.does = "breaks"
+    with pytest.raises(CloudUnavailableError, match="InternalFailure"):
+        endpoint.infer(BODY, None, seconds=30)
+
+
+def test_half_an_answer_is_none(behaviour: Behaviour, address: str) -> None:
+    behaviour.does = "breaks off"
+    with pytest.raises(CloudUnavailableError, match="in the middle"):
+        sagemaker(behaviour, address).infer(BODY, None, seconds=30)
+
+
+def test_nobody_there_is_told_without_an_address() -> None:
+    endpoint = balanced(Behaviour(), "http://127.0.0.1:9")
+    with pytest.raises(CloudUnavailableError, match="cannot be reached"):
+        endpoint.infer(BODY, None, seconds=30)
+
+
+def test_one_connection_carries_all_requests(behaviour: Behaviour, address: str) -> None:
+    endpoint = sagemaker(behaviour, address)
+    for _ in range(5):
+        endpoint.infer(BODY, None, seconds=30)
+    assert (len(behaviour.requests), len(behaviour.connections)) == (5, 1)
+
+
+def test_a_connection_that_the_server_closed_is_replaced_without_a_word(
+    behaviour: Behaviour, address: str
+) -> None:
+    connection = Connection(address)
+    endpoint = behaviour.closing(BalancedEndpoint(NAME, "digits", connection))
+    endpoint.infer(BODY, None, seconds=30)
+    opened = connection._open
+    assert opened is not None
+    assert opened.sock is not None
+    opened.sock.shutdown(2)
+    assert endpoint.infer(BODY, None, seconds=30).status == 200
+    assert len(behaviour.connections) == 2
+
+
+def test_a_server_that_hangs_up_on_a_new_connection_is_not_asked_again(
+    behaviour: Behaviour, address: str
+) -> None:
+    behaviour.does = "hangs up"
+    with pytest.raises(CloudUnavailableError, match="did not answer"):
+        balanced(behaviour, address).infer(BODY, None, seconds=30)
+    assert len(behaviour.requests) == 1
+
+
+def test_a_connection_that_slept_is_not_trusted(behaviour: Behaviour, address: str) -> None:
+    """A frozen environment does not hear that a load balancer has dropped its connection."""
+    now = [0.0]
+    connection = Connection(address, clock=lambda: now[0])
+    endpoint = behaviour.closing(BalancedEndpoint(NAME, "digits", connection))
+    endpoint.infer(BODY, None, seconds=30)
+    now[0] += IDLE_S + 1
+    endpoint.infer(BODY, None, seconds=30)
+    assert len(behaviour.connections) == 2
+
+
+def test_readiness_is_believed_for_a_moment(behaviour: Behaviour, address: str) -> None:
+    """DescribeEndpoint belongs to the control plane, which refuses those who ask too often."""
+    endpoint = sagemaker(behaviour, address)
+    endpoint.must_be_ready(seconds=30)
+    endpoint.must_be_ready(seconds=30)
+    assert len(behaviour.requests) == 1

@@ -1,0 +1,106 @@
+"""``catalog.heavy``: what a heavy model may say, and what AWS would refuse minutes into a deploy (law 8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from catalog import Catalog, load_catalog
+from catalog.heavy import seconds
+from model_store.contract.errors import CatalogError
+
+GOOD = """
+[stages.local]
+runtime_layer = "build/layers/local"
+
+[stages.prod]
+runtime_layer = "build/layers/x86_64"
+
+[models.bert]
+target = "sagemaker"
+versions = [3, 4]
+instance_type = "ml.g5.xlarge"
+max_instances = 4
+target_invocations_per_instance = 600
+keep_warm = "2d"
+
+[models.bert.stages.local]
+versions = [1]
+instance_type = "ml.m5.large"
+"""
+
+
+def read(folder: Path, text: str = GOOD) -> Catalog:
+    (folder / "models.toml").write_text(text)
+    return load_catalog(folder / "models.toml")
+
+
+def test_a_heavy_model_lists_its_versions_and_machines_for_each_stage(tmp_path: Path) -> None:
+    catalog = read(tmp_path)
+    prod, local = (catalog.models_for(stage)["bert"] for stage in ("prod", "local"))
+    assert prod.is_heavy
+    assert (prod.versions, prod.instance_type, prod.min_instances, prod.max_instances) == (
+        (3, 4),
+        "ml.g5.xlarge",
+        1,
+        4,
+    )
+    assert (local.versions, local.instance_type) == ((1,), "ml.m5.large")
+    assert seconds(prod.keep_warm) == 172_800
+
+
+def test_a_heavy_model_may_have_no_version_yet(tmp_path: Path) -> None:
+    catalog = read(tmp_path, GOOD.replace("versions = [3, 4]\n", ""))
+    assert catalog.models_for("prod")["bert"].versions == ()
+
+
+def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
+    assert [seconds(text) for text in ("90m", "24h", "7d")] == [5_400, 86_400, 604_800]
+    with pytest.raises(ValueError, match="not a duration"):
+        seconds("1 day")
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "remedy"),
+    [
+        (('"ml.g5.xlarge"', '"ml.g5.xlrge"'), "SageMaker does not offer", "Did you mean `ml.g5.xlarge`?"),
+        (('"ml.g5.xlarge"', '"g5.xlarge"'), "`g5.xlarge`, which SageMaker does not offer", "ml.g5.xlarge"),
+        (('"ml.g5.xlarge"', '"ml.inf2.xlarge"'), "no engine for", "NVIDIA"),
+        (('instance_type = "ml.g5.xlarge"\n', ""), "no `instance_type`", "ml.g5.xlarge"),
+        (
+            ("max_instances = 4", "max_instances = 4\nmin_instances = 5"),
+            "`4` below `min_instances` `5`",
+            "floor",
+        ),
+        (("target_invocations_per_instance = 600\n", ""), "says not when", "target_invocations_per_instance"),
+        (("max_instances = 4", "max_instances = 0"), "outside 1 to 1000", "1 to 1000"),
+        (('"2d"', '"2 days"'), "not a length of time", "`24h`"),
+        (("[3, 4]", "[3, 3]"), "names one version twice", "once"),
+        (("[3, 4]", "[0]"), "names version `0`", "yard versions"),
+        (("[3, 4]", '["3"]'), "a whole number", "a whole number"),
+        (
+            ("max_instances = 4", "max_instances = 4\nqueue = true"),
+            "`queue`, which target",
+            "Leave `queue` out",
+        ),
+        (('"sagemaker"', '"lambda"'), 'has `versions`, which target = "lambda"', "Leave `versions` out"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_remedy(
+    tmp_path: Path, change: tuple[str, str], found: str, remedy: str
+) -> None:
+    """Law 8."""
+    before, after = change
+    assert before in GOOD
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path, GOOD.replace(before, after, 1))
+    said = f"{caught.value} {caught.value.hint}"
+    assert "models.bert" in said
+    assert found in said
+    assert remedy in said
+
+
+def test_a_stage_is_held_to_the_rules_as_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"ml\.m5\.lage"):
+        read(tmp_path, GOOD.replace("ml.m5.large", "ml.m5.lage"))

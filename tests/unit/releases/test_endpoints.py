@@ -1,0 +1,187 @@
+"""``releases.endpoints``: no alias leads to an endpoint that is not there, or is another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model_store.contract import environment as env
+from model_store.contract.deployment import function_name
+from model_store.contract.names import ByVersion
+from releases.endpoints import SERVICE_PATIENCE_S, kept_warm
+from releases.errors import DisagreementError, ServiceError, UnfitVersionError, UnprovisionedError
+from releases.needs import needed
+from releases.status import endpoints_of
+from tests.unit.releases.heavy import HeavyWorld
+from tests.unit.releases.world import STAGE, World
+
+FUNCTION = function_name(STAGE, "digits")
+
+
+def ref(version: int) -> ByVersion:
+    return ByVersion("digits", version)
+
+
+def published(made: HeavyWorld) -> HeavyWorld:
+    made.deploy()
+    for version in (1, 2, 3):
+        made.publish(version)
+    return made
+
+
+@pytest.fixture
+def heavy() -> HeavyWorld:
+    """A deployed stage; ``digits`` has three versions, of which 1 and 2 have endpoints."""
+    made = published(HeavyWorld())
+    made.provision(1, 2)
+    return made
+
+
+def test_a_released_version_pins_its_endpoint_and_carries_no_files(heavy: HeavyWorld) -> None:
+    heavy.controller().release(ref(1))
+    state = heavy.functions.alias(FUNCTION, "live")
+    assert state is not None
+    config = heavy.functions.config(FUNCTION, state.version)
+    assert config is not None
+    assert config.environment[env.ENDPOINT] == heavy.endpoint(1)
+    assert b"files/" not in heavy.functions.layer(config.layers[-1])
+    assert heavy.ask() == (200, "digits:1")
+
+
+def test_flips_and_rollbacks_are_those_of_lambda_models(heavy: HeavyWorld) -> None:
+    """Law 6: a rollback is a flip, whatever the target. The endpoints are not touched."""
+    for version in (1, 2):
+        heavy.controller().release(ref(version))
+    assert heavy.status().rollback_ready
+    assert heavy.controller().rollback("digits").ref == ref(1)
+    assert heavy.ask() == (200, "digits:1")
+    kinds = [line.plan.kind for line in heavy.controller().history("digits")]
+    assert kinds == ["release", "release", "rollback"]
+
+
+def test_a_version_without_an_endpoint_is_refused_with_the_command_that_makes_one(heavy: HeavyWorld) -> None:
+    with pytest.raises(UnprovisionedError, match="`digits:3` has no endpoint on stage `test`") as refused:
+        heavy.controller().release(ref(3))
+    assert refused.value.hint == "Run `yard provision digits:3 --stage test`."
+    assert heavy.ask()[0] == 503
+    assert heavy.controller().history("digits") == []
+
+
+def test_an_endpoint_that_is_being_made_is_waited_for() -> None:
+    heavy = published(HeavyWorld(reads_until_ready=3))
+    heavy.provision(1)
+    heavy.controller().release(ref(1))
+    assert heavy.ask() == (200, "digits:1")
+    assert "waiting for the endpoint of digits:1, which is Creating" in heavy.said
+
+
+def test_an_endpoint_that_never_comes_is_given_up(heavy: HeavyWorld) -> None:
+    heavy.provision(3, status="Creating")
+    before = heavy.clock.now()
+    with pytest.raises(UnfitVersionError, match="is Creating"):
+        heavy.controller().release(ref(3))
+    assert heavy.clock.now() - before >= SERVICE_PATIENCE_S
+
+
+def test_an_endpoint_that_failed_says_why(heavy: HeavyWorld) -> None:
+    heavy.provision(3, status="Failed", reason="The primary container did not pass the ping health check")
+    with pytest.raises(UnfitVersionError, match="did not pass the ping") as refused:
+        heavy.controller().release(ref(3))
+    assert heavy.endpoint(3) in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "told", [{env.VERSION: "2"}, {env.DIGEST: "sha256:" + "0" * 64}, {env.MODEL: "other"}, {env.DIGEST: ""}]
+)
+def test_an_endpoint_that_was_put_back_in_silence_is_noticed(heavy: HeavyWorld, told: dict[str, str]) -> None:
+    """Law 9: in service, without a reason, and serving something else."""
+    state = heavy.endpoints.describe(heavy.endpoint(1))
+    assert state is not None
+    heavy.endpoints.change(heavy.endpoint(1), environment=state.environment | told)
+    with pytest.raises(DisagreementError, match="was made for"):
+        heavy.controller().release(ref(1))
+    assert heavy.controller().history("digits") == []
+
+
+def test_another_configuration_is_another_endpoint(heavy: HeavyWorld) -> None:
+    """Law 4: a new image or machine is rolled out by releasing what is live on it."""
+    heavy.controller().release(ref(1))
+    heavy.configuration = "ffff0000"
+    with pytest.raises(UnprovisionedError):
+        heavy.deploy()
+    assert heavy.ask() == (200, "digits:1")
+    heavy.provision(1)
+    heavy.deploy()
+    state = heavy.functions.alias(FUNCTION, "live")
+    assert state is not None
+    config = heavy.functions.config(FUNCTION, state.version)
+    assert config is not None
+    assert config.environment[env.ENDPOINT].endswith("-ffff0000")
+
+
+def test_no_way_back_leads_to_an_endpoint_that_is_gone(heavy: HeavyWorld) -> None:
+    for version in (1, 2):
+        heavy.controller().release(ref(version))
+    heavy.endpoints.delete(heavy.endpoint(1))
+    assert not heavy.status().rollback_ready
+    with pytest.raises(UnprovisionedError, match="`digits:1` is gone"):
+        heavy.controller().rollback("digits")
+    with pytest.raises(UnprovisionedError, match="`digits:1` is gone"):
+        heavy.controller().flip(ref(1), reason="now")
+    assert heavy.ask() == (200, "digits:2")
+
+
+class Silent:
+    """SageMaker's control plane does not answer."""
+
+    def describe(self, name: str) -> Any:
+        raise ServiceError(f"AWS did not answer for `{name}`")
+
+    def names(self, prefix: str) -> list[str]:
+        raise ServiceError(f"AWS did not answer for `{prefix}`")
+
+
+def test_a_way_back_does_not_wait_for_sagemaker(heavy: HeavyWorld) -> None:
+    """Law 6: rollback needs Lambda's alias and nothing else."""
+    from releases.controller import Controller
+
+    for version in (1, 2):
+        heavy.controller().release(ref(version))
+    moved = Controller(heavy.stage(endpoints=Silent())).rollback("digits")
+    assert moved.ref == ref(1)
+    assert any("is not known" in said for said in moved.warnings)
+
+
+def test_status_names_an_alias_whose_endpoint_is_gone(heavy: HeavyWorld) -> None:
+    heavy.controller().release(ref(1))
+    assert heavy.status().disagreements == ()
+    heavy.endpoints.delete(heavy.endpoint(1))
+    (said,) = heavy.status().disagreements
+    assert "is gone" in said
+    assert "yard provision" in said
+
+
+def test_status_says_what_is_kept_warm_and_what_it_costs(heavy: HeavyWorld) -> None:
+    heavy.provision(3, instance_type="ml.unheard.of", instances=2)
+    one, two, three = endpoints_of(heavy.stage(), "digits")
+    assert (one.version, two.version, three.version) == (1, 2, 3)
+    assert (one.per_hour, three.per_hour) == (1.408, None)
+
+
+def test_a_model_on_lambda_has_no_endpoints(world: World) -> None:
+    assert endpoints_of(world.stage(), "digits") == []
+
+
+def test_only_the_models_own_endpoints_are_counted(heavy: HeavyWorld) -> None:
+    heavy.endpoints.make("switchyard-test-digits-large-4-abababab-0123abcd", {})
+    heavy.endpoints.make("switchyard-test-digits", {})
+    assert [item.version for item in kept_warm(heavy.endpoints, STAGE, "digits")] == [1, 2]
+
+
+def test_the_artifact_of_an_endpoint_is_not_collected(heavy: HeavyWorld) -> None:
+    """Law 10: a new machine of the endpoint starts from the artifact."""
+    assert needed(heavy.stage()) == {
+        ref(1): "an endpoint is made from it, and may read it again",
+        ref(2): "an endpoint is made from it, and may read it again",
+    }
