@@ -8,8 +8,15 @@ from typing import Any
 from model_store.contract.manifest import Manifest
 from model_store.contract.tensors import TensorSpec
 
-PLATFORM = "onnx_onnxv1"
-"""The protocol's name for "a ONNX model encoded for ONNX Runtime"; it allows no other."""
+PLATFORMS = {
+    "onnx": "onnx_onnxv1",
+    "torchscript": "pytorch_torchscript",
+    "torch-export": "pytorch_export",
+    "torch-aot": "pytorch_aotinductor",
+    "safetensors": "pytorch_safetensors",
+}
+"""What the protocol calls a kind of artifact. The first two are names that it lists; the others follow its
+form for those that it does not, ``<project>_<format>``."""
 
 
 def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -21,7 +28,7 @@ def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) 
     return {
         "name": manifest.model,
         "versions": [str(manifest.version)],
-        "platform": PLATFORM,
+        "platform": PLATFORMS[manifest.kind],
         "inputs": [_tensor(spec) for spec in manifest.inputs],
         "outputs": [_tensor(spec) for spec in manifest.outputs],
         "parameters": {"digest": str(manifest.digest), **(limits or {})},

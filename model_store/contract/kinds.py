@@ -18,11 +18,7 @@ TORCH_PICKLE = "torch-pickle"
 
 KINDS = (ONNX, SAFETENSORS, TORCHSCRIPT, TORCH_EXPORT, TORCH_AOT, TORCH_PICKLE)
 
-<<<<<<< HEAD
 _ENDPOINT = (ONNX, SAFETENSORS, TORCHSCRIPT, TORCH_EXPORT, TORCH_AOT)
 
 RUNS_ON: dict[str, tuple[str, ...]] = {"lambda": (ONNX,), "sagemaker": _ENDPOINT, "ec2": _ENDPOINT}
-=======
-RUNS_ON: dict[str, tuple[str, ...]] = {"lambda": (ONNX,), "sagemaker": (ONNX,), "ec2": (ONNX,)}
->>>>>>> heavy
 """Which kinds a target can run. A target that is not listed runs none."""
