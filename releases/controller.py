@@ -15,7 +15,7 @@ from releases import alarms, headroom
 from releases.bases import current_base
 from releases.errors import LostRaceError, NothingToRollBackError, ReleaseError, UnfitVersionError
 from releases.ledger import Ledger, Step, in_force, standing
-from releases.move import Mover, Seen, already_serves
+from releases.move import Mover, Seen, already_serves, shadow_in
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Prepared
 from releases.settle import wait_until_active
@@ -69,6 +69,7 @@ class Controller:
             # Somebody else moved it: the environments that were started for this version cost money.
             self._kept_warm(ref.model)
             raise
+        warnings += _ended_shadow(seen)
         warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
         return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
@@ -184,7 +185,7 @@ class Controller:
             to=unreleased,
             reason=reason,
         )
-        warnings = self.settled(model, alias, [*seen.lines, line])
+        warnings = (*_ended_shadow(seen), *self.settled(model, alias, [*seen.lines, line]))
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
 
     def settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
@@ -206,10 +207,10 @@ class Controller:
         refuse_while_running(running, seen.lines, instead)
 
     def _ended_shift(self, seen: Seen, reason: str) -> tuple[str, ...]:
-        """A shift that a move has overridden is over; tell what drove it, and say so."""
+        """A shift that a move has overridden is over; tell what drove it, and say so. A shadow too."""
         shift = shift_in(seen)
         if not shift:
-            return ()
+            return _ended_shadow(seen)
         tried = f"{seen.lines[-1].plan.model}:{seen.lines[-1].plan.toward}"
         ended = end_execution(self._stage.executions, shift, f"overridden by {self._stage.by}: {reason}")
         return (f"the shift to {tried} was running; it is stopped", *ended)
@@ -223,7 +224,8 @@ class Controller:
                 hint=f"Release a version: `yard release {ref.model}:1`.",
             )
         config = self._stage.functions.config(seen.state.function, seen.state.version)
-        agrees = served_by(config) == now.version and not seen.state.weights
+        # A shadow answers nobody, so it is nothing to get away from.
+        agrees = served_by(config) == now.version and (not seen.state.weights or shadow_in(seen) is not None)
         if to == now.version:
             return None if agrees else now
         if to is None and not agrees:
@@ -273,6 +275,12 @@ class Controller:
             f"`yard release {model}:{version}` puts it on today's"
         )
         return prepared, (older,)
+
+
+def _ended_shadow(seen: Seen) -> tuple[str, ...]:
+    """What is to be said of a shadow that a move has ended, since every move clears the weights."""
+    line = shadow_in(seen)
+    return (f"the shadow of {line.plan.model}:{line.plan.toward} was running; it is ended",) if line else ()
 
 
 def shift_in(seen: Seen) -> str:

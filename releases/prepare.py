@@ -22,7 +22,7 @@ from model_store.ports import ObjectStore
 from releases.archive import model_archive
 from releases.check import check
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
-from releases.lease import lease
+from releases.lease import LEASE_SECONDS, lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
@@ -39,7 +39,15 @@ class Preparer:
     """Prepares versions of the models of one stage."""
 
     def __init__(
-        self, store: ObjectStore, functions: Functions, clock: Clock, *, stage: str, holder: str, say: Say
+        self,
+        store: ObjectStore,
+        functions: Functions,
+        clock: Clock,
+        *,
+        stage: str,
+        holder: str,
+        say: Say,
+        lease_s: float = LEASE_SECONDS,
     ) -> None:
         self._store = store
         self._functions = functions
@@ -47,6 +55,7 @@ class Preparer:
         self._stage = stage
         self._holder = holder
         self._say = say
+        self._lease_s = lease_s
         self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
@@ -80,20 +89,35 @@ class Preparer:
         must_run_on_lambda(manifest)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        layer = self._model_layer(manifest, base)
-        variables = {
-            env.VERSION: str(manifest.version),
-            env.DIGEST: str(manifest.digest),
-            env.BASE: base.hash,
-        }
+        variables = {}
         if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
             variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
+        return self._published(manifest, base, variables)
+
+    def prepare_mirror(self, manifest: Manifest, base: Base, *, shadow: str) -> Prepared:
+        """The model version ``manifest``, checked, on a Lambda version that also mirrors to ``shadow``.
+
+        It is recorded nowhere: nothing but a shadow leads to it, and no rollback.
+        """
+        made = self._published(manifest, base, {env.SHADOW: shadow})
+        check(self._functions, self._clock, manifest, base.function, made.lambda_version)
+        return made
+
+    def _published(self, manifest: Manifest, base: Base, variables: dict[str, str]) -> Prepared:
+        """A Lambda version that is ``manifest`` on ``base``, with ``variables`` besides."""
+        layer = self._model_layer(manifest, base)
+        carried = {
+            env.VERSION: str(manifest.version),
+            env.DIGEST: str(manifest.digest),
+            env.BASE: base.hash,
+            **variables,
+        }
         published = self._publish(
             manifest.model,
             base,
             layers=(*base.layers, layer),
-            environment={**base.environment, **variables},
+            environment={**base.environment, **carried},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
         return Prepared(
@@ -183,7 +207,8 @@ class Preparer:
         environment: dict[str, str],
         description: str,
     ) -> FunctionConfig:
-        with lease(self._store, self._clock, model, holder=self._holder), self._restoring(base):
+        holding = lease(self._store, self._clock, model, holder=self._holder, seconds=self._lease_s)
+        with holding, self._restoring(base):
             latest = self._set(base, layers=layers, environment=environment)
             published = self._functions.publish(
                 base.function,

@@ -8,6 +8,7 @@ from model_store.contract.deployment import function_name
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
+from releases.lease import LEASE_SECONDS
 from releases.move import Mover
 from releases.pins import Pins
 from releases.ports import Clock, Executions, Functions, Monitoring
@@ -32,6 +33,7 @@ class Stage:
         monitoring: Monitoring | None = None,
         executions: Executions | None = None,
         alarm_period_s: int = 60,
+        lease_s: float = LEASE_SECONDS,
     ) -> None:
         self.name = name
         self.store = store
@@ -42,7 +44,7 @@ class Stage:
         self.monitoring = monitoring
         self.executions = executions
         self.alarm_period_s = alarm_period_s
-        self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say)
+        self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say, lease_s=lease_s)
 
     def function(self, model: str) -> str:
         return function_name(self.name, model)

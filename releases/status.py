@@ -30,6 +30,16 @@ class ShiftStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowStatus:
+    """A running shadow: ``share`` of the calls are mirrored to ``version``, which answers nobody."""
+
+    version: int
+    share: float
+    since: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class AliasStatus:
     """What one alias serves, why, and what is wrong with it if anything is."""
 
@@ -47,6 +57,7 @@ class AliasStatus:
     rollback_ready: bool
     disagreements: tuple[str, ...]
     shift: ShiftStatus | None = None
+    shadow: ShadowStatus | None = None
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -79,7 +90,15 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         rollback_ready=before is not None and stage.preparer.find(model, before.version, base) is not None,
         disagreements=tuple(_disagreements(state, lines, config, shift)),
         shift=shift,
+        shadow=_shadow(lines),
     )
+
+
+def _shadow(lines: list[Line]) -> ShadowStatus | None:
+    if not lines or lines[-1].plan.kind != "shadow":
+        return None
+    plan = lines[-1].plan
+    return ShadowStatus(plan.toward or 0, sum(plan.weights.values()), plan.at, plan.by)
 
 
 def _shift(stage: Stage, model: str, alias: str, lines: list[Line]) -> ShiftStatus | None:
@@ -114,7 +133,11 @@ def _disagreements(
         shares = ", ".join(f"version {version}: {share:.0%}" for version, share in state.weights.items())
         found.append(f"the alias splits its traffic ({shares}); no release asked for that")
     if asked and not state.weights and note is not None and last is not None and note.line == last.line:
-        found.append("the alias gives no share to the version that a shift tries; `yard stop` ends the shift")
+        found.append(
+            "the alias mirrors nothing, and a shadow was asked for; `yard shadow --stop` ends it"
+            if last.plan.kind == "shadow"
+            else "the alias gives no share to the version that a shift tries; `yard stop` ends the shift"
+        )
     if shift is not None and not shift.driven:
         found.append(
             f"a shift to version {shift.version} stands at {shift.share:.0%} and nothing drives it any more; "

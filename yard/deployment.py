@@ -18,6 +18,7 @@ from model_store.contract.deployment import (
     bucket_parameter,
     check_stage,
     collector_role_parameter,
+    lease_parameter,
     parameters_path,
     shifts_machine_parameter,
 )
@@ -52,6 +53,7 @@ class Deployment:
     shifts: str | None = None
     alarm_topic: str | None = None
     alarm_period_s: int = 60
+    lease_s: float = 180.0
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
@@ -114,6 +116,7 @@ class Deployment:
             monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             alarm_period_s=self.alarm_period_s,
+            lease_s=self.lease_s,
         )
 
 
@@ -157,6 +160,7 @@ def find(stage: str) -> Deployment:
         shifts=found.get(shifts_machine_parameter(stage)),
         alarm_topic=found.get(alarm_topic_parameter(stage)),
         alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
+        lease_s=float(found.get(lease_parameter(stage), "180")),
     )
 
 

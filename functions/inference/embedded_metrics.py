@@ -3,6 +3,7 @@
 Law 11: two sets of dimensions, ``{model}`` and ``{model, version}``, whatever callers send; two metrics.
 ``Faults`` is 1 or 0 for every request, so its average is the rate and its count the requests.
 ``Latency`` is counted for inference only: health checks would make it look better than it is.
+A mirrored request counts apart, with ``{model, version}`` alone (``shadow_metrics``).
 Source: "Specification: CloudWatch embedded metric format".
 """
 
@@ -27,10 +28,24 @@ def embedded_metrics(labels: Mapping[str, str], *, route: str, status: int, ms: 
     if route.endswith("/infer"):
         values[LATENCY_METRIC] = ms
         metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
-    directive = {
-        "Namespace": metrics_namespace(labels["stage"]),
-        "Dimensions": DIMENSIONS,
-        "Metrics": metrics,
-    }
-    about = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    return {**values, "_aws": about}
+    return {**values, "_aws": _about(labels["stage"], metrics, DIMENSIONS)}
+
+
+def shadow_metrics(labels: Mapping[str, str], values: Mapping[str, float]) -> dict[str, Any]:
+    """Members to add to the line of a mirrored request: ``values``, by model and version.
+
+    None of them is ``Faults`` or ``Latency``: what nobody was answered takes no release back.
+    """
+    if not labels.get("stage") or not labels.get("version"):
+        return {}
+    metrics = [
+        {"Name": name, "Unit": "Milliseconds" if name.endswith("Latency") else "Count"} for name in values
+    ]
+    return {**values, "_aws": _about(labels["stage"], metrics, DIMENSIONS[1:])}
+
+
+def _about(
+    stage: str, metrics: list[dict[str, str]], dimensions: tuple[tuple[str, ...], ...]
+) -> dict[str, Any]:
+    directive = {"Namespace": metrics_namespace(stage), "Dimensions": dimensions, "Metrics": metrics}
+    return {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}

@@ -4,6 +4,7 @@
 |---|---|---|
 | an HTTP API's or a function URL's, payload format 2.0 | ``functions.inference.door`` | an HTTP answer |
 | ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
+| ``{"switchyardShadow": {…}}`` | ``shadow`` | compared with the live answer; nobody waits |
 | ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
 | ``{"Records": […]}`` of S3 | ``objects`` | answers lie beside the requests |
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from model_store.contract.environment import SHADOW_EVENT
 
 if TYPE_CHECKING:
     from functions.inference.doors.messages import MessageDoor
@@ -46,6 +49,10 @@ class Doors:
                 from functions.inference.doors import direct
 
                 return direct.answer(event, context, self._service, self._log)
+            if SHADOW_EVENT in event:
+                from functions.inference.doors import shadow
+
+                return shadow.answer(event, context, self._service, self._log)
             if sources := _sources(event):
                 if sources == {"aws:sqs"}:
                     return self._messages(event, context)
