@@ -191,6 +191,12 @@ class Stage(_Table):
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+    lease_s: Annotated[
+        int,
+        between(
+            5, 900, "s", "a release needs it for seconds, and a killed one blocks the next for all of it"
+        ),
+    ] = 180
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:

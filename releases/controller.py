@@ -23,7 +23,7 @@ from releases.errors import (
     UnprovisionedError,
 )
 from releases.ledger import Ledger, Step, in_force, standing
-from releases.move import Mover, Seen, already_serves
+from releases.move import Mover, Seen, already_serves, shadow_in
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Prepared
 from releases.settle import wait_until_active
@@ -77,6 +77,7 @@ class Controller:
             # Somebody else moved it: the environments that were started for this version cost money.
             self._kept_warm(ref.model)
             raise
+        warnings += _ended_shadow(seen)
         warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
         return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
@@ -192,7 +193,7 @@ class Controller:
             to=unreleased,
             reason=reason,
         )
-        warnings = self.settled(model, alias, [*seen.lines, line])
+        warnings = (*_ended_shadow(seen), *self.settled(model, alias, [*seen.lines, line]))
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
 
     def settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
@@ -214,10 +215,10 @@ class Controller:
         refuse_while_running(running, seen.lines, instead)
 
     def _ended_shift(self, seen: Seen, reason: str) -> tuple[str, ...]:
-        """A shift that a move has overridden is over; tell what drove it, and say so."""
+        """A shift that a move has overridden is over; tell what drove it, and say so. A shadow too."""
         shift = shift_in(seen)
         if not shift:
-            return ()
+            return _ended_shadow(seen)
         tried = f"{seen.lines[-1].plan.model}:{seen.lines[-1].plan.toward}"
         ended = end_execution(self._stage.executions, shift, f"overridden by {self._stage.by}: {reason}")
         return (f"the shift to {tried} was running; it is stopped", *ended)
@@ -231,7 +232,8 @@ class Controller:
                 hint=f"Release a version: `yard release {ref.model}:1`.",
             )
         config = self._stage.functions.config(seen.state.function, seen.state.version)
-        agrees = served_by(config) == now.version and not seen.state.weights
+        # A shadow answers nobody, so it is nothing to get away from.
+        agrees = served_by(config) == now.version and (not seen.state.weights or shadow_in(seen) is not None)
         if to == now.version:
             return None if agrees else now
         if to is None and not agrees:
@@ -298,6 +300,12 @@ class Controller:
                 hint=how_to_provision(ref, self._stage.name),
             )
         return ()
+
+
+def _ended_shadow(seen: Seen) -> tuple[str, ...]:
+    """What is to be said of a shadow that a move has ended, since every move clears the weights."""
+    line = shadow_in(seen)
+    return (f"the shadow of {line.plan.model}:{line.plan.toward} was running; it is ended",) if line else ()
 
 
 def shift_in(seen: Seen) -> str:

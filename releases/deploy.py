@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from model_store.contract.deployment import DEFAULT_ALIAS, pinned_version
+from model_store.contract.deployment import DEFAULT_ALIAS, is_declarable
 from model_store.contract.keys import ledgers_prefix
 from model_store.contract.names import ByVersion
 from model_store.ports import ObjectStore
@@ -66,11 +66,11 @@ class _Ready:
 
 
 def _stands_on(seen: Seen, prepared: Prepared) -> bool:
-    """Whether the alias needs no move: it serves exactly this, or would once a shift gives way."""
+    """Whether the alias needs no move: it serves exactly this, or would without a shift or shadow."""
     return already_serves(seen, prepared) or (
         bool(seen.state.weights)
         and seen.state.version == prepared.lambda_version
-        and seen.lines[-1].plan.kind == "shift"
+        and seen.lines[-1].plan.kind in ("shift", "shadow")
     )
 
 
@@ -162,7 +162,7 @@ class Deploy:
             function = self._stage.function(model)
             # A first release that died right after its move has no line in any ledger yet.
             for state in self._stage.functions.aliases(function):
-                if state.alias in declared.get(model, ()) or pinned_version(state.alias) is not None:
+                if state.alias in declared.get(model, ()) or not is_declarable(state.alias):
                     continue
                 if served_by(self._stage.functions.config(function, state.version)) != UNRELEASED:
                     missing.append(f"{model}@{state.alias}")

@@ -13,6 +13,7 @@ functions": ``ConcurrentExecutions`` of a function, and without dimensions of th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from model_store.contract.errors import SwitchyardError
@@ -77,6 +78,27 @@ def check(stage: Stage, ref: ByVersion, alias: str, *, provisioned: int = 0) -> 
         f"a flip of `{ByAlias(ref.model, alias)}` would throttle: {_why(found)}",
         hint=f"Move in steps, `yard release {ref} --shift 5,25,50`, or move it regardless, "
         f"`yard flip {ref} --now --reason TEXT`.",
+    )
+
+
+def check_shadow(stage: Stage, ref: ByVersion, alias: str, share: float) -> tuple[str, ...]:
+    """Raise ``NoHeadroomError`` if mirroring ``share`` of ``alias`` could take callers' environments.
+
+    Mirrored requests run in the same function and hold its concurrency as callers' do.
+    """
+    if stage.monitoring is None:
+        return ()
+    try:
+        found = measure(stage, ref.model)
+    except SwitchyardError as error:
+        return (f"whether mirrored requests would throttle callers is not known: {error}",)
+    more = math.ceil(found.peak * share)
+    if found.peak + more <= found.free:
+        return ()
+    raise NoHeadroomError(
+        f"mirroring {share:.0%} of `{ByAlias(ref.model, alias)}` could throttle callers: it answers up to "
+        f"{found.peak:,} requests at once, mirrored ones may need {more:,} more, and {found.free:,} are free",
+        hint="Mirror a smaller share, or ask for more concurrency.",
     )
 
 

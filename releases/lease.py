@@ -22,17 +22,26 @@ from releases.ports import Clock
 from releases.records import canonical, timestamp
 
 LEASE_SECONDS = 180.0
-"""How long a dead holder blocks others; a live one needs seconds."""
+"""How long a dead holder blocks others, unless the catalog says otherwise; a live one needs seconds."""
 
 POLL_SECONDS = 0.5
 
 
 @contextmanager
 def lease(
-    store: ObjectStore, clock: Clock, model: str, *, holder: str, patience_s: float = 60.0
+    store: ObjectStore,
+    clock: Clock,
+    model: str,
+    *,
+    holder: str,
+    seconds: float = LEASE_SECONDS,
+    patience_s: float = 60.0,
 ) -> Iterator[None]:
-    """Hold the lease of ``model``; wait up to ``patience_s`` for another holder, then refuse."""
-    number = _acquire(store, clock, model, holder, clock.now() + patience_s)
+    """Hold the lease of ``model`` for ``seconds`` at most; wait up to ``patience_s`` for another holder.
+
+    Then it is refused with that holder's name.
+    """
+    number = _acquire(store, clock, model, holder, seconds, clock.now() + patience_s)
     try:
         yield
     finally:
@@ -44,11 +53,13 @@ def holder(store: ObjectStore, clock: Clock, model: str) -> str | None:
     return _newest(store, clock, model)[1]
 
 
-def _acquire(store: ObjectStore, clock: Clock, model: str, holder: str, deadline: float) -> int:
+def _acquire(
+    store: ObjectStore, clock: Clock, model: str, holder: str, seconds: float, deadline: float
+) -> int:
     while True:
         number, held_by = _newest(store, clock, model)
         if held_by is None:
-            claim = {"id": uuid.uuid4().hex, "holder": holder, "expires": clock.now() + LEASE_SECONDS}
+            claim = {"id": uuid.uuid4().hex, "holder": holder, "expires": clock.now() + seconds}
             try:
                 store.put_once(lease_key(model, number + 1), canonical(claim))
             except AlreadyExistsError:

@@ -53,7 +53,7 @@ def standing(lines: list[Line]) -> list[Step]:
 def moved_all(line: Line) -> bool:
     """Whether the whole alias moved with this line, and not only a share of it there or back."""
     kind = line.plan.kind
-    return kind not in ("shift", "stop") and (kind != "alarm" or line.plan.restores is not None)
+    return kind not in ("shift", "stop", "shadow") and (kind != "alarm" or line.plan.restores is not None)
 
 
 class Ledger:

@@ -27,7 +27,7 @@ from releases.ledger import Ledger, in_force
 from releases.ports import AliasState, Clock, Functions
 from releases.records import UNRELEASED, Kind, Line, Note, Plan, Prepared, timestamp
 
-_BEGINS_TO_NEED = ("release", "rollback", "shift", "alarm")
+_BEGINS_TO_NEED = ("release", "rollback", "shift", "alarm", "shadow")
 """Moves to another model version. A rebase or a retirement starts to need nothing."""
 
 
@@ -97,6 +97,20 @@ class Mover:
 
         Refused unless the ledger agrees with the alias, so that "stays where it is" means something.
         """
+        plan = replace(self._staying("shift", seen, reason), shift=shift, toward=toward.version)
+        return self._carry_out(seen, replace(plan, weights={toward.lambda_version: share}))
+
+    def mirror(self, seen: Seen, *, mirror: Prepared, share: float, shadow: int, reason: str) -> Line:
+        """Let ``mirror``, the same model version, answer ``share`` of the calls and hand them to ``shadow``.
+
+        As ``weigh``: one compare-and-swap, and the alias stays where it is.
+        """
+        plan = self._staying("shadow", seen, reason)
+        if mirror.version != plan.version:
+            raise DisagreementError(f"the mirror is `{self._ref.model}:{mirror.version}`, not what serves")
+        return self._carry_out(seen, replace(plan, toward=shadow, weights={mirror.lambda_version: share}))
+
+    def _staying(self, kind: Kind, seen: Seen, reason: str) -> Plan:
         stays = seen.lines[-1].plan if seen.lines else None
         if stays is None or stays.lambda_version != seen.state.version:
             raise DisagreementError(
@@ -104,9 +118,7 @@ class Mover:
                 hint=f"Put it right first: `yard status {self._ref.model}` says how.",
             )
         here = Prepared(stays.model, stays.version, stays.digest, stays.base, stays.lambda_version)
-        plan = self._plan(seen, "shift", here, reason)
-        weights = {toward.lambda_version: share}
-        return self._carry_out(seen, replace(plan, shift=shift, toward=toward.version, weights=weights))
+        return self._plan(seen, kind, here, reason)
 
     def _plan(self, seen: Seen, kind: Kind, to: Prepared, reason: str) -> Plan:
         return Plan(
@@ -130,7 +142,8 @@ class Mover:
         note = Note(number, plan.id, plan.version)
         self.ledger.write_plan(plan)
         if plan.kind in _BEGINS_TO_NEED:
-            must_be_kept(self._store, self._clock, ByVersion(self._ref.model, plan.version))
+            for version in {plan.version, plan.toward or plan.version}:
+                must_be_kept(self._store, self._clock, ByVersion(self._ref.model, version))
         self._swap(seen.state, plan, note)
         return self.ledger.append(number, plan)
 
@@ -196,6 +209,15 @@ def must_be_kept(store: ObjectStore, clock: Clock, ref: ByVersion) -> None:
             f"`{ref}` was taken away by a collection",
             hint=f"Release a version that exists: `yard versions {ref.model}`.",
         )
+
+
+def shadow_in(seen: Seen) -> Line | None:
+    """The line of the shadow that the alias has at the moment, if it has one and nobody touched it."""
+    last = seen.lines[-1] if seen.lines else None
+    if last is None or last.plan.kind != "shadow":
+        return None
+    undisturbed = seen.state.version == last.plan.lambda_version and seen.state.weights == last.plan.weights
+    return last if undisturbed else None
 
 
 def already_serves(seen: Seen, prepared: Prepared) -> bool:

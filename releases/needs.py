@@ -72,6 +72,8 @@ def _of_alias(
     name = f"{model}@{alias}"
     for version in _serving(stage, model, alias):
         yield version, f"`{name}` serves it"
+    if lines and lines[-1].plan.kind == "shadow" and lines[-1].plan.toward:
+        yield lines[-1].plan.toward, f"requests of `{name}` are mirrored to it"
     for step in standing(lines)[-1 - max(keep, DEEPEST_ROLLBACK) :]:
         yield step.version, f"`{name}` can roll back to it"
     for line in lines[-keep:]:

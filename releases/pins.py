@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from model_store.contract.deployment import pin_alias, pinned_version
+from model_store.contract.deployment import is_declarable, pin_alias, pinned_version
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.keys import ledgers_prefix
 from model_store.ports import ObjectStore
@@ -150,7 +150,7 @@ class Pins:
         if state is None or _parked(version, state):
             return
         elsewhere = [wanted[other] for other in sorted(wanted, reverse=True)]
-        elsewhere += [other.version for other in states if pinned_version(other.alias) is None]
+        elsewhere += [other.version for other in states if is_declarable(other.alias)]
         for target in elsewhere:
             if served_by(self._functions.config(self._function, target)) != version:
                 self._move(state, to=target, note=_note(UNRELEASED))

@@ -13,11 +13,11 @@ from typing import Any
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
-from releases import alarms
+from releases import alarms, headroom, shadowing
 from releases.bases import current_base
 from releases.controller import Controller, shift_in
 from releases.ledger import in_force
-from releases.move import Seen, already_serves
+from releases.move import Seen, already_serves, shadow_in
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Prepared
 from releases.shifting import can_begin, wanted_shift
@@ -64,7 +64,7 @@ class Planner:
         preparing, prepared = self._prepare(ref)
         if prepared is not None and already_serves(seen, prepared):
             return self._plan("release", ref.model, alias, seen, ref.version, ())
-        actions = (*preparing, self._flip(seen, alias, ref), self._arm(ref))
+        actions = (*preparing, self._flip(seen, alias, ref), *self._ended_shift(seen), self._arm(ref))
         return self._plan("release", ref.model, alias, seen, ref.version, actions)
 
     def shift(
@@ -95,7 +95,8 @@ class Planner:
             return self._plan("shift", ref.model, alias, seen, ref.version, (join,))
         refuse_while_running(running, seen.lines, f"yard flip {ref} --now --reason TEXT")
         live = in_force(seen.lines)
-        if live is not None and live.version == ref.version and not seen.state.weights:
+        unsplit = not seen.state.weights or shadow_in(seen) is not None
+        if live is not None and live.version == ref.version and unsplit:
             return self._plan("shift", ref.model, alias, seen, ref.version, ())
         refuse_weights(current_base(self._stage.store, ref.model), ref)
         can_begin(seen, wanted)
@@ -122,6 +123,39 @@ class Planner:
             Action("end", f"end the execution of the shift to {running.ref}"),
         )
         return self._plan("stop", model, alias, seen, serves, actions)
+
+    def shadow(self, ref: ByVersion, *, share: float, alias: str = DEFAULT_ALIAS) -> Plan:
+        """What ``Shadowing.begin`` would do."""
+        seen = self._look(ref.model, alias)
+        preparing, _ = self._prepare(ref)
+        refuse_weights(current_base(self._stage.store, ref.model), ref)
+        live = shadowing.can_begin(self._stage, seen, ref, alias)
+        warnings = headroom.check_shadow(self._stage, ref, alias, share)
+        running = shadow_in(seen)
+        if running is not None and shadowing.shadows_already(running, ref, share):
+            return self._plan("shadow", ref.model, alias, seen, live.version, (), warnings)
+        serves = f"{ref.model}:{live.version}"
+        actions = (
+            *preparing,
+            Action("publish", f"publish {serves} once more, as a Lambda version that mirrors, and check it"),
+            Action(
+                "mirror",
+                f"let it answer {share * 100:g}% of {ByAlias(ref.model, alias)} and hand those calls on to "
+                f"{ref}, which answers nobody",
+            ),
+        )
+        return self._plan("shadow", ref.model, alias, seen, live.version, actions, warnings)
+
+    def stop_shadow(self, model: str, *, alias: str = DEFAULT_ALIAS) -> Plan:
+        """What ``Shadowing.stop`` would do."""
+        seen = self._look(model, alias)
+        last = seen.lines[-1] if seen.lines else None
+        if last is None or last.plan.kind != "shadow":
+            return self._plan("shadow", model, alias, seen, self._serves(seen), ())
+        actions = (
+            Action("move", f"give {model}:{last.version} every call of {ByAlias(model, alias)}, unmirrored"),
+        )
+        return self._plan("shadow", model, alias, seen, last.version, actions)
 
     def rollback(
         self, model: str, *, alias: str = DEFAULT_ALIAS, to: int | None = None, now: bool = False
@@ -174,6 +208,7 @@ class Planner:
         actions = (
             Action("prepare", f"make sure that a Lambda version of {model} without a model exists"),
             Action("move", f"move {target} to it: it answers 503 from then on"),
+            *self._ended_shift(seen),
             Action("disarm", f"delete the alarms of {target}'s release"),
         )
         return self._plan("retire", model, alias, seen, UNRELEASED, actions)
@@ -214,7 +249,11 @@ class Planner:
 
     def _ended_shift(self, seen: Seen) -> tuple[Action, ...]:
         if not shift_in(seen):
-            return ()
+            line = shadow_in(seen)
+            ended = (
+                f"end the shadow of {line.plan.model}:{line.plan.toward}, which is running" if line else ""
+            )
+            return (Action("end", ended),) if ended else ()
         plan = seen.lines[-1].plan
         return (Action("end", f"end the shift to {plan.model}:{plan.toward}, which is running"),)
 

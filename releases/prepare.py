@@ -23,7 +23,7 @@ from releases.archive import manifest_archive, model_archive
 from releases.check import check
 from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
-from releases.lease import lease
+from releases.lease import LEASE_SECONDS, lease
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
@@ -49,6 +49,7 @@ class Preparer:
         holder: str,
         say: Say,
         endpoints: ByTarget | None = None,
+        lease_s: float = LEASE_SECONDS,
     ) -> None:
         self._store = store
         self._functions = functions
@@ -57,6 +58,7 @@ class Preparer:
         self._holder = holder
         self._say = say
         self._endpoints = endpoints or {}
+        self._lease_s = lease_s
         self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
@@ -91,22 +93,42 @@ class Preparer:
         endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        layer = self._model_layer(manifest, base, endpoint)
-        variables = {
-            env.VERSION: str(manifest.version),
-            env.DIGEST: str(manifest.digest),
-            env.BASE: base.hash,
-        }
-        if endpoint:
-            variables[env.ENDPOINT] = endpoint
+        variables = {env.ENDPOINT: endpoint} if endpoint else {}
         if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
             variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
+        return self._published(manifest, base, endpoint, variables)
+
+    def prepare_mirror(self, manifest: Manifest, base: Base, *, shadow: str) -> Prepared:
+        """The model version ``manifest``, checked, on a Lambda version that also mirrors to ``shadow``.
+
+        It is recorded nowhere: nothing but a shadow leads to it, and no rollback.
+        """
+        if target_of(base) != "lambda":
+            raise ReleaseError(
+                f"`{manifest.model}` runs on {target_of(base)}, and only models on Lambda have shadows",
+                hint="Release the version as `candidate` and send it the same requests.",
+            )
+        made = self._published(manifest, base, "", {env.SHADOW: shadow})
+        check(self._functions, self._clock, manifest, base.function, made.lambda_version)
+        return made
+
+    def _published(
+        self, manifest: Manifest, base: Base, endpoint: str, variables: dict[str, str]
+    ) -> Prepared:
+        """A Lambda version that is ``manifest`` on ``base``, with ``variables`` besides."""
+        layer = self._model_layer(manifest, base, endpoint)
+        carried = {
+            env.VERSION: str(manifest.version),
+            env.DIGEST: str(manifest.digest),
+            env.BASE: base.hash,
+            **variables,
+        }
         published = self._publish(
             manifest.model,
             base,
             layers=(*base.layers, layer),
-            environment={**base.environment, **variables},
+            environment={**base.environment, **carried},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
         return Prepared(
@@ -214,7 +236,8 @@ class Preparer:
         environment: dict[str, str],
         description: str,
     ) -> FunctionConfig:
-        with lease(self._store, self._clock, model, holder=self._holder), self._restoring(base):
+        holding = lease(self._store, self._clock, model, holder=self._holder, seconds=self._lease_s)
+        with holding, self._restoring(base):
             latest = self._set(base, layers=layers, environment=environment)
             published = self._functions.publish(
                 base.function,

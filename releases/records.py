@@ -18,10 +18,11 @@ from typing import Any, Literal
 from model_store.contract import environment as env
 from releases.ports import FunctionConfig
 
-Kind = Literal["release", "rollback", "rebase", "retire", "shift", "stop", "alarm"]
+Kind = Literal["release", "rollback", "rebase", "retire", "shift", "stop", "alarm", "shadow"]
 """How an alias moved. No step back or forth is ``rebase`` (the same model version on a new base), and what
 happens on the way of a shift: ``shift`` (another version answers a share), ``stop`` and, unless it
-restores a line, ``alarm`` (the share is taken back)."""
+restores a line, ``alarm`` (the share is taken back). ``shadow``: a share is mirrored to another version,
+which answers nobody; ``stop`` ends that too."""
 
 UNRELEASED = 0
 """The model version of a function that carries no model and answers 503."""
@@ -186,9 +187,9 @@ class Plan:
     shift: str = ""
     """The shift that this move belongs to or ends."""
     toward: int | None = None
-    """The model version that answers a share of the calls from now on."""
+    """The model version that answers a share of the calls from now on, or that they are mirrored to."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Its Lambda version and its share; empty unless ``kind`` is ``shift``."""
+    """Its Lambda version (a shadow's: that of the mirror) and its share; empty for every other kind."""
     forced: bool = False
     """Glass was broken: no check, no alarm and no running shift was asked."""
 
@@ -214,6 +215,8 @@ class Line:
     @property
     def outcome(self) -> str:
         """What came of the plan. A move that did not happen has no line."""
+        if self.plan.kind == "shadow":
+            return "share mirrored"
         if self.plan.weights:
             return "share given"
         if self.plan.kind == "stop" or (self.plan.kind == "alarm" and self.plan.restores is None):

@@ -33,7 +33,7 @@ from releases.errors import (
 )
 from releases.health import Health, health
 from releases.ledger import in_force
-from releases.move import Mover, Seen
+from releases.move import Mover, Seen, shadow_in
 from releases.records import Kind, Prepared, moment, timestamp
 from releases.shifts import Shift, Shifts, end_execution, refuse_while_running
 from releases.stage import Stage
@@ -102,7 +102,8 @@ class Shifting:
             seen = self._stage.mover(ref.model, alias).look()
             running, number = shifts.running_and_next(seen.lines, self._stage.clock.now())
             live = in_force(seen.lines)
-            if running is None and live and live.version == ref.version and not seen.state.weights:
+            unsplit = not seen.state.weights or shadow_in(seen) is not None
+            if running is None and live and live.version == ref.version and unsplit:
                 return None
             wanted = wanted_shift(
                 self._stage,
@@ -380,7 +381,9 @@ def can_begin(seen: Seen, shift: Shift) -> None:
             f"`{shift.target}` serves nothing yet, so there is nothing to shift from",
             hint=f"Release it at once: `yard release {shift.ref}`.",
         )
-    if seen.state.weights or seen.lines[-1].plan.lambda_version != seen.state.version:
+    # A shadow gives way: the first share takes its place.
+    split = seen.state.weights and shadow_in(seen) is None
+    if split or seen.lines[-1].plan.lambda_version != seen.state.version:
         raise DisagreementError(
             f"`{shift.target}` is not where its ledger says, so a shift from there would hide it",
             hint=f"Put it right first: `yard status {shift.model}` says how.",

@@ -9,6 +9,7 @@ from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
 from releases.endpoints import ByTarget, target_of
+from releases.lease import LEASE_SECONDS
 from releases.move import Mover
 from releases.pins import Pins
 from releases.ports import Clock, Endpoints, Executions, Functions, Monitoring
@@ -34,6 +35,7 @@ class Stage:
         executions: Executions | None = None,
         alarm_period_s: int = 60,
         endpoints: ByTarget | None = None,
+        lease_s: float = LEASE_SECONDS,
     ) -> None:
         self.name = name
         self.store = store
@@ -46,7 +48,14 @@ class Stage:
         self.alarm_period_s = alarm_period_s
         self._endpoints = endpoints or {}
         self.preparer = Preparer(
-            store, functions, clock, stage=name, holder=by, say=say, endpoints=self._endpoints
+            store,
+            functions,
+            clock,
+            stage=name,
+            holder=by,
+            say=say,
+            endpoints=self._endpoints,
+            lease_s=lease_s,
         )
 
     def endpoints_of(self, base: Base) -> Endpoints | None:

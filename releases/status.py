@@ -31,6 +31,16 @@ class ShiftStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowStatus:
+    """A running shadow: ``share`` of the calls are mirrored to ``version``, which answers nobody."""
+
+    version: int
+    share: float
+    since: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class AliasStatus:
     """What one alias serves, why, and what is wrong with it if anything is."""
 
@@ -48,6 +58,7 @@ class AliasStatus:
     rollback_ready: bool
     disagreements: tuple[str, ...]
     shift: ShiftStatus | None = None
+    shadow: ShadowStatus | None = None
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -81,6 +92,7 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         rollback_ready=ready is not None and stage.preparer.has_its_endpoint(ready),
         disagreements=(*_disagreements(state, lines, config, shift), *_without_endpoint(stage, base, config)),
         shift=shift,
+        shadow=_shadow(lines),
     )
 
 
@@ -101,6 +113,13 @@ def _without_endpoint(stage: Stage, base: Base, config: FunctionConfig | None) -
     if found in ANSWERING:
         return []
     return [f"the endpoint `{pinned}` that it leads to is {found}; `yard provision` makes it again"]
+
+
+def _shadow(lines: list[Line]) -> ShadowStatus | None:
+    if not lines or lines[-1].plan.kind != "shadow":
+        return None
+    plan = lines[-1].plan
+    return ShadowStatus(plan.toward or 0, sum(plan.weights.values()), plan.at, plan.by)
 
 
 def _shift(stage: Stage, model: str, alias: str, lines: list[Line]) -> ShiftStatus | None:
@@ -135,7 +154,11 @@ def _disagreements(
         shares = ", ".join(f"version {version}: {share:.0%}" for version, share in state.weights.items())
         found.append(f"the alias splits its traffic ({shares}); no release asked for that")
     if asked and not state.weights and note is not None and last is not None and note.line == last.line:
-        found.append("the alias gives no share to the version that a shift tries; `yard stop` ends the shift")
+        found.append(
+            "the alias mirrors nothing, and a shadow was asked for; `yard shadow --stop` ends it"
+            if last.plan.kind == "shadow"
+            else "the alias gives no share to the version that a shift tries; `yard stop` ends the shift"
+        )
     if shift is not None and not shift.driven:
         found.append(
             f"a shift to version {shift.version} stands at {shift.share:.0%} and nothing drives it any more; "

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from model_store.contract.deployment import pinned_version
+from model_store.contract.deployment import is_declarable
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByVersion
 from releases.errors import NoHeadroomError, UnfitVersionError
@@ -130,7 +130,7 @@ def kept_warm(stage: Stage, model: str, base: Base) -> list[str]:
     """The Lambda versions that answer for any alias of ``model``, and those a rollback would go to."""
     keep: list[str] = []
     for state in stage.functions.aliases(base.function):
-        if pinned_version(state.alias) is not None:
+        if not is_declarable(state.alias):
             continue
         answering = [state.version, *state.weights]
         configs = [stage.functions.config(base.function, version) for version in answering]

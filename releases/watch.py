@@ -10,7 +10,7 @@ from model_store.contract.deployment import DEFAULT_ALIAS
 from releases import alarms
 from releases.health import Health, health
 from releases.ledger import in_force
-from releases.move import Seen
+from releases.move import Seen, shadow_in
 from releases.records import Line, moment
 from releases.shifts import Shift
 from releases.stage import Stage
@@ -125,7 +125,7 @@ def _phase(stage: Stage, shift: Shift, lines: list[Line]) -> tuple[str, str]:
 def _halves(stage: Stage, shift: Shift, seen: Seen, steps: list[Line], since: float) -> tuple[Half, Half]:
     """Both versions with their shares at this moment and what they did since the present step began."""
     share = sum(seen.state.weights.values()) if shift.has_begun(seen.lines) else 0.0
-    over = not seen.state.weights and in_force(seen.lines)
+    over = (not seen.state.weights or shadow_in(seen) is not None) and in_force(seen.lines)
     if over and over.version == shift.version:
         share = 1.0
     if stage.monitoring is None or not steps:

@@ -40,6 +40,7 @@ CATALOG = """
 auth = "none"
 keep_data = false
 runtime_layer = "build/layers/local"
+lease_s = {lease_s}
 
 [models.digits]
 target = "lambda"
@@ -115,11 +116,18 @@ class Deployed:
         return json.loads(done.stdout)
 
     def deploy(
-        self, *, memory_mb: int = 512, second: str = "spare", aliases: tuple[str, ...] = ("live",)
+        self,
+        *,
+        memory_mb: int = 512,
+        second: str = "spare",
+        aliases: tuple[str, ...] = ("live",),
+        lease_s: int = 180,
     ) -> None:
         """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
         listed = json.dumps(list(aliases))
-        self.catalog.write_text(CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed))
+        self.catalog.write_text(
+            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s)
+        )
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 
@@ -129,17 +137,18 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
+    One that kills commands says ``LEASE_S``.
     """
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
     made = Deployed(embedded.start(home), home / "models.toml")
     try:
-        made.deploy()
+        made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made
     finally:
         embedded.stop(home)

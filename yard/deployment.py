@@ -18,6 +18,7 @@ from model_store.contract.deployment import (
     bucket_parameter,
     check_stage,
     collector_role_parameter,
+    lease_parameter,
     parameters_path,
     shifts_machine_parameter,
 )
@@ -53,6 +54,7 @@ class Deployment:
     shifts: str | None = None
     alarm_topic: str | None = None
     alarm_period_s: int = 60
+    lease_s: float = 180.0
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
@@ -118,6 +120,7 @@ class Deployment:
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             alarm_period_s=self.alarm_period_s,
             endpoints={SAGEMAKER: SageMakerEndpoints()},
+            lease_s=self.lease_s,
         )
 
 
@@ -161,6 +164,7 @@ def find(stage: str) -> Deployment:
         shifts=found.get(shifts_machine_parameter(stage)),
         alarm_topic=found.get(alarm_topic_parameter(stage)),
         alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
+        lease_s=float(found.get(lease_parameter(stage), "180")),
     )
 
 

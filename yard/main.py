@@ -21,6 +21,7 @@ from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
+from yard.commands.shadow import shadow
 from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
 from yard.commands.status import history, status
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for command in (
     *(publish, versions, show, diff, pull, verify, promote),
-    *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy, plan),
+    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     lock,
 ):

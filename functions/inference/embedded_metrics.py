@@ -3,6 +3,7 @@
 Law 11: two sets of dimensions, ``{model}`` and ``{model, version}``, whatever callers send; two metrics.
 ``Faults`` is 1 or 0 for every request, so its average is the rate and its count the requests.
 ``Latency`` is counted for inference only: health checks would make it look better than it is.
+A mirrored request counts apart, with ``{model, version}`` alone (``shadow_metrics``).
 Source: "Specification: CloudWatch embedded metric format".
 """
 
@@ -27,11 +28,8 @@ def embedded_metrics(labels: Mapping[str, str], *, route: str, status: int, ms: 
     values: dict[str, Any] = {FAULTS_METRIC: 1 if status >= 500 else 0}
     if inferred:
         values[LATENCY_METRIC] = ms
-    values["_aws"] = {
-        "Timestamp": round(time.time() * 1000),
-        "CloudWatchMetrics": _directives(labels["stage"], inferred),
-    }
-    return values
+    directives = _directives(labels["stage"], inferred)
+    return {**values, "_aws": {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": directives}}
 
 
 @cache
@@ -41,3 +39,21 @@ def _directives(stage: str, inferred: bool) -> tuple[dict[str, Any], ...]:
     if inferred:
         metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
     return ({"Namespace": metrics_namespace(stage), "Dimensions": DIMENSIONS, "Metrics": metrics},)
+
+
+def shadow_metrics(labels: Mapping[str, str], values: Mapping[str, float]) -> dict[str, Any]:
+    """Members to add to the line of a mirrored request: ``values``, by model and version.
+
+    None of them is ``Faults`` or ``Latency``: what nobody was answered takes no release back.
+    """
+    if not labels.get("stage") or not labels.get("version"):
+        return {}
+    metrics = [
+        {"Name": name, "Unit": "Milliseconds" if name.endswith("Latency") else "Count"} for name in values
+    ]
+    directive = {
+        "Namespace": metrics_namespace(labels["stage"]),
+        "Dimensions": DIMENSIONS[1:],
+        "Metrics": metrics,
+    }
+    return {**values, "_aws": {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}}

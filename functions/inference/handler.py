@@ -7,12 +7,13 @@ The order is deliberate: the model is being hashed while numpy and onnxruntime a
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from functions.inference.artifact import find_artifact
 
 _artifact = find_artifact(os.environ)
 
-from functions.inference.door import HttpDoor
+from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
 from functions.inference.doors.payloads import handoff_routes
 from functions.inference.limits import Limits
@@ -22,16 +23,30 @@ from functions.inference.served import load_served
 from functions.inference.service import ModelService
 from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
-from model_store.contract.environment import STAGE
+from model_store.contract.environment import SHADOW, STAGE
 
 _served = load_served(os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_served.labels, **_stage})
 
-_http = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+_http: Handler = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
 
-handler = Doors(PinnedDoor(_http, _served, connect=siblings_of(os.environ)), _service, _log, os.environ)
+if SHADOW in os.environ:
+    from functions.inference.mirror import mirrored
+
+    _http = mirrored(_http, os.environ)
+
+
+def _compare(event: dict[str, Any], context: object) -> dict[str, Any]:
+    from functions.inference.doors import shadow
+
+    return shadow.answer(event, context, _service, _log)
+
+
+handler = Doors(
+    PinnedDoor(_http, _served, connect=siblings_of(os.environ)), _service, _log, os.environ, compare=_compare
+)
 
 
 def _refresh() -> None:

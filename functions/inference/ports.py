@@ -6,6 +6,7 @@ The laws, checked against every adapter in ``tests/contract/test_inference_ports
   ``UnknownUploadError``, more than ``limit`` is ``TooLargeError`` and is not read.
 * ``write`` replaces: writing the same twice is writing it once.
 * ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
+* ``tell`` returns as soon as the event is taken, whatever becomes of it.
 * Everything else that goes wrong is ``CloudUnavailableError``, and the same call may work later.
 """
 
@@ -46,6 +47,12 @@ class Objects(Protocol):
     def upload_address(self, bucket: str, key: str, *, size: int, seconds: int) -> Address: ...
 
     def download_address(self, bucket: str, key: str, *, seconds: int) -> Address: ...
+
+
+class Shadow(Protocol):
+    """Another version that is told what was asked and answered, and answers nobody."""
+
+    def tell(self, event: bytes) -> None: ...
 
 
 class Queue(Protocol):

@@ -44,6 +44,15 @@ class RequestLog:
         """Call the next request cold too: a restored snapshot is a new environment."""
         self._cold = True
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What stands in every line."""
+        return self._labels
+
+    def aside(self, fields: Mapping[str, Any]) -> None:
+        """Write a line of its own kind: of something that was no caller's request."""
+        self._write(orjson.dumps({**self._labels, **fields}, option=orjson.OPT_APPEND_NEWLINE).decode())
+
     def line(
         self,
         *,

@@ -15,7 +15,7 @@ from functions.operations.actions import hear_alarms, take_step
 from functions.operations.resources import apply, physical_id
 from model_store.adapters.s3 import S3Store
 from model_store.contract.endpoints import SAGEMAKER
-from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, STAGE
+from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
 from model_store.contract.errors import SwitchyardError
 from releases.adapters.aws import LambdaFunctions
 from releases.adapters.cloudwatch import CloudWatchMonitoring
@@ -93,6 +93,7 @@ def _stage(by: str) -> Stage:
         monitoring=CloudWatchMonitoring(topic=os.environ[ALARM_TOPIC]),
         alarm_period_s=int(os.environ[ALARM_PERIOD]),
         endpoints={SAGEMAKER: SageMakerEndpoints()},
+        lease_s=float(os.environ[LEASE]),
     )
 
 

@@ -36,6 +36,7 @@ from model_store.contract.deployment import (
     handoff_bucket_parameter,
     handoff_key_parameter,
     runtime_layer_name,
+    shadow_alias,
 )
 from model_store.contract.environment import ANSWERS_QUEUE, HANDOFF_BUCKET, MAX_BATCH, MODEL, STAGE, TIMEOUT
 
@@ -107,7 +108,7 @@ class ModelStack(StageStack):
             self._let_answer_messages(inference, queues)
         for statement in self._asking_siblings(name):
             inference.role.add_to_policy(statement)
-        acknowledge_wildcards(inference.role, self._asking_siblings(name)[0], WHY_WILDCARD)
+            acknowledge_wildcards(inference.role, statement, WHY_WILDCARD)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -163,13 +164,18 @@ class ModelStack(StageStack):
         """Hand a call that pins a version to the version's own alias, and say which there are.
 
         Only this function's, and only the aliases ``v1``, ``v2`` …: not ``$LATEST``, not a bare number,
-        and no other model.
+        and no other model. The aliases of shadows too, for a version that mirrors.
         """
         return (
             iam.PolicyStatement(
                 sid="AskSiblings",
                 actions=["lambda:InvokeFunction"],
                 resources=[self.function_arn(name, "v*")],
+            ),
+            iam.PolicyStatement(
+                sid="AskShadow",
+                actions=["lambda:InvokeFunction"],
+                resources=[self.function_arn(name, shadow_alias("*"))],
             ),
             iam.PolicyStatement(
                 sid="NameSiblings", actions=["lambda:ListAliases"], resources=[self.function_arn(name)]

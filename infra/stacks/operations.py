@@ -25,6 +25,7 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     front_function_name,
+    lease_parameter,
     model_layer_name,
     operations_function_name,
     runtime_layer_name,
@@ -32,7 +33,7 @@ from model_store.contract.deployment import (
     shifts_machine_parameter,
     stack_name,
 )
-from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, STAGE
+from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
 
 HANDLER = "functions.operations.handler.handler"
 
@@ -117,6 +118,7 @@ class OperationsStack(StageStack):
                         BUCKET: bucket,
                         ALARM_TOPIC: topic.topic_arn,
                         ALARM_PERIOD: str(stage.alarm_period_s),
+                        LEASE: str(stage.lease_s),
                     },
                 ),
             ),
@@ -219,6 +221,12 @@ class OperationsStack(StageStack):
                 alarm_period_parameter(stage),
                 str(self.stage.alarm_period_s),
                 "The period of those alarms in seconds",
+            ),
+            (
+                "LeaseParameter",
+                lease_parameter(stage),
+                str(self.stage.lease_s),
+                "How many seconds a killed release blocks the next one",
             ),
         ):
             ssm.StringParameter(

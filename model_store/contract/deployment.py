@@ -44,6 +44,22 @@ def pinned_version(alias: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def shadow_alias(alias: str) -> str:
+    """The Lambda alias that leads to the shadow of ``alias``. No alias of the catalog has an underscore."""
+    return f"shadow_{alias}"
+
+
+def shadowed_alias(alias: str) -> str | None:
+    """The alias of the catalog that a Lambda alias is the shadow of; ``None`` for any other."""
+    prefix, _, of = alias.partition("shadow_")
+    return of if of and not prefix else None
+
+
+def is_declarable(alias: str) -> bool:
+    """Whether a Lambda alias is one of the catalog's, and not one that the release controller keeps."""
+    return pinned_version(alias) is None and shadowed_alias(alias) is None
+
+
 def metrics_namespace(stage: str) -> str:
     """Where a stage's functions count; of its own, since stages may share an account."""
     return f"Switchyard/{check_stage(stage)}"
@@ -132,6 +148,11 @@ def alarm_topic_parameter(stage: str) -> str:
 def alarm_period_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the period of those alarms in seconds."""
     return f"{parameters_path(stage)}alarm-period-s"
+
+
+def lease_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds how many seconds a lease lasts whose holder died."""
+    return f"{parameters_path(stage)}lease-s"
 
 
 def api_url_parameter(stage: str) -> str:

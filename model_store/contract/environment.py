@@ -59,6 +59,15 @@ ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+LEASE = "SWITCHYARD_LEASE_S"
+"""Set on the operations function: how many seconds a lease lasts whose holder died."""
+
+SHADOW = "SWITCHYARD_SHADOW"
+"""Set on a *mirror*: a Lambda version of what is live that hands every inference on to another version.
+JSON: the Lambda ``alias`` of this function that leads there, and the model ``version`` that it has to be."""
+
+SHADOW_EVENT = "switchyardShadow"
+"""What marks an event as a mirrored request, which nobody waits for."""
 
 RELEASE_VARIABLES = (VERSION, DIGEST, BASE)
 
@@ -81,6 +90,21 @@ FAULTS_METRIC = "Faults"
 
 LATENCY_METRIC = "Latency"
 """Milliseconds of an inference, measured inside the function."""
+
+AGREES_METRIC = "ShadowAgrees"
+"""1 where a version answered a mirrored request as the live one did, else 0: its count is the requests."""
+
+SHADOW_FAULTS_METRIC = "ShadowFaults"
+"""1 where a version had no answer to a mirrored request that the live one had answered, else 0."""
+
+SHADOW_LATENCY_METRIC = "ShadowLatency"
+"""Milliseconds that a version took for a mirrored request."""
+
+SHADOWED_LATENCY_METRIC = "ShadowedLatency"
+"""Milliseconds that the live version had taken for the same request."""
+
+SHADOW_LOST_METRIC = "ShadowLost"
+"""Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""
 
 MAX_PAYLOAD_BYTES = 6_291_456
 """Largest request or answer of a synchronous Lambda invocation, envelope included.

@@ -11,10 +11,11 @@ import boto3
 import pytest
 import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from functions.inference.adapters import aws
-from functions.inference.adapters.memory import MemoryObjects, MemoryQueue
+from functions.inference.adapters.memory import MemoryObjects, MemoryQueue, MemoryShadow
 from functions.inference.ports import Objects, Queue, Stored
 from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
 
@@ -145,6 +146,25 @@ def test_a_message_says_what_it_answers(queue: Queue) -> None:
 def test_a_queue_that_is_not_there_is_no_fault_of_the_caller(cloud: None) -> None:
     with pytest.raises(CloudUnavailableError, match="the queue of answers"):
         aws.SqsQueue().send("https://sqs.us-east-1.amazonaws.com/123456789012/gone", "{}", answers="m1")
+
+
+def test_a_shadow_takes_an_event_without_an_answer(cloud: None) -> None:
+    memory = MemoryShadow()
+    memory.tell(b"{}")
+    assert memory.told == [b"{}"]
+    shadow = aws.LambdaShadow("switchyard-test-digits", "shadow_live")
+    asked = {
+        "FunctionName": "switchyard-test-digits",
+        "Qualifier": "shadow_live",
+        "InvocationType": "Event",
+        "Payload": b"{}",
+    }
+    with Stubber(vars(shadow)["_client"]) as stub:
+        stub.add_response("invoke", {"StatusCode": 202}, asked)
+        shadow.tell(b"{}")
+        stub.add_client_error("invoke", "TooManyRequestsException")
+        with pytest.raises(CloudUnavailableError, match="the shadow"):
+            shadow.tell(b"{}")
 
 
 def raising(error: Exception) -> Any:

@@ -275,3 +275,73 @@ def test_the_models_are_what_they_are_said_to_be(tmp_path: Path) -> None:
         session = onnxruntime.InferenceSession(made.SerializeToString())
         (answer,) = session.run(None, {"x": np.array([3.0], np.float32)})
         assert answer.tolist() == [3.0]
+
+
+def negated() -> onnx.ModelProto:
+    """Answers at once, and otherwise than the others."""
+    return graph(helper.make_node("Neg", ["x"], ["y"]))
+
+
+def shadow_report(deployed: Deployed) -> dict[str, Any]:
+    found: dict[str, Any] = deployed.yard_json("shadow", MODEL)
+    return found
+
+
+def test_a_shadow_is_compared_while_callers_are_answered_by_what_is_live(
+    deployed: Deployed, url: str, versions: dict[str, int], tmp_path: Path
+) -> None:
+    """Laws 3, 5 and 11: what shadows is prepared and checked, answers nobody, and counts for no alarm."""
+    first, second = (str(versions[name]) for name in ("first", "second"))
+    deployed.yard_json("release", f"{MODEL}:{first}")
+    lines = len(deployed.yard_json("history", MODEL))
+    plan = deployed.yard_json("shadow", f"{MODEL}:{second}", "--sample", "50%", "--dry-run")
+    assert plan["actions"][-1]["do"] == "mirror"
+    assert len(deployed.yard_json("history", MODEL)) == lines
+
+    begun = deployed.yard_json(
+        "shadow", f"{MODEL}:{second}", "--sample", "50%", "--reason", "is it the same?"
+    )
+    assert (begun["against"], begun["share"], begun["moved"]) == (versions["first"], 0.5, True)
+    now = status(deployed)
+    assert (now["version"], now["disagreements"]) == (versions["first"], [])
+    assert (now["shadow"]["version"], now["shadow"]["share"]) == (versions["second"], 0.5)
+    with Callers(url, 1.0) as callers:
+        wait_until(lambda: shadow_report(deployed)["compared"] >= 10, 90)
+    assert set(callers.answers) == {(200, first)}
+    found = shadow_report(deployed)
+    assert (found["running"], found["agreement"], found["failed"]) == (True, 1.0, 0)
+    assert found["latency_ms"] > 0
+    assert found["answered_latency_ms"] > 0
+
+    other = tmp_path / "negated.onnx"
+    onnx.save(negated(), other)
+    sample = tmp_path / "sample.json"
+    sample.write_text(
+        json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]})
+    )
+    third = deployed.yard_json("publish", MODEL, str(other), "--sample", str(sample))["version"]
+    deployed.yard_json("shadow", f"{MODEL}:{third}", "--sample", "99%")
+    with Callers(url, 1.0) as callers:
+        wait_until(lambda: shadow_report(deployed)["compared"] >= 5, 90)
+    assert set(callers.answers) == {(200, first)}
+    assert (shadow_report(deployed)["version"], shadow_report(deployed)["agreement"]) == (third, 0.0)
+
+
+def test_a_shadow_that_cannot_keep_up_hurts_nobody_and_a_rollback_ends_it(
+    deployed: Deployed, url: str, versions: dict[str, int]
+) -> None:
+    """Law 6: a shadow is no step. The faulty version would count to a milliard for each of these calls."""
+    first, second = (str(versions[name]) for name in ("first", "second"))
+    deployed.yard_json("release", f"{MODEL}:{second}")
+    deployed.yard_json("release", f"{MODEL}:{first}")
+    deployed.yard_json("shadow", f"{MODEL}:{versions['faulty']}", "--sample", "99%")
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [ENDLESS]}]}
+    for _ in range(4):
+        answer = httpx.post(url, json=body, timeout=35)
+        assert (answer.status_code, answer.json()["model_version"]) == (200, first)
+    wait_until(lambda: shadow_report(deployed)["failed"] >= 1, 120)
+    assert deployed.yard_json("rollback", MODEL)["version"] == versions["second"]
+    now = status(deployed)
+    assert (now["version"], now["weights"], now["shadow"]) == (versions["second"], {}, None)
+    assert kinds(deployed, 2) == ["shadow", "rollback"]
+    assert deployed.yard_json("shadow", MODEL, "--stop")["running"] is False

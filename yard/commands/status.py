@@ -12,7 +12,7 @@ from yard import options, output
 if TYPE_CHECKING:
     from releases.records import Plan
     from releases.stage import Stage
-    from releases.status import AliasStatus, ShiftStatus
+    from releases.status import AliasStatus, ShadowStatus, ShiftStatus
     from yard.deployment import Deployment
 
 
@@ -189,6 +189,8 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
     for item in found:
         if item.shift is not None:
             output.say(_shift(item, item.shift))
+        if item.shadow is not None:
+            output.say(_shadow(item, item.shadow))
         for said in item.disagreements:
             output.warn(f"{item.ref}: {said}")
 
@@ -201,11 +203,22 @@ def _shift(item: AliasStatus, shift: ShiftStatus) -> str:
     return f"{item.ref} is being shifted, asked for by {shift.by}: {where}"
 
 
+def _shadow(item: AliasStatus, shadow: ShadowStatus) -> str:
+    share = f"{shadow.share * 100:g}%"
+    version = f"{item.ref.model}:{shadow.version}"
+    return (
+        f"{share} of {item.ref} is mirrored to {version}, which answers nobody, since {shadow.since}, "
+        f"asked for by {shadow.by}"
+    )
+
+
 def _how(plan: Plan) -> str:
     return f"{plan.kind} (forced)" if plan.forced else plan.kind
 
 
 def _move(plan: Plan) -> str:
+    if plan.kind == "shadow":
+        return f"{plan.version}, {sum(plan.weights.values()) * 100:g}% mirrored to {plan.toward}"
     if plan.weights:
         return f"{plan.version} + {sum(plan.weights.values()):.0%} {plan.toward}"
     return f"{plan.from_version or '-'} → {plan.version or '-'}"

@@ -67,3 +67,16 @@ class MemoryQueue:
 
     def send(self, queue_url: str, body: str, *, answers: str) -> None:
         self.sent.append((queue_url, body, answers))
+
+
+class MemoryShadow:
+    """Events in a list. With ``error`` it takes none."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.told: list[bytes] = []
+        self.error = error
+
+    def tell(self, event: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.told.append(event)

@@ -4,6 +4,7 @@
 |---|---|---|
 | an HTTP API's or a function URL's, payload format 2.0 | ``functions.inference.door`` | an HTTP answer |
 | ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
+| ``{"switchyardShadow": {…}}`` | ``shadow`` | compared with the live answer; nobody waits |
 | ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
 | ``{"Records": […]}`` of S3 | ``objects`` | answers lie beside the requests |
 
@@ -16,6 +17,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from model_store.contract.environment import SHADOW_EVENT
+
 if TYPE_CHECKING:
     from functions.inference.doors.messages import MessageDoor
     from functions.inference.doors.objects import ObjectDoor
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from functions.inference.request_log import RequestLog
 
 Http = Callable[[object, object], dict[str, Any]]
+Compare = Callable[[dict[str, Any], object], dict[str, Any]]
 
 
 class Doors:
@@ -32,8 +36,18 @@ class Doors:
     reported, so that Lambda counts it and whoever sent the event sends it again.
     """
 
-    def __init__(self, http: Http, service: Service, log: RequestLog, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        http: Http,
+        service: Service,
+        log: RequestLog,
+        environ: Mapping[str, str],
+        *,
+        compare: Compare | None = None,
+    ) -> None:
+        """``compare`` answers mirrored requests; a function that has no model of its own has none."""
         self._http = http
+        self._compare = compare
         self._service = service
         self._log = log
         self._environ = environ
@@ -44,6 +58,8 @@ class Doors:
                 from functions.inference.doors import direct
 
                 return direct.answer(event, context, self._service, self._log)
+            if SHADOW_EVENT in event and self._compare is not None:
+                return self._compare(event, context)
             if sources := _sources(event):
                 if sources == {"aws:sqs"}:
                     return self._messages(event, context)

@@ -71,6 +71,7 @@ def test_a_model_s_role_may_write_its_own_log_and_ask_its_own_versions_and_nothi
     assert allowed == {
         f"<{group}.Arn>": {"logs:CreateLogStream", "logs:PutLogEvents"},
         f"switchyard-{stage.stage}-digits:v*": {"lambda:InvokeFunction"},
+        f"switchyard-{stage.stage}-digits:shadow_*": {"lambda:InvokeFunction"},
         f"switchyard-{stage.stage}-digits": {"lambda:ListAliases"},
     }
 

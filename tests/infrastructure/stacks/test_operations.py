@@ -90,6 +90,7 @@ def test_the_function_has_lambda_s_longest_time(stage: Deployed) -> None:
         "SWITCHYARD_BUCKET",
         "SWITCHYARD_ALARM_TOPIC",
         "SWITCHYARD_ALARM_PERIOD_S",
+        "SWITCHYARD_LEASE_S",
     }
 
 
@@ -198,5 +199,5 @@ def test_where_shifts_and_alarms_are_can_be_looked_up(stage: Deployed) -> None:
         found["Properties"]["Name"] for found in stage.resources("Operations", "AWS::SSM::Parameter").values()
     }
     assert names == {
-        f"/switchyard/{stage.stage}/{name}" for name in ("shifts", "alarm-topic", "alarm-period-s")
+        f"/switchyard/{stage.stage}/{name}" for name in ("shifts", "alarm-topic", "alarm-period-s", "lease-s")
     }

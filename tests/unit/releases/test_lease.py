@@ -50,6 +50,15 @@ def test_the_lease_of_a_dead_holder_runs_out() -> None:
         assert clock.now() - started == pytest.approx(LEASE_SECONDS, abs=1)
 
 
+def test_a_stage_may_have_a_shorter_lease() -> None:
+    store, clock = MemoryStore(), StillClock()
+    dead = lease(store, clock, "digits", holder="ann", seconds=20)
+    dead.__enter__()
+    started = clock.now()
+    with lease(store, clock, "digits", holder="bob", seconds=20):
+        assert clock.now() - started == pytest.approx(20, abs=1)
+
+
 def test_a_lease_ends_when_its_work_fails() -> None:
     store, clock = MemoryStore(), StillClock()
     with pytest.raises(ValueError, match="no"), lease(store, clock, "digits", holder="ann"):

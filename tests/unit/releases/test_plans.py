@@ -12,6 +12,7 @@ from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import NothingToRollBackError, ShiftRunningError, UnfitVersionError
 from releases.plans import Plan, Planner
+from releases.shadowing import Shadowing
 from releases.shifting import Shifting
 from releases.stage import Stage
 from tests.unit.releases.world import Around, World
@@ -147,6 +148,29 @@ def test_a_plan_while_a_shift_runs_says_that_the_shift_ends(released: World, nam
     assert counting.writes == []
     assert "end" in [action.do for action in plan.actions]
     assert plan.then == (1 if name == "flip" else 2)
+
+
+def test_a_plan_of_a_shadow_writes_nothing_and_moves_nothing(released: World) -> None:
+    counting = Counting(released)
+    plan = Planner(counting.stage()).shadow(ref(3), share=0.1)
+    assert counting.writes == []
+    assert [action.do for action in plan.actions] == ["publish", "check", "publish", "mirror"]
+    assert "10% of digits@live" in plan.actions[-1].what
+    assert (plan.serves, plan.then) == (2, 2)
+    Shadowing(released.stage()).begin(ref(3), share=0.1)
+    assert Planner(released.stage()).shadow(ref(3), share=0.1).actions == ()
+
+
+def test_a_plan_while_a_shadow_runs_says_that_the_shadow_ends(released: World) -> None:
+    assert Planner(released.stage()).stop_shadow("digits").actions == ()
+    Shadowing(released.stage()).begin(ref(3), share=0.1)
+    counting = Counting(released)
+    planner = Planner(counting.stage())
+    for plan in (planner.rollback("digits"), planner.flip(ref(1)), planner.release(ref(1))):
+        assert any(action.what == "end the shadow of digits:3, which is running" for action in plan.actions)
+        assert plan.then == 1
+    assert [action.do for action in planner.stop_shadow("digits").actions] == ["move"]
+    assert counting.writes == []
 
 
 def test_a_plan_of_the_shift_that_runs_joins_it(released: World) -> None:

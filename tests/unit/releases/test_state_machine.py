@@ -1,4 +1,4 @@
-"""Any order of commands, shifts, alarms, crashes, lost answers, hand moves and deploys: the laws hold.
+"""Any order of commands, shifts, shadows, alarms, crashes, lost answers, hand moves and deploys: the laws hold.
 
 Hypothesis chooses what happens next. What should be in force then is worked out beside it from the commands
 alone, and which versions reproduced their golden sample is noted where they are asked for it, not where the
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -25,11 +26,19 @@ from releases.adapters.memory import MemoryFunctions
 from releases.adapters.memory_executions import FINAL, WAITING
 from releases.controller import Controller
 from releases.deploy import Deploy
-from releases.errors import NothingToRollBackError, ReleaseError, ShiftRunningError, StillLiveError
+from releases.errors import (
+    DisagreementError,
+    NothingToRollBackError,
+    ReleaseError,
+    ShiftRunningError,
+    StillLiveError,
+)
 from releases.lease import LEASE_SECONDS
 from releases.ledger import standing
+from releases.move import shadow_in
 from releases.ports import AliasState, FunctionConfig
 from releases.records import UNRELEASED, Line, Note
+from releases.shadowing import Shadowing
 from releases.shifting import Shifting
 from releases.shifts import Shift
 from releases.stage import Stage
@@ -222,6 +231,33 @@ class Commands(RuleBasedStateMachine):
         self.command(running)
         assert (self.served(), self.alias().weights) == (before, {})
 
+    # Shadows.
+
+    @rule(at=moments, die=dying)
+    @precondition(lambda self: self.settled() and self.steps and not self.undeployed and self.shift is None)
+    def begin_a_shadow(self, at: int, *, die: bool | None) -> None:
+        """Law 3: callers are answered by what is in force, whether it mirrors, dies on the way or is refused."""
+        before = self.served()
+        shadow = ByVersion("digits", before % self.published + 1)
+        running = Command(lambda stage: Shadowing(stage).begin(shadow, share=0.1), lambda steps: steps)
+        if not self.on_today_s_base():
+            with pytest.raises(DisagreementError, match="older base"):
+                running.run(self.world.stage())
+        elif die is None:
+            self.command(running)
+            assert self.shadowed()
+        else:
+            self.accident(running, self.dying_stage(at, after_effect=die), ProcessDied)
+            self.world.clock.sleep(LEASE_SECONDS)
+        assert self.served() == before
+
+    @rule()
+    @precondition(lambda self: self.settled() and self.shadowed())
+    def stop_the_shadow(self) -> None:
+        before = self.served()
+        self.command(Command(lambda stage: Shadowing(stage).stop("digits"), lambda steps: steps))
+        assert (self.served(), self.alias().weights) == (before, {})
+
     @rule(faults=st.integers(5, 50))
     @precondition(lambda self: self.settled() and len(self.steps) > 1 and not self.undeployed)
     def alarms_fire(self, faults: int) -> None:
@@ -234,7 +270,7 @@ class Commands(RuleBasedStateMachine):
             undo(self.world.stage(by="alarm"), name, "Threshold Crossed")
         self.steps = self.versions_standing()
         assert self.steps in (before, before[:-1])
-        assert self.alias().weights == {} or self.shift is not None
+        assert self.alias().weights == {} or self.shift is not None or self.shadowed()
 
     @rule(choice=choices, how=st.sampled_from(["note", "version", "weights"]))
     @precondition(lambda self: self.settled() and self.lines and self.shift is None)
@@ -355,6 +391,15 @@ class Commands(RuleBasedStateMachine):
         assert self.alias().version in self.golden or self.served() == UNRELEASED
 
     @invariant()
+    def so_is_whoever_answers_a_share(self) -> None:
+        """Law 5. A mirror answers callers too, and is the same model version."""
+        weights = self.alias().weights
+        assert self.by_hand or weights.keys() <= self.golden
+        if self.shadowed():
+            (mirror,) = weights
+            assert self.version_of(mirror) == self.served()
+
+    @invariant()
     def callers_get_what_the_commands_mean(self) -> None:
         """Law 3."""
         if self.settled():
@@ -406,7 +451,7 @@ class Commands(RuleBasedStateMachine):
         return Command(lambda stage: Controller(stage).release(ByVersion("digits", version)), effect)
 
     def rolling_back(self) -> Command:
-        served, split = self.served(), bool(self.alias().weights)
+        served, split = self.served(), bool(self.alias().weights) and not self.shadowed()
         only_to_complete = self.unwritten is not None and self.unwritten_rollback
 
         def effect(steps: Steps) -> Steps:
@@ -483,7 +528,8 @@ class Commands(RuleBasedStateMachine):
 
     def command(self, command: Command) -> None:
         """Run it; it may be refused, and has then changed nothing but what an accident left unwritten."""
-        before, split = self.served(), self.settled() and bool(self.alias().weights)
+        split = self.settled() and bool(self.alias().weights) and not self.shadowed()
+        before = self.served()
         try:
             command.run(self.world.stage(by="cdk" if command.deploy else "ann"))
             assert not split or command.forced or command.rollback, "a shift was running"
@@ -548,6 +594,16 @@ class Commands(RuleBasedStateMachine):
         self.asking = False
         assert (status == 200) == bool(model)
         return int(model.partition(":")[2]) if model else UNRELEASED
+
+    def version_of(self, number: str) -> int:
+        return int(self.world.ask(qualifier=number)[1].partition(":")[2] or UNRELEASED)
+
+    def shadowed(self) -> bool:
+        """Whether a mirror has a share of the alias, and nobody has touched that."""
+        return shadow_in(self.world.stage().mover("digits", "live").look(complete=False)) is not None
+
+    def on_today_s_base(self) -> bool:
+        return self.world.status().on_current_base
 
     def versions_standing(self) -> Steps:
         return [step.version for step in standing(self.world.controller().history("digits"))]

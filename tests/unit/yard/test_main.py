@@ -19,6 +19,7 @@ COMMANDS = [
     "watch",
     "stop",
     "flip",
+    "shadow",
     "retire",
     "status",
     "history",

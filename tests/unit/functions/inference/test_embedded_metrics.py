@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from functions.inference.embedded_metrics import embedded_metrics
+from functions.inference.embedded_metrics import embedded_metrics, shadow_metrics
 
 LABELS = {"model": "digits", "version": "3", "stage": "prod"}
 INFER = "/v2/models/{model}/infer"
@@ -37,3 +37,16 @@ def test_health_checks_do_not_make_latency_look_better() -> None:
 @pytest.mark.parametrize("missing", ["version", "stage"])
 def test_what_is_not_released_or_not_deployed_counts_as_nothing(missing: str) -> None:
     assert embedded_metrics({**LABELS, missing: ""}, route=INFER, status=503, ms=1.0) == {}
+
+
+def test_what_was_mirrored_counts_apart_and_never_as_an_answer() -> None:
+    """Law 11: bounded, by model and version; and nothing that an alarm of a release looks at."""
+    found = shadow_metrics(LABELS, {"ShadowAgrees": 1, "ShadowLatency": 2.5})
+    (directive,) = found["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == (("model", "version"),)
+    assert [(metric["Name"], metric["Unit"]) for metric in directive["Metrics"]] == [
+        ("ShadowAgrees", "Count"),
+        ("ShadowLatency", "Milliseconds"),
+    ]
+    assert not {"Faults", "Latency"} & found.keys()
+    assert shadow_metrics({**LABELS, "stage": ""}, {"ShadowAgrees": 1}) == {}

@@ -10,7 +10,7 @@ import pytest
 
 from functions.inference.adapters.memory import MemoryObjects, MemoryQueue
 from functions.inference.door import HttpDoor
-from functions.inference.doors import Doors
+from functions.inference.doors import Doors, shadow
 from functions.inference.doors.messages import MessageDoor
 from functions.inference.doors.objects import ObjectDoor
 from functions.inference.limits import Limits
@@ -50,7 +50,13 @@ class House:
         self.message_door = MessageDoor(
             self.service, self.log, self.queue, queue_url="https://answers", objects=self.object_door
         )
-        self.doors = Doors(HttpDoor(self.service, self.log), self.service, self.log, {})
+        self.doors = Doors(
+            HttpDoor(self.service, self.log),
+            self.service,
+            self.log,
+            {},
+            compare=lambda event, context: shadow.answer(event, context, self.service, self.log),
+        )
 
     @property
     def logged(self) -> list[dict[str, Any]]:
