@@ -223,6 +223,7 @@ class Overrides(_Table):
     max_batch: MaxBatch | None = None
     handoff: bool | None = None
     queue: bool | None = None
+    inbox: bool | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
@@ -239,7 +240,8 @@ class Model(_Table):
 
     ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
-    from a queue too, and answered in another.
+    from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
+    there, and the queues come with it.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
@@ -256,6 +258,7 @@ class Model(_Table):
     max_batch: MaxBatch | None = None
     handoff: bool = False
     queue: bool = False
+    inbox: bool = False
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0

@@ -15,6 +15,7 @@ from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
 from infra.stacks.handoff import HandoffStack
+from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
 from infra.stacks.operations import OperationsStack
 from infra.stacks.rollout import RolloutStack
@@ -24,9 +25,10 @@ from infra.stacks.store import StoreStack
 def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) -> list[cdk.Stack]:
     """Declare the stacks of ``stage_name`` in ``scope``; functions' code and layers stand below ``root``.
 
-    Store, then Operations with the guard, the Handoff bucket where a model asks for it, then the models,
-    then Rollout and Api. Raises
-    ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
+    Store, then Operations with the guard, the buckets of Handoff and Inbox where a model asks for them, then
+    the models, then Rollout and Api.
+
+    Raises ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
@@ -43,6 +45,7 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
 
     store = StoreStack(scope, stage=stage)
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
+    inbox = InboxStack(scope, stage=stage) if any(model.inbox for model in models.values()) else None
     served = [
         ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
         for model in models.values()
@@ -64,6 +67,9 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
         stack.add_stack_dependency(operations, "the guard speaks first")
         if handoff is not None and stack.model.handoff:
             stack.add_stack_dependency(handoff, "it reads the bucket's parameters")
+        if inbox is not None and stack.model.inbox:
+            stack.add_stack_dependency(inbox, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
-    return [store, operations, *([handoff] if handoff else []), *served, rollout, api]
+    passing = [stack for stack in (handoff, inbox) if stack is not None]
+    return [store, operations, *passing, *served, rollout, api]

@@ -59,6 +59,7 @@ memory_mb = 512
 timeout_s = 10
 handoff = true
 queue = true
+inbox = true
 """
 """Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
 ``echo`` takes requests by every way there is."""

@@ -8,12 +8,15 @@ from constructs import Construct
 
 from catalog.schema import Stage
 from infra.acknowledged import acknowledge_passing_payloads
-from infra.constructs.handoff_bucket import HandoffBucket
+from infra.constructs.passing_bucket import PassingBucket
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import handoff_bucket_parameter, handoff_key_parameter
 
 ADDRESS_MS = 15 * 60 * 1000
 """No longer than functions sign addresses for (``functions.inference.handoff.ADDRESS_S``)."""
+
+FORGET_AFTER_DAYS = 1
+"""S3's shortest lifecycle. Functions take an upload for an hour."""
 
 
 class HandoffStack(StageStack):
@@ -26,7 +29,13 @@ class HandoffStack(StageStack):
             concern="Handoff",
             description=f"Switchyard {stage.name}: where payloads pass that Lambda does not carry",
         )
-        handoff = HandoffBucket(self, "Handoff", keep_data=stage.keep_data)
+        handoff = PassingBucket(
+            self,
+            "Handoff",
+            keep_data=stage.keep_data,
+            forget_after_days=FORGET_AFTER_DAYS,
+            key_description="Encrypts payloads on their way to and from models",
+        )
         # Addresses are signed for 15 minutes. Here it is the bucket that says so, to everybody: one
         # that was signed for longer, by whatever mistake, ends all the same.
         handoff.bucket.add_to_resource_policy(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
@@ -35,10 +36,15 @@ from model_store.contract.deployment import (
     function_name,
     handoff_bucket_parameter,
     handoff_key_parameter,
+    inbox_bucket_parameter,
+    inbox_key_parameter,
     runtime_layer_name,
     shadow_alias,
 )
 from model_store.contract.environment import ANSWERS_QUEUE, HANDOFF_BUCKET, MAX_BATCH, MODEL, STAGE, TIMEOUT
+
+REQUESTS, ANSWERS = "requests/", "answers/"
+"""As the function has it (``functions.inference.doors.objects``)."""
 
 MESSAGES_AT_ONCE = 10
 """SQS's default batch, and what one call of ReceiveMessage fetches."""
@@ -67,8 +73,9 @@ class ModelStack(StageStack):
         self.model = model
         name = function_name(stage.name, model.name)
         # What only the deploy knows, by the name that stands for it in the fingerprint.
-        bucket = self._handoff_parameter(handoff_bucket_parameter) if model.handoff else None
-        queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if model.queue else None
+        bucket = self._parameter(handoff_bucket_parameter) if model.handoff else None
+        takes_messages = model.queue or model.inbox
+        queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if takes_messages else None
         later = {HANDOFF_BUCKET: bucket, ANSWERS_QUEUE: queues.answers.queue_url if queues else None}
         known = _environment(stage, model)
         environment = check_environment(
@@ -106,6 +113,8 @@ class ModelStack(StageStack):
             self._let_pass_payloads(inference, bucket)
         if queues is not None:
             self._let_answer_messages(inference, queues)
+            if model.inbox:
+                self._let_answer_objects(inference, queues)
         for statement in self._asking_siblings(name):
             inference.role.add_to_policy(statement)
             acknowledge_wildcards(inference.role, statement, WHY_WILDCARD)
@@ -182,13 +191,12 @@ class ModelStack(StageStack):
             ),
         )
 
-    def _handoff_parameter(self, parameter: Callable[[str], str]) -> str:
+    def _parameter(self, parameter: Callable[[str], str]) -> str:
         """Read from the parameter when this stack is deployed: an export in use could not change."""
         return ssm.StringParameter.value_for_string_parameter(self, parameter(self.stage.name))
 
     def _let_pass_payloads(self, inference: PythonFunction, bucket: str) -> None:
         """Let the function sign addresses and use them itself, under its own model's prefix only."""
-        key = self._handoff_parameter(handoff_key_parameter)
         passing = iam.PolicyStatement(
             sid="PassPayloads",
             actions=["s3:GetObject", "s3:PutObject"],
@@ -198,14 +206,75 @@ class ModelStack(StageStack):
         acknowledge_wildcards(
             inference.role, passing, "Payloads get random names as they come, under this model's own prefix"
         )
+        self._let_use_key(inference, "UseTheKeyThroughS3", self._parameter(handoff_key_parameter))
+
+    def _let_use_key(self, inference: PythonFunction, sid: str, key: str) -> None:
         inference.role.add_to_policy(
             iam.PolicyStatement(
-                sid="UseTheKeyThroughS3",
+                sid=sid,
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=[key],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
             )
         )
+
+    def _let_answer_objects(self, inference: PythonFunction, queues: ModelQueues) -> None:
+        """Read requests and write answers, each under this model's prefix, and hear of the former.
+
+        EventBridge puts what it hears from the bucket into the model's own queue, from which the live version
+        takes messages: an object has the queue's three attempts, and its last place.
+        """
+        bucket = self._parameter(inbox_bucket_parameter)
+        objects = f"arn:{self.partition}:s3:::{bucket}"
+        why = "Requests are named by who puts them there, under this model's own prefix"
+        for sid, action, prefix in (
+            ("ReadRequests", "s3:GetObject", REQUESTS),
+            ("WriteAnswers", "s3:PutObject", ANSWERS),
+        ):
+            statement = iam.PolicyStatement(
+                sid=sid, actions=[action], resources=[f"{objects}/{prefix}{self.model.name}/*"]
+            )
+            inference.role.add_to_policy(statement)
+            acknowledge_wildcards(inference.role, statement, why)
+        self._let_use_key(inference, "UseTheInboxKeyThroughS3", self._parameter(inbox_key_parameter))
+        rule = events.CfnRule(
+            self,
+            "HearOfObjects",
+            description=f"Requests put into the inbox for {self.model.name} go to its queue",
+            event_pattern={
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {
+                    "bucket": {"name": [bucket]},
+                    "object": {"key": [{"prefix": f"{REQUESTS}{self.model.name}/"}]},
+                },
+            },
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Requests",
+                    arn=queues.requests.queue_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(
+                        arn=queues.dead_letters.queue_arn
+                    ),
+                )
+            ],
+        )
+        for queue in (queues.requests, queues.dead_letters):
+            queue.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid="HearOfObjects",
+                    principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                    actions=["sqs:SendMessage"],
+                    resources=[queue.queue_arn],
+                    conditions={"ArnEquals": {"aws:SourceArn": rule.attr_arn}},
+                )
+            )
+        for id_, prefix, description in (
+            ("InboxRequests", REQUESTS, "Put requests here"),
+            ("InboxAnswers", ANSWERS, "Answers lie here, by the name of the request"),
+        ):
+            value = f"s3://{bucket}/{prefix}{self.model.name}/"
+            cdk.CfnOutput(self, id_, value=value, description=description)
 
     def _let_answer_messages(self, inference: PythonFunction, queues: ModelQueues) -> None:
         inference.role.add_to_policy(

@@ -135,6 +135,16 @@ def handoff_key_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}handoff-bucket-key"
 
 
+def inbox_bucket_parameter(stage: str) -> str:
+    """SSM parameter: the bucket where requests are put and answers are found."""
+    return f"{parameters_path(stage)}inbox-bucket"
+
+
+def inbox_key_parameter(stage: str) -> str:
+    """SSM parameter: the key of that bucket."""
+    return f"{parameters_path(stage)}inbox-bucket-key"
+
+
 def shifts_machine_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
     return f"{parameters_path(stage)}shifts"

@@ -169,13 +169,47 @@ def test_a_plain_invocation_is_answered_plainly(echo: Deployed) -> None:
     assert asked({"inputs": []})["status"] == 400
 
 
+def outputs_of(echo: Deployed) -> dict[str, str]:
+    """What the model's stack says of itself."""
+    found = aws(echo, "cloudformation").describe_stacks(StackName="Switchyard-local-Model-echo")
+    return {output["OutputKey"]: output["OutputValue"] for output in found["Stacks"][0]["Outputs"]}
+
+
+def test_an_object_in_the_inbox_is_answered_under_the_same_name(echo: Deployed) -> None:
+    outputs = outputs_of(echo)
+    s3 = aws(echo, "s3")
+    bucket, _, requests = outputs["InboxRequests"].removeprefix("s3://").partition("/")
+    answers = outputs["InboxAnswers"].removeprefix(f"s3://{bucket}/")
+    x = np.random.default_rng(3).random((2_000, 1024), np.float32)  # 8 MB: more than Lambda carries
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(x.shape)}
+    head = json.dumps(
+        {
+            "inputs": [{**tensor, "parameters": {"binary_data_size": x.nbytes}}],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+    told = {"inference-header-content-length": str(len(head))}
+    s3.put_object(Bucket=bucket, Key=f"{requests}a b+c.bin", Body=head + x.tobytes(), Metadata=told)
+    s3.put_object(Bucket=bucket, Key=f"{requests}wrong.json", Body=b"not json")
+    s3.put_object(Bucket=bucket, Key="requests/digits/other.json", Body=b"{}")
+    found: dict[str, Any] = {}
+    until = time.monotonic() + 60
+    while len(found) < 2 and time.monotonic() < until:
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="answers/").get("Contents", [])
+        found = {item["Key"].removeprefix(answers): item["Key"] for item in listed}
+        time.sleep(0.2)
+    assert set(found) == {"a b+c.bin", "wrong.json"}, "another model's objects are not this model's"
+    answer = s3.get_object(Bucket=bucket, Key=found["a b+c.bin"])
+    length = int(answer["Metadata"]["inference-header-content-length"])
+    body = answer["Body"].read()
+    assert json.loads(body[:length])["model_name"] == "echo"
+    assert np.array_equal(np.frombuffer(body[length:], np.float32).reshape(x.shape), x * 2)
+    wrong = json.loads(s3.get_object(Bucket=bucket, Key=found["wrong.json"])["Body"].read())
+    assert (wrong["status"], "not JSON" in wrong["error"]) == (400, True)
+
+
 def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
-    outputs = {
-        output["OutputKey"]: output["OutputValue"]
-        for output in aws(echo, "cloudformation").describe_stacks(StackName="Switchyard-local-Model-echo")[
-            "Stacks"
-        ][0]["Outputs"]
-    }
+    outputs = outputs_of(echo)
     sqs = aws(echo, "sqs")
     x = {"name": "x", "datatype": "FP32", "shape": [1, 1024], "data": [1.0] * 1024}
     sent = {

@@ -53,6 +53,7 @@ snapstart = false
 max_batch = 64
 handoff = true
 queue = true
+inbox = true
 aliases = ["live", "candidate"]
 provisioned_concurrency = 4
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
-CONCERNS = {"Store", "Operations", "Handoff", "Model-digits", "Model-fraud-eu", "Api", "Rollout"}
+CONCERNS = {"Store", "Operations", "Handoff", "Inbox", "Model-digits", "Model-fraud-eu", "Api", "Rollout"}
 
 
 def every_resource(stage: Deployed) -> list[tuple[str, str, dict[str, Any]]]:
@@ -40,7 +40,7 @@ def test_stacks_never_block_each_other_through_exports(stage: Deployed) -> None:
 def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(stage: Deployed) -> None:
     assert stage.depends_on("Operations") == {"Store"}
     assert stage.depends_on("Model-digits") == {"Operations"}
-    assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff"}
+    assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff", "Inbox"}
     assert stage.depends_on("Rollout") == {"Operations", "Model-digits", "Model-fraud-eu"}
     assert stage.depends_on("Api") == {"Operations", "Model-digits", "Model-fraud-eu"}
 

@@ -6,7 +6,7 @@
 | ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
 | ``{"switchyardShadow": {…}}`` | ``shadow`` | compared with the live answer; nobody waits |
 | ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
-| ``{"Records": […]}`` of S3 | ``objects`` | answers lie beside the requests |
+| ``{"Records": […]}`` of S3, or EventBridge's event of one | ``objects`` | answers lie beside the requests |
 
 Each is imported when the first such event comes: HTTP calls, which are most, import none of it.
 """
@@ -65,6 +65,10 @@ class Doors:
                     return self._messages(event, context)
                 if sources == {"aws:s3"}:
                     return self._objects(event, context)
+            if event.get("source") == "aws.s3":
+                from functions.inference.doors.objects import announced
+
+                return self._objects({"Records": announced(event)}, context)
         return self._http(event, context)
 
     @cached_property

@@ -1,6 +1,6 @@
 """Requests that are messages in SQS: each is answered by a message in the queue of answers.
 
-A message's body is the protocol's request as JSON, or S3's notification about one (``objects``). An
+A message's body is the protocol's request as JSON, or tells of one that lies in S3 (``objects``). An
 answer is the protocol's answer; its attribute ``switchyard-request`` names the message it answers. A
 caller's mistake is answered with ``{"error", "status"}`` and done with: sending it again would change
 nothing. What the function could not do is reported by message, so that SQS sends those again and after
@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from functions.inference.doors.objects import ObjectDoor
+from functions.inference.doors.objects import EVENT_SOURCE, RECORD_SOURCE, ObjectDoor, announced
 from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
 from functions.inference.ports import Queue
 from functions.inference.quick import remaining_s
@@ -87,8 +87,7 @@ class MessageDoor:
         try:
             body = record.get("body")
             if notified := _notification(body):
-                outcomes = [self._objects.answer(item, context) for item in notified]
-                return not any(outcome is not None and outcome.is_fault for outcome in outcomes)
+                return self._are_answered(notified, context)
             outcome = self._answered(body, context)
             if not outcome.is_fault:
                 outcome = _carried(outcome)
@@ -98,6 +97,14 @@ class MessageDoor:
             outcome = failed(error)
         write_line(self._log, outcome, request_id=message_id, door="SQS", started=started)
         return not outcome.is_fault
+
+    def _are_answered(self, notified: list[dict[str, Any]], context: object) -> bool:
+        """Whether every announced object has its answer; with no time left nobody tries."""
+        left = remaining_s(context)
+        if left is not None and left < LEAST_S:
+            return False
+        outcomes = [self._objects.answer(item, context) for item in notified]
+        return not any(outcome is not None and outcome.is_fault for outcome in outcomes)
 
     def _answered(self, body: object, context: object) -> Outcome:
         left = remaining_s(context)
@@ -120,13 +127,10 @@ def _carried(outcome: Outcome) -> Outcome:
 
 
 def _notification(body: object) -> list[dict[str, Any]]:
-    """The records of S3's notification, if that is what a message holds."""
-    if not isinstance(body, str) or '"aws:s3"' not in body:
+    """The objects that S3 or EventBridge announces, if that is what a message holds."""
+    if not isinstance(body, str) or not any(f'"{word}"' in body for word in (RECORD_SOURCE, EVENT_SOURCE)):
         return []
     try:
-        records = json.loads(body)["Records"]
-    except (ValueError, KeyError, TypeError):
+        return announced(json.loads(body))
+    except ValueError:
         return []
-    if not isinstance(records, list):
-        return []
-    return [item for item in records if isinstance(item, dict) and item.get("eventSource") == "aws:s3"]

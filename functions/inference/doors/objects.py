@@ -1,5 +1,6 @@
 """Requests that are objects in S3: each is answered by an object beside it.
 
+Told of them by S3's own notifications, or by the events that S3 sends to EventBridge.
 ``requests/monday/7.json`` is answered by ``answers/monday/7.json`` in the same bucket. What lies under
 ``answers/`` is never taken for a request, so that a notification on the whole bucket does not run in a
 circle. A body with binary data has the metadata ``inference-header-content-length``, and so has its answer.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
 from functions.inference.ports import Objects, Stored
@@ -25,6 +26,9 @@ from functions.protocol.errors import BadRequestError, UnknownUploadError
 
 REQUESTS = "requests/"
 ANSWERS = "answers/"
+
+RECORD_SOURCE = "aws:s3"
+EVENT_SOURCE = "aws.s3"
 
 
 class ObjectDoor:
@@ -55,19 +59,19 @@ class ObjectDoor:
             if not outcome.is_fault:
                 stored = Stored(outcome.encoded.body, outcome.encoded.json_length)
                 self._objects.write(bucket, answer_key(key), stored)
-        except UnknownUploadError:
-            # Deleted since: whoever deleted it wants no answer, and asking again would not bring it back.
+        except UnknownUploadError as error:
+            # Deleted since: whoever deleted it wants no answer, and asking again would not bring it back. S3
+            # says the same of what this function may not read, so a line says that something was passed by.
+            self._line(failed(error), context, started)
             return None
         except Exception as error:  # noqa: BLE001 - one object must not keep the others from their turn
             outcome = failed(error)
-        write_line(
-            self._log,
-            outcome,
-            request_id=getattr(context, "aws_request_id", None),
-            door="S3",
-            started=started,
-        )
+        self._line(outcome, context, started)
         return outcome
+
+    def _line(self, outcome: Outcome, context: object, started: float) -> None:
+        request_id = getattr(context, "aws_request_id", None)
+        write_line(self._log, outcome, request_id=request_id, door="S3", started=started)
 
     def _answered(self, bucket: str, key: str, context: object) -> Outcome:
         limit = self._service.limits.max_object_bytes
@@ -86,6 +90,35 @@ def answer_key(key: str) -> str:
     return ANSWERS + key.removeprefix(REQUESTS)
 
 
+def announced(event: object) -> list[dict[str, Any]]:
+    """What an event says of objects, as records of a notification; empty for any other event.
+
+    EventBridge wraps one object and leaves its key as it is; a notification lists several and quotes keys.
+    """
+    if not isinstance(event, dict):
+        return []
+    if event.get("source") == EVENT_SOURCE:
+        detail = event.get("detail")
+        if not isinstance(detail, dict) or event.get("detail-type") != "Object Created":
+            return []
+        thing = detail.get("object")
+        key = thing.get("key") if isinstance(thing, dict) else None
+        return [
+            {
+                "eventSource": RECORD_SOURCE,
+                "eventName": "ObjectCreated:",
+                "s3": {
+                    "bucket": detail.get("bucket"),
+                    "object": {"key": quote_plus(key)} if isinstance(key, str) else None,
+                },
+            }
+        ]
+    records = event.get("Records")
+    if not isinstance(records, list):
+        return []
+    return [item for item in records if isinstance(item, dict) and item.get("eventSource") == RECORD_SOURCE]
+
+
 def _place(record: Mapping[str, Any]) -> tuple[str, str] | None:
     """Bucket and key of a request that was put there; ``None`` for answers and for deletions."""
     try:
@@ -93,4 +126,5 @@ def _place(record: Mapping[str, Any]) -> tuple[str, str] | None:
     except (KeyError, TypeError) as error:
         raise BadRequestError(f"the record names no object: {error!r}") from error
     created = str(record.get("eventName", "ObjectCreated:")).startswith("ObjectCreated:")
-    return (bucket, key) if created and not key.startswith(ANSWERS) else None
+    # A key that ends in a slash is how consoles draw a folder.
+    return (bucket, key) if created and not key.startswith(ANSWERS) and not key.endswith("/") else None

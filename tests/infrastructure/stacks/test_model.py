@@ -11,7 +11,7 @@ import pytest
 
 from catalog import Catalog
 from infra.bundles import Tree
-from infra.stacks.model import ModelStack
+from infra.stacks.model import ANSWERS, REQUESTS, ModelStack
 from tests.infrastructure.conftest import text_of
 
 if TYPE_CHECKING:
@@ -89,6 +89,39 @@ def test_a_model_that_hands_off_may_touch_its_own_prefix_of_the_hand_off_bucket_
     assert list(key["Condition"]["StringEquals"]) == ["kms:ViaService"]
     touched = {action for found in own.values() for action in found["Action"] if action.startswith("s3:")}
     assert touched == {"s3:GetObject", "s3:PutObject"}
+
+
+def test_a_model_with_an_inbox_reads_its_own_requests_and_writes_its_own_answers(stage: Deployed) -> None:
+    own = {found["Sid"]: found for found in stage.statements("Model-fraud-eu") if "Sid" in found}
+    for sid, action, prefix in (
+        ("ReadRequests", "s3:GetObject", REQUESTS),
+        ("WriteAnswers", "s3:PutObject", ANSWERS),
+    ):
+        assert own[sid]["Action"] == [action]
+        resource = text_of(own[sid]["Resource"])
+        assert resource.endswith(f"/{prefix}fraud-eu/*")
+        assert "inboxbucket" in resource
+    assert set(own["UseTheInboxKeyThroughS3"]["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_an_object_under_the_model_s_prefix_becomes_a_message_of_its_queue(stage: Deployed) -> None:
+    ((id_, rule),) = stage.resources("Model-fraud-eu", "AWS::Events::Rule").items()
+    pattern = rule["Properties"]["EventPattern"]
+    assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created"])
+    (bucket,) = pattern["detail"]["bucket"]["name"]
+    assert "inboxbucket" in text_of(bucket)
+    assert pattern["detail"]["object"]["key"] == [{"prefix": f"{REQUESTS}fraud-eu/"}]
+    (target,) = rule["Properties"]["Targets"]
+    (mapping,) = stage.resources("Model-fraud-eu", "AWS::Lambda::EventSourceMapping").values()
+    assert target["Arn"] == mapping["Properties"]["EventSourceArn"]
+    may_send = {
+        text_of(statement["Resource"])
+        for statement in stage.statements("Model-fraud-eu", "AWS::SQS::QueuePolicy")
+        if statement.get("Sid") == "HearOfObjects"
+        and statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [id_, "Arn"]}}}
+    }
+    assert may_send == {text_of(target["Arn"]), text_of(target["DeadLetterConfig"]["Arn"])}
+    assert not stage.resources("Model-digits", "AWS::Events::Rule")
 
 
 def test_queued_requests_reach_the_live_alias_and_failures_are_kept(stage: Deployed) -> None:
@@ -184,6 +217,7 @@ def fingerprint(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> 
         {"architecture": "arm64"},
         {"handoff": True},
         {"queue": True},
+        {"inbox": True},
         {"code": "c1"},
         {"layer": "1b"},
     ],

@@ -105,7 +105,8 @@ def test_each_kind_of_batch_is_its_own_door_s(house: House) -> None:
         vars(doors)[name] = reach(name)
     doors({"Records": [{"eventSource": "aws:sqs"}]}, None)
     doors({"Records": [{"eventSource": "aws:s3"}]}, None)
-    assert reached == ["_messages", "_objects"]
+    doors({"source": "aws.s3", "detail-type": "Object Created", "detail": {}}, None)
+    assert reached == ["_messages", "_objects", "_objects"]
 
 
 def test_the_doors_beside_http_are_imported_when_they_are_needed() -> None:

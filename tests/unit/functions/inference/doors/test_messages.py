@@ -130,6 +130,15 @@ def test_a_notification_about_an_object_is_answered_beside_the_object(house: Hou
     assert house.queue.sent == []
 
 
+def test_an_event_of_eventbridge_about_an_object_is_answered_beside_the_object(house: House) -> None:
+    house.objects.write("inbox", "requests/a+b", Stored(GOOD.encode()))
+    detail = {"bucket": {"name": "inbox"}, "object": {"key": "requests/a+b"}}
+    told = json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
+    assert failures(house.message_door(event(told), None)) == []
+    assert house.objects.keys("inbox") == ["answers/a+b", "requests/a+b"]
+    assert failures(house.message_door(event(told), Context(remaining_ms=900))) == ["m0"]
+
+
 @pytest.mark.parametrize("body", ['"aws:s3"', '{"aws:s3": 1}', '{"Records": 7, "x": "aws:s3"}', 'x"aws:s3"'])
 def test_what_only_looks_like_a_notification_is_a_request(house: House, body: str) -> None:
     assert failures(house.message_door(event(body), None)) == []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.inference.doors.objects import answer_key
+from functions.inference.doors.objects import announced, answer_key
 from functions.inference.doors.outcome import FunctionFailedError
 from functions.inference.ports import Stored
 from functions.protocol.errors import CloudUnavailableError
@@ -77,8 +77,9 @@ def test_where_an_answer_lies_follows_from_the_request(key: str, answer: str) ->
     assert answer_key(key) == answer
 
 
-def test_what_was_deleted_wants_no_answer(house: House) -> None:
+def test_what_was_deleted_wants_no_answer_and_leaves_a_line(house: House) -> None:
     assert house.object_door(event("requests/gone"), None) == {"answered": 0}
+    assert [line["status"] for line in house.logged] == [404]
     assert house.object_door(event("requests/gone", name="ObjectRemoved:Delete"), None) == {"answered": 0}
 
 
@@ -136,3 +137,56 @@ def test_a_record_that_names_nothing_is_told_apart(house: House) -> None:
     outcome = house.object_door.answer({"eventSource": "aws:s3"}, None)
     assert outcome is not None
     assert (outcome.status, outcome.is_fault) == (400, False)
+
+
+def event_of_eventbridge(key: object, **changes: object) -> dict[str, Any]:
+    """As the S3 user guide shows one, "EventBridge event message structure"."""
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "111122223333",
+        "region": "eu-central-1",
+        "detail": {
+            "version": "0",
+            "bucket": {"name": BUCKET},
+            "object": {"key": key, "size": 5},
+            "reason": "PutObject",
+        },
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("key", ["requests/7", "requests/a b+c%20d/é.json"])
+def test_an_event_of_eventbridge_names_its_object_as_it_is_called(house: House, key: str) -> None:
+    house.objects.write(BUCKET, key, Stored(REQUEST))
+    assert house.object_door({"Records": announced(event_of_eventbridge(key))}, None) == {"answered": 1}
+    assert answered(house, answer_key(key))["outputs"][1]["data"] == [2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        {"source": "aws.s3", "detail-type": "Object Created"},
+        event_of_eventbridge("requests/7", **{"detail-type": "Object Deleted"}),
+        {"Records": 7},
+        {"Records": [7, {"eventSource": "aws:sqs"}]},
+    ],
+)
+def test_other_events_announce_nothing(other: object) -> None:
+    assert announced(other) == []
+
+
+def test_an_event_without_a_key_is_told_apart(house: House) -> None:
+    (record,) = announced(event_of_eventbridge(None))
+    outcome = house.object_door.answer(record, None)
+    assert outcome is not None
+    assert outcome.status == 400
+
+
+def test_a_folder_that_a_console_drew_is_no_request(house: House) -> None:
+    house.objects.write(BUCKET, "requests/monday/", Stored(b""))
+    assert house.object_door(event("requests/monday/"), None) == {"answered": 0}
+    assert house.objects.keys(BUCKET) == ["requests/monday/"]
