@@ -76,6 +76,10 @@ def _of_alias(
         yield lines[-1].plan.toward, f"requests of `{name}` are mirrored to it"
     for step in standing(lines)[-1 - max(keep, DEEPEST_ROLLBACK) :]:
         yield step.version, f"`{name}` can roll back to it"
+    shift = stage.shifts(model, alias).running(lines, stage.clock.now())
+    if shift is not None:
+        for version in (shift.version, shift.from_version):
+            yield version, f"`{name}` is being shifted from `{shift.from_version}` to `{shift.version}`"
     for line in lines[-keep:]:
         yield line.version, f"it is one of the last {keep} releases of `{name}`"
 

@@ -13,15 +13,17 @@ the operations function nor anybody else needs the permission to delete an alias
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
+from contextlib import suppress
 
 from model_store.contract.deployment import is_declarable, pin_alias, pinned_version
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.keys import ledgers_prefix
 from model_store.ports import ObjectStore
+from releases.collected import collected
 from releases.errors import LostRaceError, NotDeployedError
 from releases.ledger import Ledger, standing
-from releases.ports import AliasState, Functions
+from releases.ports import AliasState, FunctionConfig, Functions
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Note, Prepared
 
@@ -51,10 +53,31 @@ class Pins:
         lines = dict(known or {})
         for _ in range(_ROUNDS):
             keys = self._ledger_keys()
-            wanted = self._wanted(keys, lines)
+            wanted = self._wanted(keys, lines, best)
             undisturbed = self._change(wanted, best)
             if undisturbed and self._ledger_keys() == keys:
                 return
+
+    def leave(self, going: Collection[str]) -> None:
+        """Park every pin that leads to one of these Lambda versions, for which there is a tombstone by now.
+
+        ``settle`` does not lead it back. A pin that somebody else moves at the same time is left alone.
+        """
+        states = self._functions.aliases(self._function)
+        free = [state.version for state in states if state.version not in going]
+        catalog = [state.version for state in states if pinned_version(state.alias) is None]
+        for state in states:
+            version = pinned_version(state.alias)
+            if version is None or state.version not in going:
+                continue
+            for target in (*catalog, *free):
+                if target not in going and served_by(self._config(target)) != version:
+                    with suppress(LostRaceError):
+                        self._move(state, to=target, note=_note(UNRELEASED))
+                    break
+
+    def _config(self, lambda_version: str) -> FunctionConfig | None:
+        return self._functions.config(self._function, lambda_version)
 
     def warning(
         self, prepared: Iterable[Prepared] = (), *, known: Mapping[str, list[Line]] | None = None
@@ -75,7 +98,7 @@ class Pins:
 
     def differences(self) -> list[str]:
         """Each pin that is missing or left over, as a sentence with a way out."""
-        wanted, found = self._wanted(self._ledger_keys(), {}), self.present()
+        wanted, found = self._wanted(self._ledger_keys(), {}, ()), self.present()
         missing = [
             f"`{self._model}:{version}` is released and cannot be asked for by number; {_WAY_OUT}"
             for version in sorted(wanted.keys() - found.keys())
@@ -90,8 +113,11 @@ class Pins:
     def _ledger_keys(self) -> list[str]:
         return list(self._store.keys(ledgers_prefix(self._model)))
 
-    def _wanted(self, keys: list[str], known: dict[str, list[Line]]) -> dict[int, str]:
-        """The model versions that stand in any ledger, each with a Lambda version that served it."""
+    def _wanted(self, keys: list[str], known: dict[str, list[Line]], best: Container[int]) -> dict[int, str]:
+        """The model versions that stand in any ledger, each with a Lambda version that served it.
+
+        Not those whose Lambda version was collected, unless a ``best`` one is known that was not.
+        """
         prefix = ledgers_prefix(self._model)
         count: dict[str, int] = {}
         for key in keys:
@@ -104,7 +130,8 @@ class Pins:
             for step in standing(known[alias]):
                 newest = max(int(wanted.get(step.version, "0")), int(step.lambda_version))
                 wanted[step.version] = str(newest)
-        return wanted
+        gone = collected(self._store, self._model)
+        return {version: at for version, at in wanted.items() if version in best or (version, at) not in gone}
 
     def _found(self) -> dict[int, AliasState]:
         states = self._functions.aliases(self._function)

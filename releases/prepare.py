@@ -18,9 +18,11 @@ from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
 from model_store.contract.kinds import ONNX, RUNS_ON
 from model_store.contract.manifest import Manifest
+from model_store.contract.names import ByVersion
 from model_store.ports import ObjectStore
 from releases.archive import manifest_archive, model_archive
 from releases.check import check
+from releases.collected import collected
 from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import LEASE_SECONDS, lease
@@ -171,12 +173,12 @@ class Preparer:
 
     def find(self, model: str, version: int, base: Base) -> Prepared | None:
         """What was prepared on exactly this base and is still what the record says."""
-        candidates = [found for found in self._records(model, version) if found.base == base.hash]
+        candidates = [found for found in self._usable(model, version) if found.base == base.hash]
         return next((found for found in candidates if self.holds(base.function, found)), None)
 
     def find_any(self, model: str, version: int, function: str) -> Prepared | None:
         """The newest Lambda version of this model version, whatever base it stands on."""
-        records = self._records(model, version)
+        records = self._usable(model, version)
         records.sort(key=lambda found: int(found.lambda_version), reverse=True)
         return next((found for found in records if self.holds(function, found)), None)
 
@@ -196,9 +198,19 @@ class Preparer:
             and config.environment.get(env.ENDPOINT, "") == prepared.endpoint
         )
 
+    def layers_of(self, ref: ByVersion) -> set[str]:
+        """The layers that ever carried this model version; the next release would use one again."""
+        return {record.model_layer for record in self._records(ref.model, ref.version)}
+
     def _records(self, model: str, version: int) -> list[Prepared]:
         keys = list(self._store.keys(prepared_prefix(model, version)))
         return [Prepared.from_json(self._store.get(key)) for key in reversed(keys)]
+
+    def _usable(self, model: str, version: int) -> list[Prepared]:
+        """The records of what no collection has taken, or is about to."""
+        records = self._records(model, version)
+        gone = collected(self._store, model) if records else frozenset()
+        return [found for found in records if (found.version, found.lambda_version) not in gone]
 
     def _condemn(self, prepared: Prepared, error: ReleaseError) -> None:
         """Mark a half-made version unfit. What passed its checks before stays what it was: fit once."""

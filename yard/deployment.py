@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from catalog.schema import Catalog
     from model_store.adapters.s3 import Credentials, S3Store
     from model_store.adapters.s3_collector import S3Collector
+    from releases.adapters.aws_collector import LambdaCollector
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
 
@@ -68,12 +69,15 @@ class Deployment:
         """
         from model_store.adapters.s3 import S3Store, s3_client
         from model_store.adapters.s3_collector import S3Collector
+        from releases.adapters.aws import lambda_client
+        from releases.adapters.aws_collector import LambdaCollector
 
         credentials = self._collector_credentials() if assume else None
         # A deletion is sent once: one that is repeated after a pause would be signed anew.
         once = s3_client(credentials=credentials, attempts=1)
         store = S3Store(self.bucket, client=s3_client(credentials=credentials))
-        return CollectedBy(store, S3Collector(self.bucket, client=once))
+        functions = LambdaCollector(deletes=lambda_client(attempts=1, credentials=credentials))
+        return CollectedBy(store, S3Collector(self.bucket, client=once), functions)
 
     def _collector_credentials(self) -> Credentials:
         import boto3
@@ -126,10 +130,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class CollectedBy:
-    """A store, and a way to delete from it."""
+    """A store, and ways to delete from it and from Lambda."""
 
     store: S3Store
     deletes: S3Collector
+    functions: LambdaCollector
 
 
 def find(stage: str) -> Deployment:

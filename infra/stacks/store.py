@@ -17,11 +17,19 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     collector_role_parameter,
+    function_name,
+    model_layer_name,
 )
 
-WILDCARDS = ("ReadWhatIsNeeded", "ClaimAndBury", "Delete", "EndUploads")
-WHY_WILDCARDS = "Keys are digests and numbers, made as models are published, in this stage's own bucket"
+WILDCARDS = ("ReadWhatIsNeeded", "ClaimAndBury", "Delete", "EndUploads", "DeleteVersionsAndLayers")
+WHY_WILDCARDS = (
+    "Keys are digests and numbers, made as models are published and released; all are the stage's own"
+)
 """Statements of the collector that name more than they can list, and why."""
+
+
+_CLAIMS = ("models/*/removed/*", "models/*/collected/*", "collect/*")
+"""What the collector writes: tombstones, and what it is about to take."""
 
 
 class StoreStack(StageStack):
@@ -101,8 +109,10 @@ class StoreStack(StageStack):
         """Law 10: the one role that may delete, and only what a collection may take.
 
         It reads what a plan rests on, writes its claim and the tombstones, and deletes blobs, layer
-        archives and manifests; never a ledger, a pin or a tombstone. Who may assume it stands in the
-        catalog (``collectors``); without that, whoever the account's own policies allow.
+        archives and manifests; never a ledger, a pin or a tombstone. Of Lambda it deletes numbered versions
+        and model layers: the resource ends in a qualifier, so a function as a whole is none of it. Who may
+        assume it stands in the catalog (``collectors``); without that, whoever the account's own policies
+        allow.
         """
         stage = self.stage
         trusted: list[iam.IPrincipal] = [iam.ArnPrincipal(arn) for arn in stage.collectors]
@@ -129,7 +139,7 @@ class StoreStack(StageStack):
             iam.PolicyStatement(
                 sid="ClaimAndBury",
                 actions=["s3:PutObject"],
-                resources=[bucket.arn_for_objects(keys) for keys in ("models/*/removed/*", "collect/*")],
+                resources=[bucket.arn_for_objects(keys) for keys in _CLAIMS],
             ),
             iam.PolicyStatement(
                 sid="Delete",
@@ -144,6 +154,14 @@ class StoreStack(StageStack):
                 resources=[bucket.arn_for_objects(keys) for keys in ("blobs/*", "layers/*")],
             ),
             iam.PolicyStatement(
+                sid="DeleteVersionsAndLayers",
+                actions=["lambda:DeleteFunction", "lambda:DeleteLayerVersion"],
+                resources=[
+                    self._lambda_arn(f"function:{function_name(stage.name, 'a').removesuffix('a')}*:*"),
+                    self._lambda_arn(f"layer:{model_layer_name(stage.name, 'a').replace('-a-', '-*-')}:*"),
+                ],
+            ),
+            iam.PolicyStatement(
                 sid="UseTheKeyThroughS3",
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=[store.key.key_arn],
@@ -154,6 +172,9 @@ class StoreStack(StageStack):
             if statement.sid in WILDCARDS:
                 acknowledge_wildcards(role, statement, WHY_WILDCARDS)
         return role
+
+    def _lambda_arn(self, resource: str) -> str:
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:{resource}"
 
     @staticmethod
     def _refuse_deleting(store: ModelBucket, collector: iam.Role) -> None:

@@ -13,6 +13,7 @@
     models/<m>/shifts/<alias>/000000003.json             the third shift of <alias>: its steps, who and why
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
     models/<m>/served/000000007/manifest.json            version 7 as a folder, as an endpoint mounts it
+    models/<m>/collected/000000007/<base>-000000031.json Lambda version 31 is gone, or goes: its tombstone
     models/<m>/unfit/000000007/<base>-000000032.json     Lambda version 32 failed its checks: never used
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
@@ -160,6 +161,16 @@ def served_prefix(model: str, version: int) -> str:
     """A version as a folder: ``manifest.json``, ``golden.json`` and ``files/``, for those that cannot look
     blobs up by their digest: SageMaker copies every object below a prefix to where a container finds it."""
     return f"models/{model}/served/{version:0{DIGITS}d}/"
+
+
+def collected_prefix(model: str) -> str:
+    """The tombstones of a model's Lambda versions."""
+    return f"models/{model}/collected/"
+
+
+def collected_key(model: str, version: int, base: str, lambda_version: int) -> str:
+    """A Lambda version that was this version on this base, and that a collection took."""
+    return f"{collected_prefix(model)}{version:0{DIGITS}d}/{base}-{lambda_version:0{DIGITS}d}.json"
 
 
 def unfit_prefix(model: str) -> str:

@@ -25,6 +25,8 @@ from releases.ports import AliasState, Concurrency, FunctionConfig, Invocation, 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
+    from model_store.adapters.s3 import Credentials
+
 DIRECT_ARCHIVE_BYTES = 45_000_000
 """Layers above this travel through S3: a request to Lambda may carry 50 MB of zip."""
 
@@ -45,16 +47,28 @@ _REFUSED = frozenset(
 )
 
 
-def lambda_client(region: str | None = None) -> LambdaClient:
-    """A client whose retries are safe: every call here may be repeated."""
+def lambda_client(
+    region: str | None = None, *, attempts: int = 5, credentials: Credentials | None = None
+) -> LambdaClient:
+    """A client whose retries are safe: every call here may be repeated.
+
+    With ``credentials`` it speaks as whom they belong to, not as this machine does.
+    """
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         tcp_keepalive=True,
         max_pool_connections=_CONNECTIONS,
     )
-    return boto3.client("lambda", region_name=region, config=config)
+    return boto3.client(
+        "lambda",
+        region_name=region,
+        config=config,
+        aws_access_key_id=credentials.access_key if credentials else None,
+        aws_secret_access_key=credentials.secret_key if credentials else None,
+        aws_session_token=credentials.token if credentials else None,
+    )
 
 
 class LambdaFunctions:
@@ -70,15 +84,15 @@ class LambdaFunctions:
         if qualifier is not None:
             asked["Qualifier"] = qualifier
         try:
-            with _translated(f"the function `{function}`"):
-                return _config(function, self._lambda.get_function_configuration(**asked))
+            with translated(f"the function `{function}`"):
+                return read_config(function, self._lambda.get_function_configuration(**asked))
         except NotDeployedError:
             return None
 
     def configure(
         self, function: str, *, layers: tuple[str, ...], environment: dict[str, str], revision: str
     ) -> None:
-        with _translated(f"the function `{function}`"):
+        with translated(f"the function `{function}`"):
             self._lambda.update_function_configuration(
                 FunctionName=function,
                 Layers=list(layers),
@@ -87,14 +101,14 @@ class LambdaFunctions:
             )
 
     def publish(self, function: str, *, description: str, code_sha256: str, revision: str) -> FunctionConfig:
-        with _translated(f"the function `{function}`"):
+        with translated(f"the function `{function}`"):
             published = self._lambda.publish_version(
                 FunctionName=function,
                 Description=description,
                 CodeSha256=code_sha256,
                 RevisionId=revision,
             )
-        return _config(function, published)
+        return read_config(function, published)
 
     def publish_layer(self, name: str, archive: bytes, *, description: str, architecture: str) -> str:
         content: dict[str, Any] = {"ZipFile": archive}
@@ -102,7 +116,7 @@ class LambdaFunctions:
             key = f"layers/{Digest.of(archive).hex}.zip"
             self._store.put_once(key, archive)
             content = {"S3Bucket": self._bucket, "S3Key": key}
-        with _translated(f"the layer `{name}`"):
+        with translated(f"the layer `{name}`"):
             made = self._lambda.publish_layer_version(
                 LayerName=name,
                 Description=description[:256],
@@ -114,7 +128,7 @@ class LambdaFunctions:
     def layer_exists(self, arn: str) -> bool:
         name, version = arn.rsplit(":", 1)
         try:
-            with _translated(f"the layer `{arn}`"):
+            with translated(f"the layer `{arn}`"):
                 self._lambda.get_layer_version(LayerName=name, VersionNumber=int(version))
         except NotDeployedError:
             return False
@@ -122,28 +136,28 @@ class LambdaFunctions:
 
     def alias(self, function: str, alias: str) -> AliasState | None:
         try:
-            with _translated(f"the alias `{alias}` of `{function}`"):
+            with translated(f"the alias `{alias}` of `{function}`"):
                 return _alias(function, self._lambda.get_alias(FunctionName=function, Name=alias))
         except NotDeployedError:
             return None
 
     def aliases(self, function: str) -> list[AliasState]:
         try:
-            with _translated(f"the aliases of `{function}`"):
+            with translated(f"the aliases of `{function}`"):
                 pages = self._lambda.get_paginator("list_aliases").paginate(FunctionName=function)
                 return [_alias(function, body) for page in pages for body in page["Aliases"]]
         except NotDeployedError:
             return []
 
     def create_alias(self, function: str, alias: str, *, version: str, note: str) -> AliasState:
-        with _translated(f"the alias `{alias}` of `{function}`"):
+        with translated(f"the alias `{alias}` of `{function}`"):
             made = self._lambda.create_alias(
                 FunctionName=function, Name=alias, FunctionVersion=version, Description=note
             )
         return _alias(function, made)
 
     def move_alias(self, function: str, alias: str, *, version: str, note: str, revision: str) -> AliasState:
-        with _translated(f"the alias `{alias}` of `{function}`"):
+        with translated(f"the alias `{alias}` of `{function}`"):
             moved = self._lambda.update_alias(
                 FunctionName=function,
                 Name=alias,
@@ -157,7 +171,7 @@ class LambdaFunctions:
     def weigh_alias(
         self, function: str, alias: str, *, weights: dict[str, float], note: str, revision: str
     ) -> AliasState:
-        with _translated(f"the alias `{alias}` of `{function}`"):
+        with translated(f"the alias `{alias}` of `{function}`"):
             weighed = self._lambda.update_alias(
                 FunctionName=function,
                 Name=alias,
@@ -168,9 +182,9 @@ class LambdaFunctions:
         return _alias(function, weighed)
 
     def concurrency(self, function: str) -> Concurrency:
-        with _translated("the account's concurrency"):
+        with translated("the account's concurrency"):
             limit = self._lambda.get_account_settings()["AccountLimit"]
-        with _translated(f"the function `{function}`"):
+        with translated(f"the function `{function}`"):
             own = self._lambda.get_function_concurrency(FunctionName=function)
         return Concurrency(
             account=limit["ConcurrentExecutions"],
@@ -179,20 +193,20 @@ class LambdaFunctions:
         )
 
     def provision(self, function: str, version: str, executions: int) -> None:
-        with _translated(f"the provisioned concurrency of version {version} of `{function}`"):
+        with translated(f"the provisioned concurrency of version {version} of `{function}`"):
             self._lambda.put_provisioned_concurrency_config(
                 FunctionName=function, Qualifier=version, ProvisionedConcurrentExecutions=executions
             )
 
     def unprovision(self, function: str, version: str) -> None:
         try:
-            with _translated(f"version {version} of `{function}`"):
+            with translated(f"version {version} of `{function}`"):
                 self._lambda.delete_provisioned_concurrency_config(FunctionName=function, Qualifier=version)
         except NotDeployedError:
             return
 
     def provisioned(self, function: str) -> dict[str, Provisioned]:
-        with _translated(f"the provisioned concurrency of `{function}`"):
+        with translated(f"the provisioned concurrency of `{function}`"):
             pages = self._lambda.get_paginator("list_provisioned_concurrency_configs")
             found = [
                 _provisioned(item)
@@ -202,7 +216,7 @@ class LambdaFunctions:
         return {item.version: item for item in found}
 
     def invoke(self, function: str, qualifier: str, event: dict[str, Any]) -> Invocation:
-        with _translated(f"version {qualifier} of `{function}`"):
+        with translated(f"version {qualifier} of `{function}`"):
             answer = self._lambda.invoke(
                 FunctionName=function,
                 Qualifier=qualifier,
@@ -223,7 +237,7 @@ class LambdaFunctions:
         )
 
 
-def _config(function: str, body: Any) -> FunctionConfig:
+def read_config(function: str, body: Any) -> FunctionConfig:
     """Read ``FunctionConfiguration``; ``body`` is a typed dict whose every key may be missing."""
     return FunctionConfig(
         function=function,
@@ -268,7 +282,8 @@ def _alias(function: str, body: Any) -> AliasState:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
+    """Let nothing of botocore out; ``what`` is what was asked about, in words."""
     try:
         yield
     except ClientError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,12 +45,17 @@ class MemoryFunctions:
     and the revision changes once more when the update settles, as Lambda's does.
     """
 
-    def __init__(self, answer: Answer, *, settle_reads: int = 0) -> None:
+    def __init__(
+        self, answer: Answer, *, settle_reads: int = 0, now: Callable[[], float] = time.time
+    ) -> None:
         self._answer = answer
+        self.now = now
         self._settle_reads = settle_reads
         self._functions: dict[str, _Function] = {}
         self._settling: dict[str, int] = {}
         self._layers: dict[str, bytes] = {}
+        self._made: dict[str, float] = {}
+        self._layer_numbers: dict[str, int] = {}
         self._concurrency = Concurrency(account=1_000, unreserved=1_000)
         self._lock = threading.RLock()
 
@@ -139,15 +145,38 @@ class MemoryFunctions:
                 environment=dict(found.latest.environment),
             )
             found.versions[number] = published
+            self._made[f"{function}:{number}"] = self.now()
             return published
+
+    def published(self, function: str) -> list[tuple[FunctionConfig, float]]:
+        """Every published version, oldest first, and when it was."""
+        with self._lock:
+            found = self._functions.get(function)
+            held = found.versions.items() if found else ()
+            return [
+                (config, self._made[f"{function}:{number}"])
+                for number, config in sorted(held, key=lambda item: int(item[0]))
+            ]
 
     def publish_layer(self, name: str, archive: bytes, *, description: str, architecture: str) -> str:
         del description, architecture
         with self._lock:
-            number = 1 + sum(arn.startswith(f"arn:layer:{name}:") for arn in self._layers)
+            number = self._layer_numbers[name] = self._layer_numbers.get(name, 0) + 1
             arn = f"arn:layer:{name}:{number}"
             self._layers[arn] = archive
+            self._made[arn] = self.now()
             return arn
+
+    def layers(self, name: str) -> list[tuple[str, float]]:
+        """The versions of a layer, and when each was published."""
+        with self._lock:
+            held = [arn for arn in self._layers if arn.rpartition(":")[0] == f"arn:layer:{name}"]
+            return [(arn, self._made[arn]) for arn in held]
+
+    def delete_layer(self, arn: str) -> None:
+        """What a person does in the console: functions that carry it go on."""
+        with self._lock:
+            self._layers.pop(arn, None)
 
     def layer_exists(self, arn: str) -> bool:
         return arn in self._layers

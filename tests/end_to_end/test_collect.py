@@ -14,7 +14,10 @@ from model_store.contract.digest import Digest
 from model_store.contract.keys import blob_key
 from model_store.tombstones import removed
 from model_store.versions import versions
+from releases import garbage
+from releases.bases import current_base
 from releases.needs import needed
+from releases.ports import SystemClock
 from yard import deployment
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ RULES = Rules(versions_older_s=30 * DAY_SECONDS)
 def in_40_days() -> float:
     """Ages cannot be made up on a real bucket, so the collector lives later."""
     return time.time() + 40 * DAY_SECONDS
+
+
+class LaterClock(SystemClock):
+    """The clock of a stage in which 40 days have passed."""
+
+    def now(self) -> float:
+        return in_40_days()
 
 
 @pytest.fixture
@@ -78,6 +88,43 @@ def test_a_collection_takes_garbage_and_leaves_what_serves(
     answer = deployed.yard("release", f"spare:{unneeded}")
     assert answer.returncode == 1
     assert f"`spare:{unneeded}` was taken away by test".encode() in answer.stderr
+    assert deployed.yard("retire", "spare").returncode == 0
+
+
+def test_lambda_versions_that_nothing_needs_go_with_their_layers_and_can_come_back(
+    deployed: Deployed, place: deployment.Deployment
+) -> None:
+    """Law 10: what the last releases need stays; law 3: what is gone is prepared anew."""
+    models = [str(ROOT / "examples" / "digits" / f"v{number}" / "model.onnx") for number in (1, 2)]
+    first, second = (deployed.yard_json("publish", "spare", model, "--new")["version"] for model in models)
+    for version in (first, second):
+        assert deployed.yard("release", f"spare:{version}").returncode == 0
+    assert deployed.yard("retire", "spare").returncode == 0
+
+    stage = place.releases(lambda _: None)
+    function = stage.function("spare")
+    base = current_base(stage.store, "spare")
+    gone = stage.preparer.find("spare", first, base)
+    stays = stage.preparer.find("spare", second, base)
+    assert gone
+    assert stays
+    stage.clock = LaterClock()
+    actor = place.collector(assume=True)
+    planned = garbage.plan(stage, actor.functions, keep=1)
+    named = {item.name for item in planned.items}
+    assert {f"{function}:{gone.lambda_version}", gone.model_layer} <= named
+    assert not {f"{function}:{stays.lambda_version}", stays.model_layer} & named
+    taken = garbage.collect(stage, actor.functions, announce=actor.store, by="test", agreed=planned, keep=1)
+    assert taken.spared == ()
+    assert taken.size > 0
+    assert stage.functions.config(function, gone.lambda_version) is None
+    assert not stage.functions.layer_exists(gone.model_layer)
+    assert stage.preparer.holds(function, stays)
+
+    assert deployed.yard("release", f"spare:{first}").returncode == 0
+    again = stage.preparer.find("spare", first, base)
+    assert again
+    assert int(again.lambda_version) > int(gone.lambda_version)
     assert deployed.yard("retire", "spare").returncode == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from yard import options, output
 
 if TYPE_CHECKING:
     from model_store.collect import Collected, Item, Plan, Rules
+    from releases.garbage import LambdaPlan
 
 _AGE = re.compile(r"(?P<number>[0-9]{1,5})(?P<unit>[hdw])")
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -38,9 +40,13 @@ def collect(
 ) -> None:
     """Say what is garbage, why and how much; with --apply take it, as the one role that may delete.
 
+    Garbage of the store (blobs, uploads, and if asked versions) and of Lambda (versions and layers that
+    nothing needs).
+
     Examples: yard collect; yard collect --versions 90d --apply
     """
     from model_store import collect as room
+    from releases import garbage
     from releases.needs import needed
     from yard import deployment
 
@@ -58,22 +64,59 @@ def collect(
         rules=rules,
         now=time.time,
     )
-    taken = None
+    of_lambda = garbage.plan(releases, reader.functions, grace_s=rules.grace_s, keep=keep_releases)
+    found = _Found(planned, of_lambda)
     if not as_json:
-        _show(planned, rules)
-    if apply and planned.items:
+        _show(found, rules)
+    if apply and found.items:
         actor = place.collector(assume=True)
-        taken = room.collect(
-            actor.store,
-            actor.deletes,
-            lambda: needed(releases, keep=keep_releases),
-            rules=rules,
-            now=time.time,
-            by=deployment.caller(),
-            agreed=planned,
-            on_progress=output.say,
+        by = deployment.caller()
+        # Lambda first: what it lets go of, the store may let go of the next time.
+        found.taken.append(
+            garbage.collect(
+                releases,
+                actor.functions,
+                announce=actor.store,
+                by=by,
+                agreed=of_lambda,
+                grace_s=rules.grace_s,
+                keep=keep_releases,
+            )
         )
-    _report(planned, taken, as_json=as_json)
+        found.taken.append(
+            room.collect(
+                actor.store,
+                actor.deletes,
+                lambda: needed(releases, keep=keep_releases),
+                rules=rules,
+                now=time.time,
+                by=by,
+                agreed=planned,
+                on_progress=output.say,
+            )
+        )
+    _report(found, as_json=as_json)
+
+
+@dataclass
+class _Found:
+    """What would go of the store and of Lambda, and what went."""
+
+    of_store: Plan
+    of_lambda: LambdaPlan
+    taken: list[Collected] = field(default_factory=list)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        return (*self.of_store.items, *self.of_lambda.items)
+
+    @property
+    def size(self) -> int:
+        return sum(item.size for item in self.items)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        return {**{str(ref): why for ref, why in self.of_store.kept.items()}, **self.of_lambda.kept}
 
 
 def pin(
@@ -152,38 +195,40 @@ def _today() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _show(planned: Plan, rules: Rules) -> None:
-    for remark in planned.remarks:
+def _show(found: _Found, rules: Rules) -> None:
+    for remark in found.of_store.remarks:
         output.warn(remark)
-    rows = [(item.what, item.name, f"{item.size:,}", item.why) for item in planned.items[:_SHOWN]]
+    rows = [(item.what, item.name, f"{item.size:,}", item.why) for item in found.items[:_SHOWN]]
     if rows:
         output.data.print(output.table("would go", ["what", "name", "bytes", "why"], rows))
-    if len(planned.items) > _SHOWN:
-        output.say(f"and {len(planned.items) - _SHOWN} more (--json lists all)")
-    if rules.versions_older_s is not None and planned.kept:
-        kept = [(str(ref), why) for ref, why in sorted(planned.kept.items(), key=lambda kept: str(kept[0]))]
+    if len(found.items) > _SHOWN:
+        output.say(f"and {len(found.items) - _SHOWN} more (--json lists all)")
+    if rules.versions_older_s is not None and found.kept:
+        kept = sorted(found.kept.items())
         output.data.print(output.table("old and kept", ["version", "why"], kept[:_SHOWN]))
 
 
-def _report(planned: Plan, taken: Collected | None, *, as_json: bool) -> None:
-    if taken is not None:
-        output.done(f"{len(taken.items)} things are gone, {taken.size:,} bytes")
-        for item in taken.spared:
+def _report(found: _Found, *, as_json: bool) -> None:
+    gone = [item for taken in found.taken for item in taken.items]
+    spared = [item for taken in found.taken for item in taken.spared]
+    if found.taken:
+        output.done(f"{len(gone)} things are gone, {sum(item.size for item in gone):,} bytes")
+        for item in spared:
             output.warn(f"{item.what} `{item.name}` stays: it came to be needed, or time was up")
-    elif planned.items:
-        output.done(f"{len(planned.items)} things would go, {planned.size:,} bytes; nothing was touched")
+    elif found.items:
+        output.done(f"{len(found.items)} things would go, {found.size:,} bytes; nothing was touched")
         output.people.print("next: the same command with --apply", style="dim")
     else:
         output.done("there is no garbage")
     if as_json:
         output.print_json(
             {
-                "planned": [_as_json(item) for item in planned.items],
-                "bytes": planned.size,
-                "kept": {str(ref): why for ref, why in planned.kept.items()},
-                "remarks": list(planned.remarks),
-                "taken": [_as_json(item) for item in taken.items] if taken else [],
-                "spared": [_as_json(item) for item in taken.spared] if taken else [],
+                "planned": [_as_json(item) for item in found.items],
+                "bytes": found.size,
+                "kept": found.kept,
+                "remarks": list(found.of_store.remarks),
+                "taken": [_as_json(item) for item in gone],
+                "spared": [_as_json(item) for item in spared],
             }
         )
 

@@ -80,10 +80,22 @@ def test_the_collector_deletes_no_record(stage: Deployed) -> None:
     assert deleting == [statement]
 
 
+def test_only_the_collector_deletes_of_lambda_and_never_a_function(stage: Deployed) -> None:
+    """Law 10: numbered versions and model layers, by one role; no resource names a function as a whole."""
+    deletions = {"lambda:DeleteFunction", "lambda:DeleteLayerVersion", "lambda:Delete*", "lambda:*", "*"}
+    every = [found for concern in stage.templates for found in stage.statements(concern)]
+    (statement,) = [found for found in every if deletions & set(found["Action"])]
+    assert statement in stage.statements("Store")
+    assert statement["Action"] == ["lambda:DeleteFunction", "lambda:DeleteLayerVersion"]
+    function, layer = (text_of(named) for named in statement["Resource"])
+    assert function.endswith(f":function:switchyard-{stage.stage}-*:*")
+    assert layer.endswith(f":layer:switchyard-{stage.stage}-*-model:*")
+
+
 def test_the_collector_writes_claims_and_tombstones_only(stage: Deployed) -> None:
     (statement,) = [found for found in stage.statements("Store") if "s3:PutObject" in found["Action"]]
     keys = {text_of(resource).partition(">/")[2] for resource in statement["Resource"]}
-    assert keys == {"models/*/removed/*", "collect/*"}
+    assert keys == {"models/*/removed/*", "models/*/collected/*", "collect/*"}
 
 
 def test_whoever_the_account_allows_may_collect_unless_the_catalog_names_some(stage: Deployed) -> None:

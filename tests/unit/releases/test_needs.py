@@ -90,6 +90,14 @@ def test_while_a_release_runs_the_model_is_left_alone(six: World) -> None:
     assert needed(six.stage()) == {}
 
 
+def test_a_shift_that_runs_needs_both_its_versions(six: World) -> None:
+    """Law 10: never what a running release needs, also before it takes its first share."""
+    for version in (1, 2, 4):
+        six.controller().release(ref(version))
+    six.begin(6)
+    assert needed(six.stage())[ref(6)] == "`digits@live` is being shifted from `4` to `6`"
+
+
 def test_a_move_that_is_about_to_happen_needs_its_version_for_a_day(six: World) -> None:
     plan = Plan(
         *("p1", "digits", "live", "release", 3, "", "9", "b", 0, "1", "", "bob"),

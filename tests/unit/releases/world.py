@@ -70,6 +70,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.monitoring = MemoryMonitoring(self.clock)
+        self.functions.now = self.clock.now
 
     def stage(
         self,

@@ -49,6 +49,7 @@ def test_every_key_stands_under_its_prefix() -> None:
     assert keys.ledger_key("digits", "live", 1).startswith(keys.ledger_prefix("digits", "live"))
     assert keys.prepared_key("digits", 7, "ab12", 31).startswith(keys.prepared_prefix("digits", 7))
     assert keys.unfit_key("digits", 7, "ab12", 31).startswith(keys.unfit_prefix("digits"))
+    assert keys.collected_key("digits", 7, "ab12", 31).startswith(keys.collected_prefix("digits"))
     assert keys.base_key("digits", 1).startswith(keys.bases_prefix("digits"))
     assert keys.lease_key("digits", 1).startswith(keys.lease_prefix("digits"))
 
@@ -67,6 +68,7 @@ def test_no_two_things_share_a_key() -> None:
         keys.plan_key("digits", "live", "000000001"),
         keys.prepared_key("digits", 1, "ab12", 1),
         keys.unfit_key("digits", 1, "ab12", 1),
+        keys.collected_key("digits", 1, "ab12", 1),
         keys.base_key("digits", 1),
         keys.lease_key("digits", 1),
         keys.lease_end_key("digits", 1),

@@ -10,10 +10,12 @@ import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.adapters.memory_collector import MemoryCollector
+from model_store.contract.deployment import function_name, model_layer_name
 from model_store.contract.errors import InvalidNameError, NotFoundError
 from model_store.contract.manifest import Manifest
 from model_store.versions import versions
 from releases.adapters.memory import MemoryFunctions
+from releases.adapters.memory_collector import MemoryFunctionCollector
 from releases.ports import SystemClock
 from releases.stage import Stage
 from yard import deployment
@@ -29,10 +31,16 @@ OLD = datetime(2026, 5, 17, tzinfo=UTC)
 class Hands:
     store: MemoryStore
     deletes: MemoryCollector
+    functions: MemoryFunctionCollector
 
 
 @pytest.fixture
-def assumed(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def functions() -> MemoryFunctions:
+    return MemoryFunctions(lambda config, event: {}, now=OLD.timestamp)
+
+
+@pytest.fixture
+def assumed(store: MemoryStore, functions: MemoryFunctions, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """A stage with this store, whose every collector is noted with whether the role was assumed."""
     asked: list[bool] = []
 
@@ -45,10 +53,9 @@ def assumed(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
         def collector(self, *, assume: bool = False) -> Hands:
             asked.append(assume)
-            return Hands(store, MemoryCollector(store))
+            return Hands(store, MemoryCollector(store), MemoryFunctionCollector(functions))
 
         def releases(self, say: Callable[[str], None]) -> Stage:
-            functions = MemoryFunctions(lambda config, event: {})
             return Stage("local", store, functions, SystemClock(), by="ana", say=say)
 
     monkeypatch.setattr(deployment, "find", Place)
@@ -90,6 +97,27 @@ def test_apply_takes_it_as_the_role_that_may(
     assert assumed == [False, True]
     assert document(yard("collect", "--apply", "--json"))["planned"] == []
     assert assumed[2:] == [False], "without garbage no role is assumed"
+
+
+def test_versions_and_layers_of_lambda_go_with_it(
+    old: MemoryStore, functions: MemoryFunctions, yard: Yard, document: Document
+) -> None:
+    name = function_name("local", "digits")
+    for code in ("one", "two"):
+        config = functions.deploy(name, code_sha256=code)
+        functions.publish(name, description="", code_sha256=code, revision=config.revision)
+    arn = functions.publish_layer(
+        model_layer_name("local", "digits"), b"zip", description="", architecture="x86_64"
+    )
+    planned = document(yard("collect", "--json"))["planned"]
+    assert {(item["what"], item["name"], item["bytes"]) for item in planned[1:]} == {
+        ("Lambda version", f"{name}:1", 0),
+        ("layer", arn, 3),
+    }
+    taken = document(yard("collect", "--apply", "--json"))
+    assert {item["name"] for item in taken["taken"]} == {item["name"] for item in planned}
+    assert taken["kept"] == {f"{name}:2": "it is the newest of its function"}
+    assert document(yard("collect", "--json"))["planned"] == []
 
 
 def test_versions_go_only_if_asked(old: MemoryStore, yard: Yard, document: Document) -> None:
