@@ -30,6 +30,8 @@ HEAVY_KEYS = (
 LAMBDA_KEYS = ("architecture", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
+_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-f-]+")
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[mhd])")
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 
@@ -48,6 +50,36 @@ def _duration(value: str) -> str:
     raise mistake(f"is `{value}`, not a length of time", "Write a number and `m`, `h` or `d`: `24h`.")
 
 
+def _image(value: str) -> str:
+    if _IMAGE.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not a container image",
+        "Write registry, repository and tag or digest, for example "
+        "`123456789012.dkr.ecr.eu-central-1.amazonaws.com/vllm@sha256:…`.",
+    )
+
+
+def _key(value: str) -> str:
+    if _KEY_ARN.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not the ARN of a KMS key", "Write it whole: `arn:aws:kms:…:key/…`.")
+
+
+def _ids(prefix: str, what: str) -> AfterValidator:
+    pattern = re.compile(rf"{prefix}-[0-9a-f]{{8,17}}")
+
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not pattern.fullmatch(item):
+                raise mistake(
+                    f"names `{item}`, not {what}", f"Write ids such as `{prefix}-0123456789abcdef0`."
+                )
+        return value
+
+    return AfterValidator(check)
+
+
 def _versions(value: tuple[int, ...]) -> tuple[int, ...]:
     for version in value:
         if not 1 <= version <= 999_999_999:
@@ -64,6 +96,10 @@ Instances = Annotated[
 TargetInvocations = Annotated[
     int, between(1, 1_000_000, "invocations per minute", "it is what one instance is to answer in a minute")
 ]
+Image = Annotated[str, AfterValidator(_image)]
+KeyArn = Annotated[str, AfterValidator(_key)]
+Subnets = Annotated[tuple[str, ...], Field(strict=False), _ids("subnet", "a subnet")]
+SecurityGroups = Annotated[tuple[str, ...], Field(strict=False), _ids("sg", "a security group")]
 KeepWarm = Annotated[str, AfterValidator(_duration)]
 
 

@@ -134,7 +134,12 @@ class _Table(BaseModel):
 
 
 class Stage(_Table):
-    """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account."""
+    """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
+
+    The last four are about heavy models: ``endpoint_image`` names the container's image, which is built
+    from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
+    ``vpc_security_groups`` their machines stand in the account's own network.
+    """
 
     name: Annotated[str, _name(check_stage)]
     account: Annotated[str, BeforeValidator(_account)] | None = None
@@ -149,6 +154,19 @@ class Stage(_Table):
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+    endpoint_image: heavy.Image | None = None
+    endpoint_key: heavy.KeyArn | None = None
+    vpc_subnets: heavy.Subnets = ()
+    vpc_security_groups: heavy.SecurityGroups = ()
+
+    @model_validator(mode="after")
+    def _has_a_whole_network(self) -> Stage:
+        if bool(self.vpc_subnets) != bool(self.vpc_security_groups):
+            raise mistake(
+                "has `vpc_subnets` without `vpc_security_groups`, or the other way round",
+                "Write both, or neither.",
+            )
+        return self
 
 
 class Overrides(_Table):

@@ -1,9 +1,11 @@
 """``catalog.instances``: the instance types that AWS offers, and what their names say."""
 
+from typing import Any
+
 import botocore.session
 import pytest
 
-from catalog.instances import device_of, known_types, machine_of, nearest_type
+from catalog.instances import device_of, has_local_disk, known_types, machine_of, nearest_type
 
 
 @pytest.mark.parametrize(
@@ -14,7 +16,8 @@ def test_every_type_that_the_installed_api_model_knows_is_known(
     target: str, service: str, shape: str
 ) -> None:
     """Law 8: the file is written again when AWS's own list has grown."""
-    offered = set(botocore.session.get_session().get_service_model(service).shape_for(shape).enum)
+    api: Any = botocore.session.get_session().get_service_model(service)
+    offered = set(api.shape_for(shape).enum)
     assert offered <= known_types(target)
 
 
@@ -50,3 +53,20 @@ def test_the_name_of_a_type_says_which_device_and_processor_it_has(
     type_: str, device: str | None, machine: str
 ) -> None:
     assert (device_of(type_), machine_of(type_)) == (device, machine)
+
+
+@pytest.mark.parametrize(
+    ("type_", "there"),
+    [
+        ("ml.g4dn.xlarge", True),
+        ("ml.g5.xlarge", True),
+        ("ml.p4d.24xlarge", True),
+        ("ml.c5d.large", True),
+        ("g5g.xlarge", False),
+        ("ml.p3.2xlarge", False),
+        ("ml.m5.large", False),
+        ("ml.c6g.large", False),
+    ],
+)
+def test_machines_that_bring_a_disk_of_their_own_are_known(type_: str, there: bool) -> None:
+    assert has_local_disk(type_) is there
