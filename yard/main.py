@@ -16,6 +16,7 @@ from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
 from yard.commands.promote import promote
+from yard.commands.provision import provision
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
@@ -42,7 +43,7 @@ for command in (
     *(publish, versions, show, diff, pull, verify, promote),
     *(release, rollback, watch, stop, flip, status, history, invoke, retire, proxy),
     *(collect, pin, unpin, pins),
-    lock,
+    *(lock, provision),
 ):
     app.command()(command)
 app.command("import")(import_)

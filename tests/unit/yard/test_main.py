@@ -24,6 +24,7 @@ COMMANDS = [
     "history",
     "invoke",
     "lock",
+    "provision",
 ]
 LOCAL = ["up", "down", "status"]
 
