@@ -188,6 +188,8 @@ class Overrides(_Table):
     max_instances: heavy.Instances | None = None
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
+    image: heavy.Image | None = None
+    environment: heavy.Environment | None = None
 
 
 class Model(_Table):
@@ -200,7 +202,8 @@ class Model(_Table):
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
-    ``instance_type``; the one that served before stays for ``keep_warm``.
+    ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
+    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -221,6 +224,8 @@ class Model(_Table):
     max_instances: heavy.Instances = 1
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
+    image: heavy.Image | None = None
+    environment: heavy.Environment = Field(default_factory=dict)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")

@@ -26,8 +26,10 @@ from model_store.contract.endpoints import endpoint_configuration, endpoint_name
 from model_store.contract.environment import (
     DIGEST,
     ENDPOINT_CONFIGURATION,
+    FILES_FOLDER,
     MAX_BATCH,
     MODEL,
+    OWN_IMAGE,
     TARGET,
     VERSION,
 )
@@ -82,7 +84,7 @@ class HeavyStack(ModelStack):
         told = {MODEL: self.model.name, VERSION: str(locked.ref.version), DIGEST: str(locked.digest)}
         if self.model.max_batch is not None:
             told[MAX_BATCH] = str(self.model.max_batch)
-        return {**told, **self.settings}
+        return {**self.model.environment, **told, **self.settings}
 
     @property
     def settings(self) -> dict[str, str]:
@@ -108,9 +110,15 @@ class HeavyStack(ModelStack):
         self.alarm_topic = self.format_arn(service="sns", resource=alarm_topic_name(self.stage.name))
         facts = self.facts()
         self.configuration = endpoint_configuration(
-            {**facts, "max_batch": self.model.max_batch, "settings": self.settings}
+            {
+                **facts,
+                "max_batch": self.model.max_batch,
+                "settings": self.settings,
+                **({"environment": self.model.environment} if self.model.environment else {}),
+            }
         )
-        return {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        return {**told, OWN_IMAGE: "on"} if self.model.image else told
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:
         folders = [self._folder(locked) for locked in self.locked]
@@ -146,4 +154,6 @@ class HeavyStack(ModelStack):
         )
 
     def folder_uri(self, locked: LockedVersion) -> str:
-        return f"s3://{self.bucket}/{served_prefix(self.model.name, locked.ref.version)}"
+        """What a container mounts. Another's image finds the artifact's own files, under their own names."""
+        inside = f"{FILES_FOLDER}/" if self.model.image else ""
+        return f"s3://{self.bucket}/{served_prefix(self.model.name, locked.ref.version)}{inside}"

@@ -42,15 +42,13 @@ class SageMakerStack(HeavyStack):
 
     def facts(self) -> dict[str, Any]:
         instance_type = self.instance_type
-        device, machine = device_of(instance_type), machine_of(instance_type)
-        assert device is not None
         self.image = EndpointImage(
             self,
             "Image",
-            named=self.stage.endpoint_image,
+            named=self.model.image or self.stage.endpoint_image,
             sources=self.endpoint_code,
-            device=device,
-            machine=machine,
+            device=device_of(instance_type) or "cpu",
+            machine=machine_of(instance_type),
         )
         return {
             "target": self.model.target,
@@ -68,6 +66,8 @@ class SageMakerStack(HeavyStack):
 
     @property
     def settings(self) -> dict[str, str]:
+        if self.model.image:
+            return {}
         # SageMaker carries /invocations only, and a model that is to run on a GPU must not fall back.
         return {GRPC_PORT_VARIABLE: "off", DEVICE_VARIABLE: str(device_of(self.instance_type))}
 

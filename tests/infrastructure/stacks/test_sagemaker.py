@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import aws_cdk as cdk
 import pytest
 
-from catalog import Catalog
+from catalog import Catalog, load_catalog, load_lock, lock_path
 from functions.endpoint import settings
+from infra import checks
 from infra.bundles import Tree
 from infra.stacks.sagemaker import SageMakerStack, _repository
 from model_store.contract import endpoints
 from model_store.contract.endpoints import endpoint_name
 from model_store.contract.errors import CatalogError
 from model_store.contract.keys import served_prefix
-from tests.infrastructure.conftest import LOCK, text_of
+from tests.infrastructure.conftest import LOCK, ROOT, text_of
 
 if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
@@ -310,3 +312,40 @@ def test_a_key_encrypts_the_disk_where_the_machine_brings_none_of_its_own(synth:
 def test_a_named_image_may_be_pulled_from_its_own_repository(image: str, repository: str | None) -> None:
     found = _repository(image)
     assert (f"{found[0]}:repository/{found[2]}" if found else None) == repository
+
+
+@pytest.fixture(scope="module")
+def examples(node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The catalog of models that bring their own container, as it stands, and where it is synthesised."""
+    path = ROOT / "examples" / "heavy" / "models.toml"
+    folder = tmp_path_factory.mktemp("examples")
+    catalog, _ = checks.with_stand_ins(load_catalog(path), ROOT, folder)
+    return checks.synthesise(catalog, "prod", root=ROOT, out=folder / "out", lock=load_lock(lock_path(path)))
+
+
+def test_the_examples_pass_every_check(examples: Path) -> None:
+    found = [*checks.findings_of_cdk("prod", examples), *checks.findings_of_cfn_lint("prod", examples)]
+    assert [str(finding) for finding in found] == []
+
+
+@pytest.mark.parametrize("model", ["chat", "faces"])
+def test_another_s_container_gets_the_artifact_s_own_files_and_is_told_what_it_wants(
+    examples: Path, model: str
+) -> None:
+    template = json.loads((examples / f"Switchyard-prod-Model-{model}.template.json").read_text())
+    by_type = {found["Type"]: found["Properties"] for found in template["Resources"].values()}
+    container = by_type["AWS::SageMaker::Model"]["PrimaryContainer"]
+    assert ".dkr.ecr.eu-central-1.amazonaws.com/" in container["Image"]
+    assert text_of(container["ModelDataSource"]["S3DataSource"]["S3Uri"]).endswith("/files/")
+    wanted = {"chat": "SM_VLLM_MODEL", "faces": "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"}[model]
+    assert wanted in container["Environment"]
+    assert "SWITCHYARD_GRPC_PORT" not in container["Environment"]
+    gateway = by_type["AWS::Lambda::Function"]["Environment"]["Variables"]
+    assert gateway["SWITCHYARD_OWN_IMAGE"] == "on"
+
+
+def test_what_a_container_is_told_is_part_of_what_its_endpoint_is(synth: Any) -> None:
+    before, after = synth(), synth(environment={"MAX_MODEL_LEN": "8192"})
+    assert not set(after["AWS::SageMaker::Endpoint"]) & set(before["AWS::SageMaker::Endpoint"])
+    (model, *_) = after["AWS::SageMaker::Model"].values()
+    assert model["PrimaryContainer"]["Environment"]["MAX_MODEL_LEN"] == "8192"

@@ -145,3 +145,34 @@ def test_what_is_no_image_key_or_network_is_refused(
         read(tmp_path, PROD.replace(before, after, 1))
     assert key in str(caught.value)
     assert found in str(caught.value)
+
+
+OWN = (
+    GOOD
+    + """
+[models.bert.environment]
+MAX_MODEL_LEN = "8192"
+"""
+)
+
+
+def test_a_model_may_bring_its_container_for_any_accelerator_and_tell_it_things(tmp_path: Path) -> None:
+    text = OWN.replace('"ml.g5.xlarge"', '"ml.inf2.xlarge"\nimage = "registry/neuron:1"')
+    model = read(tmp_path, text).models["bert"]
+    assert (model.image, model.environment) == ("registry/neuron:1", {"MAX_MODEL_LEN": "8192"})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("MAX_MODEL_LEN", "SWITCHYARD_DIGEST"), "which the stack sets itself"),
+        (("MAX_MODEL_LEN", '"MAX LEN"'), "not a variable"),
+        (('"8192"', '"' + "8" * 1_025 + '"'), "1025 bytes, and SageMaker takes 1024"),
+        (('"8192"', "8192"), "not text in quotes"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_refused(tmp_path: Path, change: tuple[str, str], found: str) -> None:
+    """Law 8."""
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path, OWN.replace(*change))
+    assert found in str(caught.value)
