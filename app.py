@@ -1,7 +1,7 @@
 """CDK entry point: ``cdk deploy --all -c stage=prod`` declares the stacks of one stage.
 
-The catalog is ``models.toml`` unless ``-c catalog=PATH`` names another. What is wrong with either is
-one sentence and a hint, exit code 2, and no stack.
+The catalog is ``models.toml`` unless ``-c catalog=PATH`` names another; its lock file stands beside it. What
+is wrong with any of them is one sentence and a hint, exit code 2, and no stack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from catalog import load_catalog
+from catalog import load_catalog, load_lock, lock_path
 from infra.deployment import declare
 from model_store.contract.errors import CatalogError, SwitchyardError
 
@@ -24,13 +24,15 @@ def main() -> int:
     """Synthesise the chosen stage; 0 when CloudFormation has something to read."""
     app = cdk.App()
     try:
-        catalog = load_catalog(Path(app.node.try_get_context("catalog") or ROOT / "models.toml"))
+        path = Path(app.node.try_get_context("catalog") or ROOT / "models.toml")
+        catalog = load_catalog(path)
         stage = app.node.try_get_context("stage") or os.environ.get("SWITCHYARD_STAGE")
         if not stage:
             raise CatalogError(
                 "no stage was chosen", hint=f"Add `-c stage=NAME`; the catalog has {catalog.stage_choice()}."
             )
-        declare(app, catalog=catalog, stage_name=str(stage), root=ROOT)
+        lock = load_lock(lock_path(path))
+        declare(app, catalog=catalog, stage_name=str(stage), root=ROOT, lock=lock)
     except SwitchyardError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         if error.hint:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from catalog.instances import device_of, known_types, nearest_type
 from catalog.mistakes import between, mistake
+from model_store.contract.endpoints import DEVICE_VARIABLE, GRPC_PORT_VARIABLE
 
 if TYPE_CHECKING:
     from catalog.schema import Model
@@ -24,11 +25,20 @@ HEAVY_KEYS = (
     "max_instances",
     "target_invocations_per_instance",
     "keep_warm",
+    "image",
+    "environment",
 )
 """Keys that mean nothing on Lambda."""
 
 LAMBDA_KEYS = ("architecture", "queue")
 """Keys that mean nothing in front of an endpoint."""
+
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
+_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-f-]+")
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,1023}")
+_OURS = ("SWITCHYARD_MODEL", "SWITCHYARD_VERSION", "SWITCHYARD_DIGEST", GRPC_PORT_VARIABLE, DEVICE_VARIABLE)
+MAX_VARIABLE_BYTES = 1_024
+"""Source: SageMaker API reference, ``ContainerDefinition.Environment``."""
 
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[mhd])")
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
@@ -48,6 +58,50 @@ def _duration(value: str) -> str:
     raise mistake(f"is `{value}`, not a length of time", "Write a number and `m`, `h` or `d`: `24h`.")
 
 
+def _image(value: str) -> str:
+    if _IMAGE.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not a container image",
+        "Write registry, repository and tag or digest, for example "
+        "`123456789012.dkr.ecr.eu-central-1.amazonaws.com/vllm@sha256:…`.",
+    )
+
+
+def _key(value: str) -> str:
+    if _KEY_ARN.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not the ARN of a KMS key", "Write it whole: `arn:aws:kms:…:key/…`.")
+
+
+def _ids(prefix: str, what: str) -> AfterValidator:
+    pattern = re.compile(rf"{prefix}-[0-9a-f]{{8,17}}")
+
+    def check(value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not pattern.fullmatch(item):
+                raise mistake(
+                    f"names `{item}`, not {what}", f"Write ids such as `{prefix}-0123456789abcdef0`."
+                )
+        return value
+
+    return AfterValidator(check)
+
+
+def _environment(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not _VARIABLE.fullmatch(name):
+            raise mistake(f"names `{name}`, not a variable", "Write names such as `MAX_MODEL_LEN`.")
+        if name.startswith("SWITCHYARD_") and name in _OURS:
+            raise mistake(f"sets `{name}`, which the stack sets itself", f"Leave `{name}` out.")
+        if len(text.encode()) > MAX_VARIABLE_BYTES:
+            raise mistake(
+                f"gives `{name}` {len(text.encode())} bytes, and SageMaker takes {MAX_VARIABLE_BYTES}",
+                "Put it into a file of the artifact.",
+            )
+    return value
+
+
 def _versions(value: tuple[int, ...]) -> tuple[int, ...]:
     for version in value:
         if not 1 <= version <= 999_999_999:
@@ -64,6 +118,11 @@ Instances = Annotated[
 TargetInvocations = Annotated[
     int, between(1, 1_000_000, "invocations per minute", "it is what one instance is to answer in a minute")
 ]
+Image = Annotated[str, AfterValidator(_image)]
+Environment = Annotated[dict[str, str], AfterValidator(_environment)]
+KeyArn = Annotated[str, AfterValidator(_key)]
+Subnets = Annotated[tuple[str, ...], Field(strict=False), _ids("subnet", "a subnet")]
+SecurityGroups = Annotated[tuple[str, ...], Field(strict=False), _ids("sg", "a security group")]
 KeepWarm = Annotated[str, AfterValidator(_duration)]
 
 
@@ -102,10 +161,10 @@ def _instance_type(model: Model) -> PydanticCustomError | None:
             f"has `instance_type` `{written}`, which {_OWNER[model.target]} does not offer",
             (f"Did you mean `{guess}`? " if guess else "") + f"Write one such as `{example}`.",
         )
-    if device_of(written) is None:
+    if device_of(written) is None and model.image is None:
         return mistake(
             f"has `instance_type` `{written}`, whose accelerator the endpoint's container has no engine for",
-            f"Choose one with NVIDIA GPUs such as `{example}`, or with processors only.",
+            f"Choose one with NVIDIA GPUs such as `{example}` or with processors only, or bring an `image`.",
         )
     return None
 

@@ -60,5 +60,17 @@ def machine_of(instance_type: str) -> Literal["x86_64", "arm64"]:
     return "arm64" if found and "g" in found["traits"] else "x86_64"
 
 
+def has_local_disk(instance_type: str) -> bool:
+    """Whether it brings its own disk: encrypted by the machine itself, and of a size that nobody chooses.
+
+    SageMaker takes no key and no volume size there (API reference, ``CreateEndpointConfig``, ``KmsKeyId``).
+    """
+    found = _FAMILY.match(_family(instance_type))
+    if found is None:
+        return False
+    recent_gpu = found["series"] in _GPU_SERIES and int(found["generation"]) >= 5 and found["traits"] != "g"
+    return "d" in found["traits"] or recent_gpu
+
+
 def _family(instance_type: str) -> str:
     return instance_type.removeprefix(_SAGEMAKER_PREFIX).rsplit(".", 1)[0]

@@ -139,6 +139,9 @@ class Lock:
         return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
 
+NOTHING_LOCKED = Lock()
+
+
 def lock_path(catalog: Path) -> Path:
     """Where the lock of the catalog at ``catalog`` stands: ``models.lock`` beside ``models.toml``."""
     return catalog.with_suffix(".lock")

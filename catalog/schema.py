@@ -175,7 +175,12 @@ class Jwt(_Table):
 
 
 class Stage(_Table):
-    """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account."""
+    """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
+
+    The last four are about heavy models: ``endpoint_image`` names the container's image, which is built
+    from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
+    ``vpc_security_groups`` their machines stand in the account's own network.
+    """
 
     name: Annotated[str, _name(check_stage)]
     account: Annotated[str, BeforeValidator(_account)] | None = None
@@ -197,6 +202,10 @@ class Stage(_Table):
             5, 900, "s", "a release needs it for seconds, and a killed one blocks the next for all of it"
         ),
     ] = 180
+    endpoint_image: heavy.Image | None = None
+    endpoint_key: heavy.KeyArn | None = None
+    vpc_subnets: heavy.Subnets = ()
+    vpc_security_groups: heavy.SecurityGroups = ()
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:
@@ -209,6 +218,15 @@ class Stage(_Table):
             raise mistake(
                 f'has a table `jwt` and `auth = "{self.auth}"`, which reads no token',
                 'Write `auth = "jwt"`, or take the table out.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_whole_network(self) -> Stage:
+        if bool(self.vpc_subnets) != bool(self.vpc_security_groups):
+            raise mistake(
+                "has `vpc_subnets` without `vpc_security_groups`, or the other way round",
+                "Write both, or neither.",
             )
         return self
 
@@ -233,6 +251,8 @@ class Overrides(_Table):
     max_instances: heavy.Instances | None = None
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
+    image: heavy.Image | None = None
+    environment: heavy.Environment | None = None
 
 
 class Model(_Table):
@@ -246,7 +266,8 @@ class Model(_Table):
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
-    ``instance_type``; the one that served before stays for ``keep_warm``.
+    ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
+    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -268,6 +289,8 @@ class Model(_Table):
     max_instances: heavy.Instances = 1
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
+    image: heavy.Image | None = None
+    environment: heavy.Environment = Field(default_factory=dict)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")

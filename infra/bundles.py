@@ -28,6 +28,16 @@ INFERENCE = (
     "model_store/__init__.py",
     "model_store/contract",
 )
+GATEWAY = (*INFERENCE, "functions/gateway")
+ENDPOINT = (
+    "functions/__init__.py",
+    "functions/protocol",
+    "functions/inference",
+    "functions/endpoint",
+    "model_store/__init__.py",
+    "model_store/contract",
+)
+"""What the Dockerfile of the endpoint copies, and the Dockerfile."""
 FRONT = (
     "functions/__init__.py",
     "functions/front",

@@ -23,7 +23,8 @@ from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from catalog import Catalog, load_catalog
+from catalog import Catalog, Lock, load_catalog, load_lock, lock_path
+from catalog.lock import NOTHING_LOCKED
 from catalog.schema import Stage
 from infra.deployment import declare
 from model_store.contract.errors import SwitchyardError
@@ -52,10 +53,12 @@ class Finding:
         return f"{self.stage}: {self.rule} {self.place}: {self.text}"
 
 
-def synthesise(catalog: Catalog, stage_name: str, *, root: Path, out: Path) -> Path:
+def synthesise(
+    catalog: Catalog, stage_name: str, *, root: Path, out: Path, lock: Lock = NOTHING_LOCKED
+) -> Path:
     """Synthesise ``stage_name`` into ``out`` with cdk-nag watching, and return ``out``."""
     app = cdk.App(outdir=str(out), context=_feature_flags(root), analytics_reporting=False)
-    declare(app, catalog=catalog, stage_name=stage_name, root=root)
+    declare(app, catalog=catalog, stage_name=stage_name, root=root, lock=lock)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         app.synth()
@@ -111,19 +114,19 @@ def main() -> int:
     try:
         catalog = load_catalog(ROOT / "models.toml")
         with tempfile.TemporaryDirectory() as folder:
-            return _check(catalog, Path(folder))
+            return _check(catalog, load_lock(lock_path(ROOT / "models.toml")), Path(folder))
     except SwitchyardError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)  # noqa: T201
         return 2
 
 
-def _check(catalog: Catalog, folder: Path) -> int:
+def _check(catalog: Catalog, lock: Lock, folder: Path) -> int:
     catalog, stand_ins = with_stand_ins(catalog, ROOT, folder)
     for name in stand_ins:
         print(f"{name}: the runtime layer is not built, a stand-in takes its place", file=sys.stderr)  # noqa: T201
     count = 0
     for stage in catalog.stages:
-        out = synthesise(catalog, stage, root=ROOT, out=folder / stage)
+        out = synthesise(catalog, stage, root=ROOT, out=folder / stage, lock=lock)
         for finding in (*findings_of_cdk(stage, out), *findings_of_cfn_lint(stage, out)):
             print(finding)  # noqa: T201
             count += 1

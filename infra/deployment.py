@@ -7,10 +7,12 @@ from pathlib import Path
 import aws_cdk as cdk
 from constructs import Construct
 
-from catalog.schema import Catalog
+from catalog.lock import NOTHING_LOCKED, Lock
+from catalog.schema import Catalog, Model
 from infra import bundles
-from infra.preflight import check_runtime_layer, check_targets, layer_python
+from infra.preflight import check_runtime_layer, layer_python
 from infra.stacks import api as api_stack
+from infra.stacks import heavy as heavy_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
@@ -19,11 +21,16 @@ from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
 from infra.stacks.operations import OperationsStack
 from infra.stacks.rollout import RolloutStack
+from infra.stacks.sagemaker import SageMakerStack
 from infra.stacks.store import StoreStack
 
 
-def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) -> list[cdk.Stack]:
+def declare(
+    scope: Construct, *, catalog: Catalog, stage_name: str, root: Path, lock: Lock = NOTHING_LOCKED
+) -> list[cdk.Stack]:
     """Declare the stacks of ``stage_name`` in ``scope``; functions' code and layers stand below ``root``.
+
+    ``lock`` says what the versions are that heavy models list.
 
     Store, then Operations with the guard, the buckets of Handoff and Inbox where a model asks for them, then
     the models, then Rollout and Api.
@@ -32,7 +39,6 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
-    check_targets(models)
     layer = check_runtime_layer(stage.runtime_layer, root=root)
     python = layer_python(layer)
 
@@ -43,13 +49,25 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     front_code = code("front", bundles.FRONT, api_stack.HANDLER)
     operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
+    def served_by(model: Model) -> ModelStack:
+        if not model.is_heavy:
+            return ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
+        return SageMakerStack(
+            scope,
+            stage=stage,
+            model=model,
+            code=code("gateway", bundles.GATEWAY, heavy_stack.HANDLER),
+            runtime_layer=layer,
+            endpoint_code=bundles.stage_bundle(
+                "endpoint", bundles.ENDPOINT, root=root, handler="functions.endpoint.__main__.main"
+            ),
+            lock=lock,
+        )
+
     store = StoreStack(scope, stage=stage)
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     inbox = InboxStack(scope, stage=stage) if any(model.inbox for model in models.values()) else None
-    served = [
-        ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
-        for model in models.values()
-    ]
+    served = [served_by(model) for model in models.values()]
     operations = OperationsStack(
         scope,
         stage=stage,
@@ -58,7 +76,8 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
         code=operations_code,
     )
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
-    rollout = RolloutStack(scope, stage=stage, models=served)
+    # A heavy model rolls out within its own stack, before its stack deletes what it leaves.
+    rollout = RolloutStack(scope, stage=stage, models=[one for one in served if not one.model.is_heavy])
     rollout.add_stack_dependency(operations, "it answers")
     api = ApiStack(scope, stage=stage, models=models, code=front_code)
     # Said apart from the models: without any of them the Api would otherwise not wait for the guard.

@@ -45,16 +45,6 @@ def layer_python(layer: Tree) -> str | None:
     return str(python) if python else None
 
 
-def check_targets(models: Mapping[str, Model]) -> None:
-    """Refuse a target that has no stack yet."""
-    for model in models.values():
-        if model.is_heavy:
-            raise PreflightError(
-                f'`{model.name}` has target = "{model.target}", and no stack deploys that yet',
-                hint="Take the model out of the catalog for now.",
-            )
-
-
 def check_machine(model: Model, layer: Tree) -> None:
     """Refuse a layer whose compiled parts are for another processor than the function's.
 

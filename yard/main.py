@@ -17,6 +17,7 @@ from yard.commands.local import local
 from yard.commands.lock import lock
 from yard.commands.plan import plan
 from yard.commands.promote import promote
+from yard.commands.provision import provision
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
@@ -44,7 +45,7 @@ for command in (
     *(publish, versions, show, diff, pull, verify, promote),
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
-    lock,
+    *(lock, provision),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -55,7 +55,13 @@ WHY_WILDCARD = "Versions are numbered as they are released; the prefix is this f
 
 
 class ModelStack(StageStack):
-    """The function of ``model``. Its ``fingerprint`` changes exactly when its base does."""
+    """The function of ``model``. Its ``fingerprint`` changes exactly when its base does.
+
+    A kind of model that needs more behind its function adds it in ``_told`` and ``_behind``.
+    """
+
+    handler = HANDLER
+    does = "Serves"
 
     def __init__(
         self, scope: Construct, *, stage: Stage, model: Model, code: Tree, runtime_layer: Tree
@@ -69,7 +75,7 @@ class ModelStack(StageStack):
             model=model.name,
         )
         check_machine(model, runtime_layer)
-        left = check_size(model.name, runtime_layer, code)
+        self.left_bytes = check_size(model.name, runtime_layer, code)
         self.model = model
         name = function_name(stage.name, model.name)
         # What only the deploy knows, by the name that stands for it in the fingerprint.
@@ -77,7 +83,7 @@ class ModelStack(StageStack):
         takes_messages = model.queue or model.inbox
         queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if takes_messages else None
         later = {HANDOFF_BUCKET: bucket, ANSWERS_QUEUE: queues.answers.queue_url if queues else None}
-        known = _environment(stage, model)
+        known = {**_environment(stage, model), **self._told()}
         environment = check_environment(
             name, {**known, **{variable: value for variable, value in later.items() if value is not None}}
         )
@@ -94,8 +100,8 @@ class ModelStack(StageStack):
             "Inference",
             props=PythonFunctionProps(
                 name=name,
-                description=f"Serves {model.name}; its versions and aliases belong to the release controller",
-                handler=HANDLER,
+                description=f"{self.does} {model.name}; the release controller owns its versions and aliases",
+                handler=self.handler,
                 code=code,
                 layers=(layer.layer,),
                 memory_mb=model.memory_mb,
@@ -127,7 +133,7 @@ class ModelStack(StageStack):
             "MemorySize": model.memory_mb,
             "Timeout": model.timeout_s,
             "Runtime": RUNTIME.name,
-            "Handler": HANDLER,
+            "Handler": self.handler,
             "Architecture": model.architecture,
             "SnapStart": model.snapstart,
             "Code": code.digest,
@@ -145,12 +151,7 @@ class ModelStack(StageStack):
             type_="Custom::SwitchyardModel",
             properties={
                 "Stage": stage.name,
-                "Model": model.name,
-                "FunctionName": name,
-                "Aliases": list(model.aliases),
-                "RollbackDepth": model.rollback_depth,
-                "ProvisionedConcurrency": model.provisioned_concurrency,
-                "Fingerprint": self.fingerprint,
+                **self.rollout(),
                 "Base": {
                     **literals,
                     "Layers": [layer.layer.layer_version_arn],
@@ -161,12 +162,34 @@ class ModelStack(StageStack):
         released.node.add_dependency(inference)
         if queues is not None:
             self._take_messages(queues, after=(inference, released))
-        cdk.CfnOutput(self, "FunctionName", value=name, description=f"Serves {model.name}")
-        cdk.CfnOutput(
-            self, "ModelBytes", value=str(left), description="What a version may take unzipped, in bytes"
-        )
+        cdk.CfnOutput(self, "FunctionName", value=name, description=f"{self.does} {model.name}")
         cdk.CfnOutput(
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
+        )
+        self._behind(inference, released)
+
+    def rollout(self) -> dict[str, Any]:
+        """This model as the controller is told of it, when it is declared and when it is rolled out."""
+        return {
+            "Model": self.model.name,
+            "FunctionName": function_name(self.stage.name, self.model.name),
+            "Fingerprint": self.fingerprint,
+            "Aliases": list(self.model.aliases),
+            "RollbackDepth": self.model.rollback_depth,
+            "ProvisionedConcurrency": self.model.provisioned_concurrency,
+        }
+
+    def _told(self) -> dict[str, str]:
+        """What its function is told besides what every function is; part of the base."""
+        return {}
+
+    def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:  # noqa: ARG002
+        """Declare what stands behind the function. On Lambda that is the model itself."""
+        cdk.CfnOutput(
+            self,
+            "ModelBytes",
+            value=str(self.left_bytes),
+            description="What a version may take unzipped, in bytes",
         )
 
     def _asking_siblings(self, name: str) -> tuple[iam.PolicyStatement, ...]:

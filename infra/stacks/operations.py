@@ -17,6 +17,7 @@ from infra.bundles import Tree
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
 from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
 from infra.preflight import check_environment
+from infra.stacks.heavy import guarded
 from infra.stacks.stage_stack import CUSTOM_RESOURCE_TIMEOUT_S, StageStack
 from model_store.contract.deployment import (
     alarm_period_parameter,
@@ -33,6 +34,7 @@ from model_store.contract.deployment import (
     shifts_machine_parameter,
     stack_name,
 )
+from model_store.contract.endpoints import SAGEMAKER
 from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
 
 HANDLER = "functions.operations.handler.handler"
@@ -67,6 +69,7 @@ WHY_WILDCARDS = {
     "WriteLedgers": "Keys are numbers, one for each release, in this stage's own bucket",
     "WatchReleases": "Each release has alarms of its own, named after it; the prefix is this stage's",
     "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
+    "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -129,6 +132,7 @@ class OperationsStack(StageStack):
             *self._watching(),
             *self._storing(bucket, key),
             self._seeing_stacks(),
+            *self._looking_at_endpoints(models),
         ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
@@ -159,6 +163,7 @@ class OperationsStack(StageStack):
                         "Model": model.name,
                         "Aliases": list(model.aliases),
                         "Fingerprint": fingerprints[model.name],
+                        **guarded(model),
                     }
                     for model in models.values()
                 ],
@@ -265,6 +270,19 @@ class OperationsStack(StageStack):
                     resource_name=stack_name(self.stage.name, "*/*"),
                 )
             ],
+        )
+
+    def _looking_at_endpoints(self, models: Mapping[str, Model]) -> tuple[iam.PolicyStatement, ...]:
+        """Whether a version has an endpoint, before it is released on it."""
+        if not any(model.target == SAGEMAKER for model in models.values()):
+            return ()
+        every = self.format_arn(
+            service="sagemaker", resource="endpoint", resource_name=f"switchyard-{self.stage.name}-*"
+        )
+        return (
+            iam.PolicyStatement(
+                sid="LookAtEndpoints", actions=["sagemaker:DescribeEndpoint"], resources=[every]
+            ),
         )
 
     def _releasing(self) -> tuple[iam.PolicyStatement, ...]:

@@ -9,7 +9,6 @@ from constructs import Construct
 from catalog.schema import Stage
 from infra.stacks.model import ModelStack
 from infra.stacks.stage_stack import StageStack
-from model_store.contract.deployment import function_name
 
 
 class RolloutStack(StageStack):
@@ -31,16 +30,6 @@ class RolloutStack(StageStack):
             type_="Custom::SwitchyardRollout",
             properties={
                 "Stage": stage.name,
-                "Models": [
-                    {
-                        "Model": stack.model.name,
-                        "FunctionName": function_name(stage.name, stack.model.name),
-                        "Fingerprint": stack.fingerprint,
-                        "Aliases": list(stack.model.aliases),
-                        "RollbackDepth": stack.model.rollback_depth,
-                        "ProvisionedConcurrency": stack.model.provisioned_concurrency,
-                    }
-                    for stack in models
-                ],
+                "Models": [stack.rollout() for stack in models],
             },
         )

@@ -57,6 +57,10 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
 
+OWN_IMAGE = "SWITCHYARD_OWN_IMAGE"
+"""``on`` on a gateway function whose endpoints run a team's own container, not ours: its answers name no
+version and no digest. Part of the base."""
+
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
 LEASE = "SWITCHYARD_LEASE_S"

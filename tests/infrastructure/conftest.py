@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, load_catalog
+from catalog import Catalog, Lock, load_catalog
+from catalog.lock import LockedFile, LockedVersion
 from infra.checks import synthesise, with_stand_ins
+from model_store.contract.digest import Digest
+from model_store.contract.names import ByVersion
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,10 +23,14 @@ CATALOG = """
 [stages.local]
 auth = "none"
 keep_data = false
+endpoint_image = "switchyard-endpoint:local"
 runtime_layer = "build/layers/none"
 
 [stages.prod]
 runtime_layer = "build/layers/none"
+vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+vpc_security_groups = ["sg-0123456789abcdef0"]
+endpoint_key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 throttle_rate = 50
 throttle_burst = 70
 log_retention_days = 90
@@ -56,7 +63,38 @@ queue = true
 inbox = true
 aliases = ["live", "candidate"]
 provisioned_concurrency = 4
+
+[models.bert]
+target = "sagemaker"
+versions = [3, 4]
+instance_type = "ml.g5.xlarge"
+max_instances = 4
+target_invocations_per_instance = 600
+max_batch = 16
+timeout_s = 29
+keep_warm = "2d"
+
+[models.bert.stages.local]
+versions = [1]
+instance_type = "ml.m5.large"
+max_instances = 1
 """
+
+
+def _locked(version: int, size: int = 100 * 1024**2) -> LockedVersion:
+    file = LockedFile("model.onnx", Digest.of(f"bert {version}".encode()), size)
+    return LockedVersion(
+        ByVersion("bert", version), file.digest, Digest.of(b"manifest"), "onnx", file.path, (file,)
+    )
+
+
+LOCK = Lock(
+    {
+        "prod": {"bert": {3: _locked(3), 4: _locked(4)}},
+        "partner": {"bert": {3: _locked(3), 4: _locked(4)}},
+        "local": {"bert": {1: _locked(1)}},
+    },
+)
 
 Template = dict[str, Any]
 Resource = dict[str, Any]
@@ -132,7 +170,7 @@ def node_of_the_project() -> Iterator[None]:
 
 
 def _synthesised(catalog: Catalog, stage: str, out: Path) -> Deployed:
-    synthesise(catalog, stage, root=ROOT, out=out)
+    synthesise(catalog, stage, root=ROOT, out=out, lock=LOCK)
     templates = {
         path.name.removesuffix(".template.json").removeprefix(f"Switchyard-{stage}-"): json.loads(
             path.read_text()

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
-CONCERNS = {"Store", "Operations", "Handoff", "Inbox", "Model-digits", "Model-fraud-eu", "Api", "Rollout"}
+CONCERNS = {
+    "Store",
+    "Operations",
+    "Handoff",
+    "Inbox",
+    "Model-digits",
+    "Model-fraud-eu",
+    "Model-bert",
+    "Api",
+    "Rollout",
+}
 
 
 def every_resource(stage: Deployed) -> list[tuple[str, str, dict[str, Any]]]:
@@ -41,8 +52,10 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     assert stage.depends_on("Operations") == {"Store"}
     assert stage.depends_on("Model-digits") == {"Operations"}
     assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff", "Inbox"}
-    assert stage.depends_on("Rollout") == {"Operations", "Model-digits", "Model-fraud-eu"}
-    assert stage.depends_on("Api") == {"Operations", "Model-digits", "Model-fraud-eu"}
+    assert stage.depends_on("Model-bert") == {"Operations"}
+    models = {"Model-digits", "Model-fraud-eu", "Model-bert"}
+    assert stage.depends_on("Rollout") == {"Operations", *models}
+    assert stage.depends_on("Api") == {"Operations", *models}
 
 
 def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:
@@ -66,7 +79,7 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         for concern, _, resource in every_resource(stage)
         if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert len(functions) == 4
+    assert len(functions) == 5
     for concern, function in functions:
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"
@@ -93,12 +106,12 @@ def test_no_role_carries_a_managed_policy_or_may_pass_roles(stage: Deployed) -> 
 
 def test_custom_resources_give_up_in_time_and_are_ours(stage: Deployed) -> None:
     own = [resource for _, _, resource in every_resource(stage) if resource["Type"].startswith("Custom::")]
-    assert sorted(resource["Type"] for resource in own) == [
-        "Custom::SwitchyardGuard",
-        "Custom::SwitchyardModel",
-        "Custom::SwitchyardModel",
-        "Custom::SwitchyardRollout",
-    ]
+    assert Counter(resource["Type"] for resource in own) == {
+        "Custom::SwitchyardFolder": 2 if stage.stage == "prod" else 1,
+        "Custom::SwitchyardGuard": 1,
+        "Custom::SwitchyardModel": 3,
+        "Custom::SwitchyardRollout": 2,
+    }
     assert {resource["Properties"]["ServiceTimeout"] for resource in own} == {"960"}
 
 
@@ -128,11 +141,17 @@ def test_stateful_stacks_resist_deletion_where_data_is_kept(prod: Deployed, loca
             if artifact.get("properties", {}).get("terminationProtection")
         }
 
-    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu"}
+    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu", "Model-bert"}
     assert protected(local) == set()
 
 
 def test_the_stages_differ_in_values_only(prod: Deployed, local: Deployed) -> None:
-    for concern in CONCERNS:
+    for concern in CONCERNS - {"Model-bert"}:
         shape = {id_: found["Type"] for id_, found in prod.templates[concern]["Resources"].items()}
         assert shape == {id_: found["Type"] for id_, found in local.templates[concern]["Resources"].items()}
+    # A heavy model has one endpoint for each version that the stage lists.
+    heavy = [
+        {found["Type"] for found in deployed.templates["Model-bert"]["Resources"].values()}
+        for deployed in (prod, local)
+    ]
+    assert heavy[0] == heavy[1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import Catalog
 from functions.inference.handoff import ADDRESS_S
 from infra.stacks.handoff import ADDRESS_MS
-from tests.infrastructure.conftest import ROOT, text_of
+from tests.infrastructure.conftest import LOCK, ROOT, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,5 +69,5 @@ def test_a_stage_whose_models_hand_nothing_off_has_no_such_bucket(
             }
         }
     )
-    synthesise(plain, "prod", root=ROOT, out=tmp_path / "out")
+    synthesise(plain, "prod", root=ROOT, out=tmp_path / "out", lock=LOCK)
     assert not list((tmp_path / "out").glob("*Handoff*"))

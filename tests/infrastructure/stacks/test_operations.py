@@ -98,15 +98,43 @@ def test_the_guard_is_told_every_declared_alias(stage: Deployed) -> None:
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     assert guard["Properties"]["Stage"] == stage.stage
     told = [(item["Model"], item["Aliases"]) for item in guard["Properties"]["Models"]]
-    assert told == [("digits", ["live"]), ("fraud-eu", ["live", "candidate"])]
+    assert told == [("digits", ["live"]), ("fraud-eu", ["live", "candidate"]), ("bert", ["live"])]
 
 
 def test_the_guard_is_asked_whenever_a_base_changes(stage: Deployed) -> None:
     """A resource whose properties stay the same is not asked; a deploy during a shift must be refused."""
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     rollout = stage.only("Rollout", "Custom::SwitchyardRollout")
+    heavy = stage.only("Model-bert", "Custom::SwitchyardRollout")
+    rolled_out = [*rollout["Properties"]["Models"], *heavy["Properties"]["Models"]]
     prints = [item["Fingerprint"] for item in guard["Properties"]["Models"]]
-    assert prints == [item["Fingerprint"] for item in rollout["Properties"]["Models"]]
+    assert prints == [item["Fingerprint"] for item in rolled_out]
+
+
+def test_the_guard_is_told_which_versions_have_an_endpoint_and_for_how_long(prod: Deployed) -> None:
+    """Law 10: it must see that a version left the list, before anything is deleted."""
+    told = {
+        item["Model"]: item
+        for item in prod.only("Operations", "Custom::SwitchyardGuard")["Properties"]["Models"]
+    }
+    bert = told["bert"]
+    assert (bert["Target"], bert["Versions"], bert["KeepWarmS"], bert["RollbackDepth"]) == (
+        "sagemaker",
+        [3, 4],
+        2 * 86_400,
+        2,
+    )
+    assert set(told["digits"]) == {"Model", "Aliases", "Fingerprint"}
+
+
+def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage: Deployed) -> None:
+    about = [
+        found
+        for found in stage.statements("Operations")
+        if any(action.startswith("sagemaker:") for action in found["Action"])
+    ]
+    assert [found["Action"] for found in about] == [["sagemaker:DescribeEndpoint"]]
+    assert text_of(about[0]["Resource"]).endswith(f":endpoint/switchyard-{stage.stage}-*")
 
 
 def test_the_guard_waits_until_the_function_has_its_permissions(stage: Deployed) -> None:

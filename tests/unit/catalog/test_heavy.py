@@ -104,3 +104,75 @@ def test_what_cannot_be_is_refused_with_a_remedy(
 def test_a_stage_is_held_to_the_rules_as_it_stands(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"ml\.m5\.lage"):
         read(tmp_path, GOOD.replace("ml.m5.large", "ml.m5.lage"))
+
+
+NETWORK = """
+endpoint_image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/endpoint:1"
+endpoint_key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+vpc_subnets = ["subnet-0123456789abcdef0"]
+vpc_security_groups = ["sg-0123456789abcdef0"]
+"""
+PROD = GOOD.replace("[models.bert]", f"{NETWORK}[models.bert]", 1)
+
+
+def test_a_stage_may_name_image_key_and_network_of_its_endpoints(tmp_path: Path) -> None:
+    stage = read(tmp_path, PROD).stage("prod")
+    assert stage.endpoint_image
+    assert stage.endpoint_key
+    assert (stage.vpc_subnets, stage.vpc_security_groups) == (
+        ("subnet-0123456789abcdef0",),
+        ("sg-0123456789abcdef0",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "found"),
+    [
+        (("endpoint:1", "end point"), "stages.prod.endpoint_image", "not a container image"),
+        (("arn:aws:kms", "aws:kms"), "stages.prod.endpoint_key", "not the ARN of a KMS key"),
+        (("subnet-0123456789abcdef0", "subnet-1"), "stages.prod.vpc_subnets", "not a subnet"),
+        (("sg-0123456789abcdef0", "sg"), "stages.prod.vpc_security_groups", "not a security group"),
+        (('["sg-0123456789abcdef0"]', "[]"), "stages.prod", "without `vpc_security_groups`"),
+    ],
+)
+def test_what_is_no_image_key_or_network_is_refused(
+    tmp_path: Path, change: tuple[str, str], key: str, found: str
+) -> None:
+    """Law 8."""
+    before, after = change
+    assert before in PROD
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path, PROD.replace(before, after, 1))
+    assert key in str(caught.value)
+    assert found in str(caught.value)
+
+
+OWN = (
+    GOOD
+    + """
+[models.bert.environment]
+MAX_MODEL_LEN = "8192"
+"""
+)
+
+
+def test_a_model_may_bring_its_container_for_any_accelerator_and_tell_it_things(tmp_path: Path) -> None:
+    text = OWN.replace('"ml.g5.xlarge"', '"ml.inf2.xlarge"\nimage = "registry/neuron:1"')
+    model = read(tmp_path, text).models["bert"]
+    assert (model.image, model.environment) == ("registry/neuron:1", {"MAX_MODEL_LEN": "8192"})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("MAX_MODEL_LEN", "SWITCHYARD_DIGEST"), "which the stack sets itself"),
+        (("MAX_MODEL_LEN", '"MAX LEN"'), "not a variable"),
+        (('"8192"', '"' + "8" * 1_025 + '"'), "1025 bytes, and SageMaker takes 1024"),
+        (('"8192"', "8192"), "not text in quotes"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_refused(tmp_path: Path, change: tuple[str, str], found: str) -> None:
+    """Law 8."""
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path, OWN.replace(*change))
+    assert found in str(caught.value)

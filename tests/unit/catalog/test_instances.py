@@ -3,7 +3,7 @@
 import botocore.session
 import pytest
 
-from catalog.instances import device_of, known_types, machine_of, nearest_type
+from catalog.instances import device_of, has_local_disk, known_types, machine_of, nearest_type
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_the_name_of_a_type_says_which_device_and_processor_it_has(
     type_: str, device: str | None, machine: str
 ) -> None:
     assert (device_of(type_), machine_of(type_)) == (device, machine)
+
+
+@pytest.mark.parametrize(
+    ("type_", "there"),
+    [
+        ("ml.g4dn.xlarge", True),
+        ("ml.g5.xlarge", True),
+        ("ml.p4d.24xlarge", True),
+        ("ml.c5d.large", True),
+        ("g5g.xlarge", False),
+        ("ml.p3.2xlarge", False),
+        ("ml.m5.large", False),
+        ("ml.c6g.large", False),
+    ],
+)
+def test_machines_that_bring_a_disk_of_their_own_are_known(type_: str, there: bool) -> None:
+    assert has_local_disk(type_) is there

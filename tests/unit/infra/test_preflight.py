@@ -120,11 +120,3 @@ def test_more_routes_than_an_api_has_are_refused() -> None:
     preflight.check_routes(models, own_routes=2)
     with pytest.raises(PreflightError, match="need 301 routes"):
         preflight.check_routes(models, own_routes=3)
-
-
-def test_a_target_without_a_stack_is_refused_before_anything_is_staged() -> None:
-    """Law 8."""
-    heavy = Model.model_validate({"name": "bert", "target": "sagemaker", "instance_type": "ml.g5.xlarge"})
-    with pytest.raises(PreflightError, match='`bert` has target = "sagemaker"'):
-        preflight.check_targets({"bert": heavy})
-    preflight.check_targets({"digits": Model.model_validate({"name": "digits", "target": "lambda"})})

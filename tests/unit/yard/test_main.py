@@ -25,6 +25,7 @@ COMMANDS = [
     "history",
     "invoke",
     "lock",
+    "provision",
 ]
 LOCAL = ["up", "down", "status"]
 

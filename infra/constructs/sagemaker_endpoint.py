@@ -1,0 +1,210 @@
+"""One version of one model on SageMaker: model, configuration and endpoint, made together and never changed.
+
+All three have the endpoint's name, which carries everything that they were made with. So CloudFormation never
+finds one to update: what differs has another name, is made beside it, and the old one goes afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as scaling
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from infra.constructs.python_function import retention
+from model_store.contract.endpoints import VARIANT
+
+FIRST_INSTANCES = 1
+"""What an endpoint begins with. Its floor is the scalable target's, and may change without a new one."""
+
+STARTUP_S = 900
+"""How long a container may take to answer a ping. SageMaker's default of 4 minutes is short for gigabytes."""
+
+DOWNLOAD_S = 1_800
+
+PERIODS = 5
+DATAPOINTS = 3
+CEILING_FACTOR = 1.5
+
+_INSTANCES = "/aws/sagemaker/Endpoints"
+_Tracking = scaling.CfnScalingPolicy.TargetTrackingScalingPolicyConfigurationProperty
+_Metric = scaling.CfnScalingPolicy.PredefinedMetricSpecificationProperty
+
+SCALE_OUT_S = 60
+SCALE_IN_S = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SageMakerEndpointProps:
+    """What an endpoint is, and how many machines it has.
+
+    ``folder`` is the S3 prefix that SageMaker mounts. ``isolated`` gives the container no network at all.
+    """
+
+    name: str
+    image: str
+    environment: Mapping[str, str]
+    folder: str
+    role: iam.IRole
+    instance_type: str
+    min_instances: int
+    max_instances: int
+    target_invocations: int | None
+    isolated: bool
+    log_retention_days: int
+    alarm_prefix: str
+    alarm_topic: str
+    volume_gb: int | None = None
+    key: str | None = None
+    subnets: tuple[str, ...] = field(default=())
+    security_groups: tuple[str, ...] = field(default=())
+
+
+class SageMakerEndpoint(Construct):
+    """``endpoint`` with what it needs, its log, its scaling and its alarms."""
+
+    def __init__(self, scope: Construct, id_: str, *, props: SageMakerEndpointProps) -> None:
+        super().__init__(scope, id_)
+        # Made by us and not by SageMaker, so that it forgets. It goes with the endpoint: a log group that
+        # stayed would be in the way if the same version were provisioned again.
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/sagemaker/Endpoints/{props.name}",
+            retention=retention(props.log_retention_days),
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        model = self._model(props)
+        config = self._config(props)
+        config.node.add_dependency(model)
+        self.endpoint = sagemaker.CfnEndpoint(
+            self, "Endpoint", endpoint_name=props.name, endpoint_config_name=props.name
+        )
+        self.endpoint.node.add_dependency(config)
+        self.endpoint.node.add_dependency(self.log_group)
+        self._scale(props)
+        self._alarms(props)
+
+    def _model(self, props: SageMakerEndpointProps) -> sagemaker.CfnModel:
+        network = (
+            sagemaker.CfnModel.VpcConfigProperty(
+                subnets=list(props.subnets), security_group_ids=list(props.security_groups)
+            )
+            if props.subnets
+            else None
+        )
+        return sagemaker.CfnModel(
+            self,
+            "Model",
+            model_name=props.name,
+            execution_role_arn=props.role.role_arn,
+            enable_network_isolation=props.isolated,
+            vpc_config=network,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=props.image,
+                environment=dict(props.environment),
+                model_data_source=sagemaker.CfnModel.ModelDataSourceProperty(
+                    s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
+                        s3_uri=props.folder, s3_data_type="S3Prefix", compression_type="None"
+                    )
+                ),
+            ),
+        )
+
+    def _config(self, props: SageMakerEndpointProps) -> sagemaker.CfnEndpointConfig:
+        return sagemaker.CfnEndpointConfig(
+            self,
+            "Config",
+            endpoint_config_name=props.name,
+            kms_key_id=props.key,
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name=VARIANT,
+                    model_name=props.name,
+                    instance_type=props.instance_type,
+                    initial_instance_count=FIRST_INSTANCES,
+                    initial_variant_weight=1,
+                    volume_size_in_gb=props.volume_gb,
+                    container_startup_health_check_timeout_in_seconds=STARTUP_S,
+                    model_data_download_timeout_in_seconds=DOWNLOAD_S,
+                    routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(
+                        routing_strategy="LEAST_OUTSTANDING_REQUESTS"
+                    ),
+                )
+            ],
+        )
+
+    def _scale(self, props: SageMakerEndpointProps) -> None:
+        target = scaling.CfnScalableTarget(
+            self,
+            "Instances",
+            service_namespace="sagemaker",
+            resource_id=f"endpoint/{props.name}/variant/{VARIANT}",
+            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            min_capacity=props.min_instances,
+            max_capacity=props.max_instances,
+        )
+        target.node.add_dependency(self.endpoint)
+        if props.target_invocations is None:
+            return
+        scaling.CfnScalingPolicy(
+            self,
+            "Follow",
+            policy_name=f"{props.name}-follow",
+            policy_type="TargetTrackingScaling",
+            scaling_target_id=target.ref,
+            target_tracking_scaling_policy_configuration=_Tracking(
+                target_value=props.target_invocations,
+                predefined_metric_specification=_Metric(
+                    predefined_metric_type="SageMakerVariantInvocationsPerInstance"
+                ),
+                scale_out_cooldown=SCALE_OUT_S,
+                scale_in_cooldown=SCALE_IN_S,
+            ),
+        )
+
+    def _alarms(self, props: SageMakerEndpointProps) -> None:
+        """What no alarm of a release sees. They tell people, and undo nothing."""
+        alarms = [
+            ("Failing", "AWS/SageMaker", "Invocation5XXErrors", "Sum", 1.0, "answers with errors of its own"),
+            ("Memory", _INSTANCES, "MemoryUtilization", "Maximum", 90.0, "uses 90 % of a machine's memory"),
+        ]
+        if props.target_invocations is not None:
+            beyond = props.target_invocations * CEILING_FACTOR
+            alarms.append(
+                (
+                    "Ceiling",
+                    "AWS/SageMaker",
+                    "InvocationsPerInstance",
+                    "Sum",
+                    beyond,
+                    f"is asked {CEILING_FACTOR} times as often as a machine should be: raise `max_instances`",
+                )
+            )
+        for what, namespace, metric, statistic, threshold, said in alarms:
+            cloudwatch.CfnAlarm(
+                self,
+                what,
+                alarm_name=f"{props.alarm_prefix}{what.lower()}",
+                alarm_description=f"{props.name} {said}, in {DATAPOINTS} of {PERIODS} minutes",
+                namespace=namespace,
+                metric_name=metric,
+                dimensions=[
+                    cloudwatch.CfnAlarm.DimensionProperty(name="EndpointName", value=props.name),
+                    cloudwatch.CfnAlarm.DimensionProperty(name="VariantName", value=VARIANT),
+                ],
+                statistic=statistic,
+                period=60,
+                evaluation_periods=PERIODS,
+                datapoints_to_alarm=DATAPOINTS,
+                comparison_operator="GreaterThanOrEqualToThreshold",
+                threshold=threshold,
+                treat_missing_data="notBreaching",
+                alarm_actions=[props.alarm_topic],
+            )

@@ -1,0 +1,250 @@
+"""A heavy model on SageMaker: an endpoint for each version, behind the gateway function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from catalog.instances import device_of, has_local_disk, machine_of
+from catalog.lock import LockedVersion
+from infra.acknowledged import acknowledge_wildcards
+from infra.constructs.endpoint_image import EndpointImage
+from infra.constructs.python_function import ROLE_PATH, PythonFunction
+from infra.constructs.sagemaker_endpoint import SageMakerEndpoint, SageMakerEndpointProps
+from infra.stacks.heavy import HeavyStack
+from model_store.contract.endpoints import DEVICE_VARIABLE, GRPC_PORT_VARIABLE
+from model_store.contract.keys import served_prefix
+
+GIB = 1024**3
+MIN_VOLUME_GB = 30
+MAX_VOLUME_GB = 512
+"""Source: SageMaker API reference, ``ProductionVariant.VolumeSizeInGB``."""
+
+WHY_WILDCARDS = {
+    "ReadOwnFolders": "Each folder holds the files of one version; the prefixes name model and version",
+    "EnterRegistry": "A registry's token is the account's; ECR knows no resource for it",
+    "CountMachines": "Metrics know no resources; the condition names SageMaker's own namespaces",
+    "JoinNetwork": "Network interfaces get their ids as they are made, as SageMaker's documentation asks for",
+    "WriteLogs": "Streams get their names as machines start, in the log groups of this model's own endpoints",
+}
+"""Statements that name more than they can list, and why. A wildcard in any other is a finding."""
+
+WHY_ANY_CONFIGURATION = "The endpoint that serves has another configuration while its successor is made"
+
+
+class SageMakerStack(HeavyStack):
+    """Endpoints of SageMaker. Their execution role may read their own folders, and write their own logs."""
+
+    def facts(self) -> dict[str, Any]:
+        instance_type = self.instance_type
+        self.image = EndpointImage(
+            self,
+            "Image",
+            named=self.model.image or self.stage.endpoint_image,
+            sources=self.endpoint_code,
+            device=device_of(instance_type) or "cpu",
+            machine=machine_of(instance_type),
+        )
+        return {
+            "target": self.model.target,
+            "image": self.image.identity,
+            "instance_type": instance_type,
+            "key": self._volume_key,
+            "subnets": sorted(self.stage.vpc_subnets),
+            "security_groups": sorted(self.stage.vpc_security_groups),
+        }
+
+    @property
+    def instance_type(self) -> str:
+        assert self.model.instance_type is not None  # the catalog refuses a heavy model without
+        return self.model.instance_type
+
+    @property
+    def settings(self) -> dict[str, str]:
+        if self.model.image:
+            return {}
+        # SageMaker carries /invocations only, and a model that is to run on a GPU must not fall back.
+        return {GRPC_PORT_VARIABLE: "off", DEVICE_VARIABLE: str(device_of(self.instance_type))}
+
+    def endpoints(
+        self, gateway: PythonFunction, folders: Sequence[cdk.CustomResource]
+    ) -> Sequence[Construct]:
+        if not self.locked:
+            return ()
+        role = self._execution_role()
+        made = []
+        for locked, folder in zip(self.locked, folders, strict=True):
+            endpoint = self._endpoint(locked, role)
+            endpoint.node.add_dependency(folder, role)
+            made.append(endpoint)
+        asking = iam.PolicyStatement(
+            sid="AskEndpoints",
+            actions=["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
+            resources=[self._endpoint_arn(locked) for locked in self.locked],
+        )
+        gateway.role.add_to_policy(asking)
+        acknowledge_wildcards(gateway.role, asking, WHY_ANY_CONFIGURATION)
+        return made
+
+    @property
+    def _volume_key(self) -> str | None:
+        """SageMaker takes no key where the machine brings its own disk, which is encrypted by itself."""
+        return None if has_local_disk(self.instance_type) else self.stage.endpoint_key
+
+    def _endpoint(self, locked: LockedVersion, role: iam.IRole) -> SageMakerEndpoint:
+        stage, model = self.stage, self.model
+        version = locked.ref.version
+        return SageMakerEndpoint(
+            self,
+            # With the configuration in the id what changes is another resource and not an update.
+            f"V{version}-{self.configuration}",
+            props=SageMakerEndpointProps(
+                name=self.endpoint_name(locked),
+                image=self.image.uri,
+                environment=self.container_environment(locked),
+                folder=self.folder_uri(locked),
+                role=role,
+                instance_type=self.instance_type,
+                min_instances=model.min_instances,
+                max_instances=model.max_instances,
+                target_invocations=model.target_invocations_per_instance,
+                # The model is mounted and the answer goes out by the door it came in: no network is needed.
+                isolated=True,
+                log_retention_days=stage.log_retention_days,
+                alarm_prefix=f"switchyard/{stage.name}/{model.name}/Endpoint/{version}-{self.configuration}/",
+                alarm_topic=self.alarm_topic,
+                volume_gb=None if has_local_disk(self.instance_type) else _volume_gb(locked.size),
+                key=self._volume_key,
+                subnets=stage.vpc_subnets,
+                security_groups=stage.vpc_security_groups,
+            ),
+        )
+
+    def _execution_role(self) -> iam.Role:
+        role = iam.Role(
+            self,
+            "ExecutionRole",
+            path=ROLE_PATH,
+            description=f"Runs the endpoints of {self.model.name}",
+            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com").with_conditions(
+                {"StringEquals": {"aws:SourceAccount": self.account}}
+            ),
+        )
+        for statement in self._may():
+            role.add_to_policy(statement)
+            if statement.sid in WHY_WILDCARDS:
+                acknowledge_wildcards(role, statement, WHY_WILDCARDS[statement.sid])
+        if self.image.repository is not None:
+            self.image.repository.grant_pull(role)
+        return role
+
+    def _may(self) -> list[iam.PolicyStatement]:
+        """Source: SageMaker developer guide, "CreateModel API: Execution Role Permissions", cut to size."""
+        bucket = f"arn:{self.partition}:s3:::{self.bucket}"
+        prefixes = [served_prefix(self.model.name, locked.ref.version) for locked in self.locked]
+        statements = [
+            iam.PolicyStatement(
+                sid="ReadOwnFolders",
+                actions=["s3:GetObject"],
+                resources=[f"{bucket}/{prefix}*" for prefix in prefixes],
+            ),
+            iam.PolicyStatement(
+                sid="ListOwnFolders",
+                actions=["s3:ListBucket"],
+                resources=[bucket],
+                conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            ),
+            iam.PolicyStatement(
+                sid="UseTheKeyThroughS3",
+                actions=["kms:Decrypt"],
+                resources=[self.bucket_key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            iam.PolicyStatement(
+                sid="WriteLogs",
+                actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                resources=[self._log_arn(locked) for locked in self.locked],
+            ),
+            iam.PolicyStatement(
+                sid="CountMachines",
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
+            ),
+        ]
+        if self.image.repository is None:
+            statements += self._pulling()
+        if self.stage.vpc_subnets:
+            statements.append(
+                iam.PolicyStatement(sid="JoinNetwork", actions=list(JOIN_NETWORK), resources=["*"])
+            )
+        return statements
+
+    def _pulling(self) -> list[iam.PolicyStatement]:
+        """Pull a named image. One of another registry needs no permission of this account."""
+        repository = _repository(self.image.uri)
+        if repository is None:
+            return []
+        account, region, name = repository
+        return [
+            iam.PolicyStatement(sid="EnterRegistry", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="PullImage",
+                actions=[
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:GetDownloadUrlForLayer",
+                ],
+                resources=[f"arn:{self.partition}:ecr:{region}:{account}:repository/{name}"],
+            ),
+        ]
+
+    def _endpoint_arn(self, locked: LockedVersion) -> str:
+        return self.format_arn(
+            service="sagemaker", resource="endpoint", resource_name=self._any_configuration(locked)
+        )
+
+    def _any_configuration(self, locked: LockedVersion) -> str:
+        """The names of a version's endpoints, also of the one that serves while its successor is made."""
+        return self.endpoint_name(locked).removesuffix(self.configuration) + "*"
+
+    def _log_arn(self, locked: LockedVersion) -> str:
+        return self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"/aws/sagemaker/Endpoints/{self._any_configuration(locked)}",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+
+JOIN_NETWORK = (
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+)
+"""Source: SageMaker developer guide, "CreateModel API: Execution Role Permissions", with a VPC."""
+
+
+def _volume_gb(size: int) -> int:
+    """Room for the files, as much again for what an engine makes of them, and the image."""
+    return min(MAX_VOLUME_GB, MIN_VOLUME_GB + math.ceil(2 * size / GIB))
+
+
+def _repository(image: str) -> tuple[str, str, str] | None:
+    """Account, region and name of an image of ECR; ``None`` for any other registry."""
+    host, _, path = image.partition("/")
+    parts = host.split(".")
+    if len(parts) < 6 or parts[1:3] != ["dkr", "ecr"]:
+        return None
+    return parts[0], parts[3], path.partition("@")[0].partition(":")[0]
