@@ -4,7 +4,8 @@ Stock: every call is compared with the ARN of the function alone, so a grant on 
 permits nothing; reading one layer version counts as ``ListLayers`` on the layer.
 AWS: "Actions, resources, and condition keys for AWS Lambda": the resource of ``InvokeFunction`` is the
 function's ARN with the qualifier that was asked for; reading a layer version is ``GetLayerVersion`` on its
-ARN.
+ARN. AWS's notice of January 2022 (serverless-plugin-warmup#304): calls with an unqualified ARN and a
+``Qualifier`` are authorised on the qualified ARN. That is done here for invoking and for deleting a version.
 Counts only where policies are enforced (the strict profile).
 """
 
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 from ministack.core import iam_actions
 
 _INVOCATION = re.compile(r"/functions/[^/]+/(?:invocations|response-streaming-invocations)$")
+_FUNCTION = re.compile(r"/functions/[^/]+$")
 _LAYER_VERSION = re.compile(r"/layers/(?P<layer>[^/]+)/versions/(?P<number>\d+)$")
 _PARTS_OF_A_FUNCTION_ARN = 7
 
@@ -39,7 +41,7 @@ def _resource(
     if layer := _LAYER_VERSION.search(path):
         name = unquote(layer["layer"]).rpartition(":")[2]
         return f"arn:aws:lambda:{region}:{account}:layer:{name}:{layer['number']}"
-    if not _INVOCATION.search(path):
+    if not (_INVOCATION.search(path) or (method == "DELETE" and _FUNCTION.search(path))):
         return arn
     asked = (query or {}).get("Qualifier")
     qualifier = asked[0] if isinstance(asked, list) and asked else asked

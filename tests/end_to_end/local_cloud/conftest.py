@@ -69,7 +69,7 @@ class Account:
 
     def function(self, code: str, **settings: Any) -> str:
         """Create a function whose module is ``code`` and return its name once it is ready."""
-        name = f"f-{uuid.uuid4().hex[:10]}"
+        name = str(settings.pop("FunctionName", f"f-{uuid.uuid4().hex[:10]}"))
         config = {"Runtime": "python3.13", "Role": ROLE, "Handler": "main.handler", "Timeout": 10, **settings}
         lambda_ = self.client("lambda")
         lambda_.create_function(FunctionName=name, Code={"ZipFile": zipped({"main.py": code})}, **config)
@@ -181,6 +181,17 @@ def strict_account(strict_cloud: Cloud) -> Account:
 def stock_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """The embedded cloud without our extension: what it does shows that a patch is still needed."""
     running = _running(tmp_path_factory.mktemp("stock"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SWITCHYARD_CLOUD_STOCK", "1")
+        stock = next(running)
+    yield stock
+    next(running, None)
+
+
+@pytest.fixture(scope="session")
+def stock_strict_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The embedded cloud without our extension, with signatures checked and policies enforced."""
+    running = _running(tmp_path_factory.mktemp("stock-strict"), strict=True)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SWITCHYARD_CLOUD_STOCK", "1")
         stock = next(running)

@@ -91,10 +91,11 @@ class Bucket:
         )
         self._sts = account.client("sts")
 
-    def as_role(self, role: str) -> Any:
+    def as_role(self, role: str, service: str = "s3") -> Any:
         given = self._sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-        return boto3.client(
-            "s3",
+        make: Any = boto3.client  # its stubs want a literal name
+        return make(
+            service,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=given["AccessKeyId"],
@@ -142,7 +143,7 @@ def refused(call: Any, **arguments: Any) -> bool:
     try:
         call(**arguments)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "AccessDenied":
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
             raise
         return True
     return False
@@ -174,6 +175,7 @@ def test_the_collector_deletes_what_a_collection_may_take(bucket: Bucket, key: s
         "models/digits/releases/live/000000001.json",
         "models/digits/removed/000000001.json",
         "models/digits/pins/000000001/000000001.json",
+        "models/digits/collected/000000001/ab12-000000031.json",
         "collect/000000001.json",
     ],
 )
@@ -197,8 +199,27 @@ def test_nobody_deletes_for_good_and_what_was_collected_can_be_brought_back(buck
 def test_the_collector_writes_claims_and_tombstones_once_and_nothing_else(bucket: Bucket) -> None:
     """Law 1 holds for it too."""
     collector = bucket.as_role(bucket.role)
-    for key in ("collect/000000001.json", "models/digits/removed/000000001.json"):
+    for key in (
+        "collect/000000001.json",
+        "models/digits/removed/000000001.json",
+        "models/digits/collected/000000001/ab12-000000031.json",
+    ):
         assert refused(collector.put_object, Bucket=bucket.name, Key=key, Body=b"1")
         assert not refused(collector.put_object, Bucket=bucket.name, Key=key, Body=b"1", IfNoneMatch="*")
     for key in (BLOB, "models/digits/versions/000000001.json", "models/digits/releases/live/000000001.json"):
         assert refused(collector.put_object, Bucket=bucket.name, Key=key, Body=b"1", IfNoneMatch="*")
+
+
+def test_the_collector_deletes_versions_of_the_stage_s_models_and_no_function(
+    strict_account: Any, bucket: Bucket
+) -> None:
+    """Law 10: a version by its number; never a function as a whole, and nothing of another stage."""
+    code = "def handler(event, context):\n    return 1\n"
+    collector = bucket.as_role(bucket.role, "lambda")
+    for stage, allowed in (("prod", True), ("dev", False)):
+        name = f"switchyard-{stage}-{uuid4().hex[:8]}"
+        strict_account.function(code, FunctionName=name, Role=bucket.role + "-a")
+        version = strict_account.client("lambda").publish_version(FunctionName=name)["Version"]
+        assert refused(collector.delete_function, FunctionName=name)
+        assert refused(collector.delete_function, FunctionName=name, Qualifier=version) is not allowed
+        assert strict_account.client("lambda").get_function(FunctionName=name)["Configuration"]

@@ -6,7 +6,9 @@ import json
 import uuid
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 pytestmark = pytest.mark.cloud
@@ -14,8 +16,12 @@ pytestmark = pytest.mark.cloud
 
 @pytest.fixture
 def bucket(strict_account: Any) -> str:
+    return write_once_bucket(strict_account)
+
+
+def write_once_bucket(account: Any) -> str:
     name = f"store-{uuid.uuid4().hex[:8]}"
-    s3 = strict_account.client("s3")
+    s3 = account.client("s3")
     s3.create_bucket(Bucket=name)
     statement = {
         "Sid": "WriteOnce",
@@ -122,3 +128,55 @@ def test_a_role_with_every_permission_is_denied_as_well(strict_account: Any, buc
     )
     denied = strict_account.call(name, {"Bucket": bucket, "Key": "k2", "Body": "1"})
     assert "AccessDenied" in denied["errorMessage"]
+
+
+def deletes_as_the_exempted_role(account: Any) -> int:
+    """What a role gets that may do everything, on a bucket whose policy lets nobody but it delete."""
+    name = f"kept-{uuid.uuid4().hex[:8]}"
+    s3, iam, sts = (account.client(service) for service in ("s3", "iam", "sts"))
+    trusted = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
+    role = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=json.dumps({"Statement": [{**trusted, "Action": "sts:AssumeRole"}]}),
+    )["Role"]["Arn"]
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="k", Body=b"1")
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:DeleteObject",
+        "Resource": f"arn:aws:s3:::{name}/*",
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": role}},
+    }
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    given = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    client: Any = boto3.client(
+        "s3",
+        endpoint_url=account.cloud.endpoint_url,
+        region_name=account.cloud.region,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+        verify=account.cloud.environment().get("AWS_CA_BUNDLE") or True,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+    return status(client.delete_object, Bucket=name, Key="k")
+
+
+def test_a_policy_can_exempt_a_role_by_its_name(strict_account: Any) -> None:
+    """Law 10: only the collector's role deletes."""
+    assert deletes_as_the_exempted_role(strict_account) == 204
+
+
+# What a stock cloud does: when one of these fails, a patch has become needless, or means something else.
+
+
+def test_a_stock_cloud_takes_the_session_of_a_role_for_another_principal(stock_strict_account: Any) -> None:
+    assert deletes_as_the_exempted_role(stock_strict_account) == 403
+
+
+def test_a_stock_cloud_lets_the_administrator_pass_every_bucket_policy(stock_strict_account: Any) -> None:
+    s3, bucket = stock_strict_account.client("s3"), write_once_bucket(stock_strict_account)
+    assert status(s3.put_object, Bucket=bucket, Key="k", Body=b"1") == 200
