@@ -11,7 +11,7 @@ from model_store.ports import ObjectStore
 from releases.lease import LEASE_SECONDS
 from releases.move import Mover
 from releases.pins import Pins
-from releases.ports import Clock, Executions, Functions, Monitoring
+from releases.ports import Clock, Executions, Functions, Journal, Monitoring
 from releases.prepare import Preparer
 from releases.records import Base
 from releases.shifts import Shifts
@@ -32,6 +32,7 @@ class Stage:
         say: Callable[[str], None] = lambda _: None,
         monitoring: Monitoring | None = None,
         executions: Executions | None = None,
+        journal: Journal | None = None,
         alarm_period_s: int = 60,
         lease_s: float = LEASE_SECONDS,
     ) -> None:
@@ -43,6 +44,7 @@ class Stage:
         self.say = say
         self.monitoring = monitoring
         self.executions = executions
+        self.journal = journal
         self.alarm_period_s = alarm_period_s
         self.preparer = Preparer(store, functions, clock, stage=name, holder=by, say=say, lease_s=lease_s)
 

@@ -101,6 +101,7 @@ class Deployment:
         """The release room of this stage, in the name of whoever runs the command."""
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
+        from releases.adapters.cloudwatch_logs import CloudWatchJournal
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
         from releases.stage import Stage
@@ -115,6 +116,7 @@ class Deployment:
             say=say,
             monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
+            journal=CloudWatchJournal(),
             alarm_period_s=self.alarm_period_s,
             lease_s=self.lease_s,
         )

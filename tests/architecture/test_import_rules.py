@@ -134,6 +134,7 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
         "model_store.adapters.s3",
         "releases.adapters.aws",
         "releases.adapters.cloudwatch",
+        "releases.adapters.cloudwatch_logs",
         "releases.adapters.step_functions",
         "releases.adapters.translated",
     }

@@ -10,6 +10,7 @@ import typer
 from yard import options, output
 
 if TYPE_CHECKING:
+    from releases.awake import Asked
     from releases.records import Plan
     from releases.stage import Stage
     from releases.status import AliasStatus, ShadowStatus, ShiftStatus
@@ -119,8 +120,17 @@ def _model(room: Stage, model: str) -> dict[str, Any]:
             for version, item in room.warm(model).present().items()
         },
         "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
+        "awake": [asdict(asked) for asked in _asked(room, model)],
         "disagreements": pins.differences(),
     }
+
+
+def _asked(room: Stage, model: str) -> tuple[Asked, ...]:
+    """What the model serves and could roll back to, as it was when it was asked last."""
+    from releases.awake import newest
+
+    last = newest(room.store, model)
+    return last.asked if last else ()
 
 
 def _show_models(models: list[dict[str, Any]]) -> None:
@@ -135,8 +145,21 @@ def _show_models(models: list[dict[str, Any]]) -> None:
             )
         for unfit in item["refused"]:
             output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
+        _show_awake(item["model"], item["awake"])
         for said in item["disagreements"]:
             output.warn(said)
+
+
+def _show_awake(model: str, asked: list[dict[str, Any]]) -> None:
+    """When each version was last able to answer; a line for all of them where nothing is wrong."""
+    seen = ", ".join(f"{model}:{item['version']} at {item['seen']}" for item in asked if item["awake"])
+    if seen:
+        output.say(f"asked once a day and able to answer: {seen}")
+    for item in asked:
+        if not item["awake"]:
+            last = f"; it last could at {item['seen']}" if item["seen"] else ""
+            which = f"{model}:{item['version']} (Lambda version {item['lambda_version']})"
+            output.warn(f"{which} could not answer when it was asked: {item['why']}{last}")
 
 
 def _as_json(item: AliasStatus) -> dict[str, Any]:
