@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yard import options, output
+from yard import moves, options, output
 
 if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
@@ -82,12 +82,12 @@ def _begin(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from releases.plans import Planner
     from releases.shadowing import Shadowing
 
     if dry_run:
-        made = Planner(place.releases(output.say)).shadow(ref, share=share, alias=alias)
-        return output.plan(made, as_json=as_json)
+        return moves.plan(
+            place, lambda planner: planner.shadow(ref, share=share, alias=alias), as_json=as_json
+        )
     with output.working(f"shadowing {ref.model}@{alias} with {ref}") as steps:
         begun = Shadowing(place.releases(steps)).begin(ref, share=share, alias=alias, reason=reason)
     for warning in begun.warnings:
@@ -117,13 +117,10 @@ def _begin(
 
 
 def _stop(place: Deployment, name: str, alias: str, reason: str, *, dry_run: bool, as_json: bool) -> None:
-    from releases.plans import Planner
     from releases.shadowing import Shadowing
 
     if dry_run:
-        return output.plan(
-            Planner(place.releases(output.say)).stop_shadow(name, alias=alias), as_json=as_json
-        )
+        return moves.plan(place, lambda planner: planner.stop_shadow(name, alias=alias), as_json=as_json)
     with output.working(f"stopping the shadow of {name}@{alias}") as steps:
         room = place.releases(steps)
         began = time.perf_counter()
