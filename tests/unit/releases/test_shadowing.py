@@ -188,6 +188,7 @@ def test_a_deploy_that_changes_nothing_leaves_the_shadow_and_one_that_changes_th
     world.memory_mb = 1024
     world.deploy()
     assert (weights(world), world.ask(), world.live_memory_mb()) == ({}, (200, "digits:3"), 1024)
+    assert "the shadow of digits:4 ends: it stood on the base before" in world.said
     assert world.status().disagreements == ()
 
 
