@@ -1,12 +1,14 @@
 """How long a rollback takes, and how long callers still meet the old version.
 
-``python -m benchmarks.rollback``. One run on one embedded cloud measures, under the same light load and one
-after the other:
+``python -m benchmarks.rollback --write``. One run on one embedded cloud measures, under the same light load
+and one after the other:
 
 * ``yard rollback`` of a small and of a large model, as a person types it;
 * the ordinary CDK way: change the code back and ``cdk deploy``, small and large.
 
-Writes ``docs/benchmarks/rollback.json`` and ``rollback.png`` and fills the table in ``docs/benchmarks.md``.
+Each of the four stops at its number of samples, or when its quarter of ``--seconds`` is over, with one sample
+at least; so a slow machine measures less and not for longer. With ``--write`` it fills the table in
+``docs/benchmarks.md`` and leaves ``rollback.json`` and ``rollback.png`` beside it; else they go to ``--out``.
 Everything it starts ends with it.
 """
 
@@ -101,22 +103,30 @@ class Result:
 def main() -> int:
     """Measure, write, draw. Exit code 1 if a request failed in a rollback by ``yard``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollback", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="rollbacks of each model")
-    parser.add_argument("--deploys", type=int, default=20, help="ordinary deploys of each model")
+    parser.add_argument("--rounds", type=int, default=20, help="rollbacks of each model, at most")
+    parser.add_argument("--deploys", type=int, default=8, help="ordinary deploys of each model, at most")
+    parser.add_argument(
+        "--seconds", type=float, default=260.0, help="for all samples, after the first deploy"
+    )
     parser.add_argument("--large-mb", type=int, default=50)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--write", action="store_true", help="into the page, with the picture beside it")
+    parser.add_argument("--out", type=Path, help="where samples and picture go without --write")
     chosen = parser.parse_args()
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     with _cloud() as (running, work):
+        yard = _Yard(running, work)
+        clock = Quarters(chosen.seconds)
         results = [
-            *_by_yard(running, work, chosen.rounds, chosen.large_mb),
-            *_by_cdk(running, work, chosen.deploys, chosen.large_mb),
+            *_by_yard(yard, work, chosen.rounds, chosen.large_mb, clock),
+            *_by_cdk(running, work, chosen.deploys, chosen.large_mb, clock),
         ]
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write(results, chosen.out)
-    draw(results, chosen.out / "rollback.png")
-    if chosen.out == OUT:
-        PAGE.write_text(filled(PAGE.read_text(), table(results)))
+    out = OUT if chosen.write else chosen.out
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write(results, out)
+        draw(results, out / "rollback.png")
+    if chosen.write:
+        PAGE.write_text(filled(PAGE.read_text(), page_section(results)))
     _say(table(results))
     return (
         1
@@ -126,6 +136,25 @@ def main() -> int:
 
 
 YARD, CDK = "yard rollback", "cdk deploy"
+
+
+class Quarters:
+    """When each of four things to measure has had its time: at equal moments from now, whoever was slow."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._seconds = seconds
+        self._taken = 0
+
+    def samples(self, most: int) -> Iterator[int]:
+        """Count to ``most``, but not beyond this quarter, and to one at least."""
+        self._taken += 1
+        end = self._began + self._seconds * self._taken / 4
+        for number in range(most):
+            if number and self._clock() >= end:
+                return
+            yield number
 
 
 @contextmanager
@@ -139,23 +168,28 @@ def _cloud() -> Iterator[tuple[Cloud, Path]]:
             cloud.stop(work / "cloud")
 
 
-def _by_yard(running: Cloud, work: Path, rounds: int, large_mb: int) -> Iterator[Result]:
-    catalog = work / "models.toml"
-    catalog.write_text(CATALOG)
-    subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
-    deploy(running, root=ROOT, catalog=catalog, on_progress=_say)
-    environment = {
-        **os.environ,
-        **running.environment(),
-        "SWITCHYARD_HOME": str(running.home),
-        "SWITCHYARD_CATALOG": str(catalog),
-    }
+class _Yard:
+    """The project deployed, and its command line."""
 
-    def yard(*words: str) -> Any:
+    def __init__(self, running: Cloud, work: Path) -> None:
+        catalog = work / "models.toml"
+        catalog.write_text(CATALOG)
+        subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
+        deploy(running, root=ROOT, catalog=catalog, on_progress=_say)
+        self._environment = {
+            **os.environ,
+            **running.environment(),
+            "SWITCHYARD_HOME": str(running.home),
+            "SWITCHYARD_CATALOG": str(catalog),
+        }
+
+    def __call__(self, *words: str) -> Any:
         command = [sys.executable, "-m", "yard.main", *words, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, check=True, capture_output=True)
         return json.loads(done.stdout)
 
+
+def _by_yard(yard: _Yard, work: Path, rounds: int, large_mb: int, clock: Quarters) -> Iterator[Result]:
     api = str(yard("local", "status")["api_url"])
     body = (DIGITS / "request.json").read_bytes()
     for model in MODELS:
@@ -173,7 +207,7 @@ def _by_yard(running: Cloud, work: Path, rounds: int, large_mb: int) -> Iterator
             yard("rollback", model)
 
         samples = []
-        for _ in range(rounds):
+        for _ in clock.samples(rounds):
             url = f"{api}/v2/models/{model}/infer"
             samples.append(measure(url, body, old="2", command=go_back))
             yard("release", f"{model}:2")
@@ -181,7 +215,7 @@ def _by_yard(running: Cloud, work: Path, rounds: int, large_mb: int) -> Iterator
         yield Result(YARD, model, files[0].stat().st_size / 1e6, tuple(samples))
 
 
-def _by_cdk(running: Cloud, work: Path, deploys: int, large_mb: int) -> Iterator[Result]:
+def _by_cdk(running: Cloud, work: Path, deploys: int, large_mb: int, clock: Quarters) -> Iterator[Result]:
     for model in MODELS:
         code = work / f"ordinary-{model}"
         weights = os.urandom(large_mb * 1_000_000) if model == "large" else b""
@@ -191,18 +225,38 @@ def _by_cdk(running: Cloud, work: Path, deploys: int, large_mb: int) -> Iterator
             code.mkdir()
             (code / "handler.py").write_text(HANDLER.format(version=version))
             (code / "weights.bin").write_bytes(weights)
-            os.environ["ORDINARY_CODE"] = str(code)
-            deploy(running, root=ORDINARY, on_progress=lambda _: None)
+            _ordinary_deploy(running, code, work / "ordinary.out")
 
         deploy_version("1")
         url = _ordinary_url(running)
         samples = []
-        for number in range(deploys):
+        for number in clock.samples(deploys):
             old, new = ("1", "2") if number % 2 == 0 else ("2", "1")
             command = functools.partial(deploy_version, new)
             samples.append(measure(f"{url}/infer", b"{}", old=old, command=command))
             _say(f"{CDK} {model}: {samples[-1]}")
         yield Result(CDK, model, len(weights) / 1e6, tuple(samples))
+
+
+def _ordinary_deploy(running: Cloud, code: Path, out: Path) -> None:
+    """One ``cdk deploy``, as a person types it: it synthesises and deploys."""
+    programs = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin")]
+    path = os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)])
+    arguments = [
+        "--require-approval",
+        "never",
+        "--output",
+        str(out),
+        "--no-version-reporting",
+        "--no-notices",
+    ]
+    subprocess.run(
+        [str(ROOT / "node_modules" / ".bin" / "cdk"), "deploy", *arguments],
+        cwd=ORDINARY,
+        env={**os.environ, **running.environment(), "PATH": path, "CI": "1", "ORDINARY_CODE": str(code)},
+        check=True,
+        capture_output=True,
+    )
 
 
 def _ordinary_url(running: Cloud) -> str:
@@ -280,7 +334,7 @@ def table(results: Sequence[Result]) -> str:
         lingered = [max(0.0, sample.lingered_s) for sample in result.samples]
         failed = sum(sample.failed for sample in result.samples)
         asked = sum(sample.answers for sample in result.samples)
-        size = f"{result.model}, {result.megabytes:.1f} MB" if result.megabytes else result.model
+        size = f"{result.model}, {_size(result.megabytes)}" if result.megabytes else result.model
         rows.append(
             f"| `{result.way}` | {size} | {percentile(took, 0.5):.2f} s | {percentile(took, 0.99):.2f} s "
             f"| {percentile(lingered, 0.5) * 1000:.0f} ms | {percentile(lingered, 0.99) * 1000:.0f} ms "
@@ -295,9 +349,23 @@ def table(results: Sequence[Result]) -> str:
         if len(medians) == 2:
             rows += [""] if model == MODELS[0] else []
             rows.append(f"Ratio of the medians, {model}: {medians[CDK] / medians[YARD]:.1f}.")
-    counts = {len(result.samples) for result in results}
-    rows.append(f"Samples of each row: {', '.join(map(str, sorted(counts)))}. With 20, p99 is the worst one.")
+    counts = ", ".join(str(len(result.samples)) for result in results)
+    rows.append(f"Samples of each row: {counts}. With fewer than 100, p99 is the worst one.")
     return "\n".join(rows)
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:.1f} MB" if megabytes >= 0.1 else f"{megabytes * 1000:.0f} kB"
+
+
+def page_section(results: Sequence[Result]) -> str:
+    """The table, the picture and what it was measured on."""
+    load = os.getloadavg()[2]
+    where = (
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load:.1f} over the last "
+        "15 minutes, its own included."
+    )
+    return "\n".join([table(results), "", where, "", "![Each sample as a point](benchmarks/rollback.png)"])
 
 
 def filled(page: str, content: str) -> str:

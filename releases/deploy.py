@@ -19,7 +19,7 @@ from releases.bases import base_with_fingerprint, current_base, record_base
 from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
 from releases.kept import DeclaredVersions, refuse_to_lose
 from releases.ledger import in_force, standing, step_before
-from releases.move import Mover, Seen, already_serves
+from releases.move import Mover, Seen, already_serves, shadow_in
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Base, Line, Note, Prepared
 from releases.settle import wait_for_update
@@ -120,6 +120,11 @@ class Deploy:
         moves = [move for of_model in ready for move in of_model.moves]
         try:
             for move in moves:
+                if shadow := shadow_in(move.seen):
+                    plan = shadow.plan
+                    self._stage.say(
+                        f"the shadow of {plan.model}:{plan.toward} ends: it stood on the base before"
+                    )
                 move.done = self._apply(move, reason="deploy")
         except ReleaseError:
             self._take_back([move for move in moves if move.done])

@@ -15,7 +15,7 @@ Laws of ``Functions``, checked against every adapter in ``tests/contract/test_fu
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -234,6 +234,20 @@ class Monitoring(Protocol):
 
     def rearm(self, name: str, reason: str) -> None:
         """Declare the alarm quiet, so that it fires anew if its metric still calls for it."""
+
+
+class Journal(Protocol):
+    """What functions log, as far as releases read it. Every foreign error arrives as a ``ReleaseError``.
+
+    Laws, checked in ``tests/contract/test_journal.py``: only lines that are JSON objects and have every
+    wanted member with exactly that value; oldest first, the newest ``most`` of them; a function that has
+    logged nothing, or is not there, has no lines.
+    """
+
+    def lines(
+        self, function: str, wanted: Mapping[str, str | bool], *, since: float, until: float, most: int
+    ) -> list[dict[str, Any]]:
+        """What ``function`` wrote from ``since`` until before ``until``, seconds since 1970."""
 
 
 class Executions(Protocol):

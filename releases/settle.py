@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from releases.errors import DisagreementError, NotDeployedError, UnfitVersionError
+from contextlib import suppress
+
+from releases.errors import DisagreementError, NotDeployedError, ReleaseError, UnfitVersionError
 from releases.ports import LATEST, Clock, FunctionConfig, Functions
 
 UPDATE_PATIENCE_S = 120.0
@@ -63,7 +65,9 @@ def wait_until_active(functions: Functions, clock: Clock, function: str, version
                 hint="Read the function's log with the reason above; publish a version that loads.",
             )
         if config.state == "Inactive" and version != LATEST:
-            functions.invoke(function, version, {})
+            # The call that wakes it is refused (Lambda developer guide, "Lambda function states").
+            with suppress(ReleaseError):
+                functions.invoke(function, version, {})
         pause = _pause(
             clock,
             deadline,

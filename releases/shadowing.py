@@ -95,6 +95,20 @@ class Report:
         return {**asdict(self), "running": self.running, "agreement": self.agreement}
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One mirrored request that was not answered alike: which outputs, and how, or what came instead.
+
+    ``request_id`` is the API's, which the caller got too and the log line of the answer names.
+    """
+
+    request_id: str
+    status: int
+    differs: dict[str, str]
+    ms: float
+    answered_ms: float
+
+
 class Shadowing:
     """What people do with the shadows of one stage."""
 
@@ -173,6 +187,26 @@ class Shadowing:
             reason=plan.reason,
             **counts,
         )
+
+    def differences(self, report: Report, *, most: int = 20) -> list[Difference]:
+        """The newest requests of a shadow on which the versions did not agree. Changes nothing."""
+        if self._stage.journal is None:
+            return []
+        wanted: dict[str, str | bool] = {"route": "shadow", "version": str(report.version), "agrees": False}
+        until = moment(report.until) + PERIOD_S if report.until else self._stage.clock.now() + 1
+        lines = self._stage.journal.lines(
+            self._stage.function(report.model), wanted, since=moment(report.since), until=until, most=most
+        )
+        return [
+            Difference(
+                request_id=str(line.get("request_id", "")),
+                status=int(line.get("status", 0)),
+                differs=dict(line.get("differs") or {}),
+                ms=float(line.get("ms", 0)),
+                answered_ms=float(line.get("answered_ms", 0)),
+            )
+            for line in lines
+        ]
 
     def _lead(self, model: str, alias: str, prepared: Prepared) -> None:
         """Let the shadow's Lambda alias lead there. Mirrored requests name the version they are for."""

@@ -12,7 +12,7 @@ from releases.endpoints import ByTarget, target_of
 from releases.lease import LEASE_SECONDS
 from releases.move import Mover
 from releases.pins import Pins
-from releases.ports import Clock, Endpoints, Executions, Functions, Monitoring
+from releases.ports import Clock, Endpoints, Executions, Functions, Journal, Monitoring
 from releases.prepare import Preparer
 from releases.records import Base
 from releases.shifts import Shifts
@@ -33,6 +33,7 @@ class Stage:
         say: Callable[[str], None] = lambda _: None,
         monitoring: Monitoring | None = None,
         executions: Executions | None = None,
+        journal: Journal | None = None,
         alarm_period_s: int = 60,
         endpoints: ByTarget | None = None,
         lease_s: float = LEASE_SECONDS,
@@ -45,6 +46,7 @@ class Stage:
         self.say = say
         self.monitoring = monitoring
         self.executions = executions
+        self.journal = journal
         self.alarm_period_s = alarm_period_s
         self._endpoints = endpoints or {}
         self.preparer = Preparer(

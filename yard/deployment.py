@@ -107,6 +107,7 @@ class Deployment:
         from model_store.contract.endpoints import SAGEMAKER
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
+        from releases.adapters.cloudwatch_logs import CloudWatchJournal
         from releases.adapters.sagemaker import SageMakerEndpoints
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
@@ -122,6 +123,7 @@ class Deployment:
             say=say,
             monitoring=CloudWatchMonitoring(topic=self.alarm_topic) if self.alarm_topic else None,
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
+            journal=CloudWatchJournal(),
             alarm_period_s=self.alarm_period_s,
             endpoints={SAGEMAKER: SageMakerEndpoints()},
             lease_s=self.lease_s,

@@ -2,16 +2,21 @@
 
 * ``{"action": "shift", "do": "look", "at": {…}}`` from the state machine; the answer is its next data
 * an SNS record with a CloudWatch alarm that began to fire
+* ``{"action": "keep-awake"}`` from a rule, once a day
 
-Both may be delivered twice. What fails raises: Step Functions and SNS repeat it.
+All may be delivered twice. What fails raises: Step Functions and SNS repeat it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+from model_store.contract.deployment import metrics_namespace
+from model_store.contract.environment import CANNOT_ANSWER_METRIC
+from releases.awake import keep_awake
 from releases.errors import DisagreementError
 from releases.shifting import Shifting
 from releases.stage import Stage
@@ -28,6 +33,31 @@ def take_step(event: dict[str, Any], stage_of: StageOf) -> dict[str, Any]:
     stage = stage_of("Switchyard")
     shift = stage.shifts(where["model"], where["alias"]).load(int(where["number"]))
     return Shifting(stage_of(shift.by)).step(str(event["do"]), at)
+
+
+def keep_all_awake(stage: Stage) -> list[dict[str, Any]]:
+    """Ask what should be able to answer; a log line for each model, with its metric in it.
+
+    Law 11: by model, which each has an alarm on.
+    """
+    metric = {"Name": CANNOT_ANSWER_METRIC, "Unit": "Count"}
+    directive = {
+        "Namespace": metrics_namespace(stage.name),
+        "Dimensions": [["model"]],
+        "Metrics": [metric],
+    }
+    return [
+        {
+            **asdict(done),
+            CANNOT_ANSWER_METRIC: done.asleep,
+            "_aws": {
+                "Timestamp": round(stage.clock.now() * 1000),
+                "CloudWatchMetrics": [directive],
+            },
+        }
+        for done in keep_awake(stage)
+        if done.asked or done.why
+    ]
 
 
 def hear_alarms(event: dict[str, Any], stage_of: StageOf) -> list[str]:

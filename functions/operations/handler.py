@@ -1,4 +1,4 @@
-"""Lambda entry point: custom resources of a deploy, the states of a shift, and alarms."""
+"""Lambda entry point: custom resources of a deploy, the states of a shift, alarms, and once a day a look."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 
 from functions.operations import reply
-from functions.operations.actions import hear_alarms, take_step
+from functions.operations.actions import hear_alarms, keep_all_awake, take_step
 from functions.operations.resources import apply, physical_id
 from model_store.adapters.s3 import S3Store
 from model_store.contract.endpoints import SAGEMAKER
@@ -37,6 +37,10 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         answer = take_step(event, _stage)
         print(json.dumps({"shift": answer["shift"], "did": event["do"], "said": answer.get("said")}))  # noqa: T201
         return answer
+    if event.get("action") == "keep-awake":
+        for line in keep_all_awake(_stage("Switchyard, once a day")):
+            print(json.dumps(line))  # noqa: T201
+        return None
     if "Records" in event:
         for said in hear_alarms(event, _stage):
             print(json.dumps({"alarm": said}))  # noqa: T201

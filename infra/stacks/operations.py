@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
@@ -25,8 +28,11 @@ from model_store.contract.deployment import (
     alarm_topic_parameter,
     bucket_key_parameter,
     bucket_parameter,
+    cannot_answer_alarm_name,
     front_function_name,
+    keep_awake_rule_name,
     lease_parameter,
+    metrics_namespace,
     model_layer_name,
     operations_function_name,
     runtime_layer_name,
@@ -35,9 +41,18 @@ from model_store.contract.deployment import (
     stack_name,
 )
 from model_store.contract.endpoints import SAGEMAKER
-from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
+from model_store.contract.environment import (
+    ALARM_PERIOD,
+    ALARM_TOPIC,
+    BUCKET,
+    CANNOT_ANSWER_METRIC,
+    LEASE,
+    STAGE,
+)
 
 HANDLER = "functions.operations.handler.handler"
+
+DAY_S = 86_400
 
 READ_FUNCTIONS = (
     "lambda:GetAlias",
@@ -139,6 +154,7 @@ class OperationsStack(StageStack):
                 acknowledge_wildcards(operations.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(operations)
         self._hear_alarms(topic, operations)
+        self._keep_awake(models, topic, operations)
         shifts = ShiftsMachine(
             self,
             "Shifts",
@@ -205,6 +221,49 @@ class OperationsStack(StageStack):
             protocol=sns.SubscriptionProtocol.LAMBDA,
             endpoint=operations.function.function_arn,
         )
+
+    def _keep_awake(self, models: Iterable[str], topic: sns.Topic, operations: PythonFunction) -> None:
+        """Once a day, ask what serves and what a rollback would go to; an alarm says who is silent."""
+        rule = events.CfnRule(
+            self,
+            "KeepAwake",
+            name=keep_awake_rule_name(self.stage.name),
+            description="Asks every live version and every rollback target whether it can answer",
+            schedule_expression="rate(1 day)",
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Operations",
+                    arn=operations.function.function_arn,
+                    input=json.dumps({"action": "keep-awake"}),
+                )
+            ],
+        )
+        lambda_.CfnPermission(
+            self,
+            "MayAskOnceADay",
+            action="lambda:InvokeFunction",
+            principal="events.amazonaws.com",
+            function_name=operations.function.function_arn,
+            source_arn=rule.attr_arn,
+        )
+        alarms = Construct(self, "CannotAnswer")
+        for model in models:
+            cloudwatch.CfnAlarm(
+                alarms,
+                model,
+                alarm_name=cannot_answer_alarm_name(self.stage.name, model),
+                alarm_description=f"What {model} serves or would go back to could not answer: `yard status`",
+                alarm_actions=[topic.topic_arn],
+                namespace=metrics_namespace(self.stage.name),
+                metric_name=CANNOT_ANSWER_METRIC,
+                dimensions=[cloudwatch.CfnAlarm.DimensionProperty(name="model", value=model)],
+                statistic="Maximum",
+                period=DAY_S,
+                evaluation_periods=1,
+                threshold=1,
+                comparison_operator="GreaterThanOrEqualToThreshold",
+                treat_missing_data="notBreaching",
+            )
 
     def _tell_where_they_are(self, topic: sns.Topic, shifts: ShiftsMachine) -> None:
         stage = self.stage.name

@@ -70,6 +70,16 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+def cannot_answer_alarm_name(stage: str, model: str) -> str:
+    """The alarm that fires when what a model serves, or would roll back to, could not answer."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/cannot-answer"
+
+
+def keep_awake_rule_name(stage: str) -> str:
+    """The rule that has them asked once a day."""
+    return f"switchyard-{check_stage(stage)}-KeepAwake"
+
+
 def alarm_topic_name(stage: str) -> str:
     """The topic where the alarms of releases report."""
     return f"switchyard-{check_stage(stage)}-Alarms"

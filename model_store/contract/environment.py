@@ -107,6 +107,9 @@ SHADOW_LATENCY_METRIC = "ShadowLatency"
 SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 """Milliseconds that the live version had taken for the same request."""
 
+CANNOT_ANSWER_METRIC = "CannotAnswer"
+"""How many live versions and rollback targets could not answer when they were asked, once a day."""
+
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""
 

@@ -15,6 +15,7 @@
     models/<m>/served/000000007/manifest.json            version 7 as a folder, as an endpoint mounts it
     models/<m>/collected/000000007/<base>-000000031.json Lambda version 31 is gone, or goes: its tombstone
     models/<m>/unfit/000000007/<base>-000000032.json     Lambda version 32 failed its checks: never used
+    models/<m>/awake/000000365.json                      which versions could answer on that day
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
     collect/000000005.json                               what the fifth collection is taking away
@@ -181,6 +182,16 @@ def unfit_prefix(model: str) -> str:
 def unfit_key(model: str, version: int, base: str, lambda_version: int) -> str:
     """A Lambda version that was to be this version on this base, and failed its checks."""
     return f"{unfit_prefix(model)}{version:0{DIGITS}d}/{base}-{lambda_version:0{DIGITS}d}.json"
+
+
+def awake_prefix(model: str) -> str:
+    """Every time that a model's versions were asked whether they could answer."""
+    return f"models/{model}/awake/"
+
+
+def awake_key(model: str, number: int) -> str:
+    """What came of asking them once."""
+    return f"{awake_prefix(model)}{number:0{DIGITS}d}.json"
 
 
 def bases_prefix(model: str) -> str:

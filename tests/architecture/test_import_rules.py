@@ -138,6 +138,7 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
         "releases.adapters.aws",
         "releases.adapters.cloudwatch",
         "releases.adapters.sagemaker",
+        "releases.adapters.cloudwatch_logs",
         "releases.adapters.step_functions",
         "releases.adapters.translated",
     }

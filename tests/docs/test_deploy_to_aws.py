@@ -42,8 +42,9 @@ from model_store.contract.digest import Digest
 from model_store.ports import ObjectStore
 from releases.adapters.aws import LambdaFunctions
 from releases.adapters.cloudwatch import CloudWatchMonitoring
+from releases.adapters.cloudwatch_logs import CloudWatchJournal
 from releases.adapters.step_functions import StepFunctionsExecutions
-from releases.ports import Alarm, Executions, Functions, Metric, Monitoring
+from releases.ports import Alarm, Executions, Functions, Journal, Metric, Monitoring
 from tests.docs.pages import ROOT, blocks
 from yard.main import app
 
@@ -289,6 +290,13 @@ STATES: dict[str, tuple[Driving, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "end": (lambda it: it.end("abc", "enough"), (("StopExecution", {"stopDate": STARTED}),)),
 }
 
+LOGS: dict[str, tuple[Callable[[CloudWatchJournal], object], tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "lines": (
+        lambda it: it.lines("f", {"route": "shadow", "agrees": False}, since=1.0, until=2.0, most=5),
+        (("FilterLogEvents", {"events": []}),),
+    ),
+}
+
 DATA = b"bytes"
 LISTED = {"Key": "a/b", "Size": len(DATA), "LastModified": STARTED}
 Store = Callable[[S3Store, Path], object]
@@ -323,6 +331,7 @@ def test_every_method_of_the_ports_is_here() -> None:
     assert set(S3) == methods(ObjectStore)
     assert set(CLOUDWATCH) == methods(Monitoring)
     assert set(STATES) == methods(Executions)
+    assert set(LOGS) == methods(Journal)
 
 
 @pytest.mark.parametrize("method", LAMBDA)
@@ -351,6 +360,13 @@ def test_step_functions_accepts_what_the_adapter_sends(method: str) -> None:
     call, answers = STATES[method]
     with answering("stepfunctions", *answers) as client:
         call(StepFunctionsExecutions(MACHINE, client=client))
+
+
+@pytest.mark.parametrize("method", LOGS)
+def test_cloudwatch_logs_accepts_what_the_adapter_sends(method: str) -> None:
+    call, answers = LOGS[method]
+    with answering("logs", *answers) as client:
+        call(CloudWatchJournal(client=client))
 
 
 @pytest.mark.parametrize("method", S3)
@@ -390,6 +406,7 @@ def test_the_policy_on_the_page_allows_the_calls_that_are_made_and_no_others() -
     made |= {("s3", operation) for _, answers in S3.values() for operation, _ in answers}
     made |= {("cloudwatch", operation) for _, answers in CLOUDWATCH.values() for operation, _ in answers}
     made |= {("states", operation) for _, answers in STATES.values() for operation, _ in answers}
+    made |= {("logs", operation) for _, answers in LOGS.values() for operation, _ in answers}
     calls = {ACTION_OF.get(name, f"{service}:{name}") for service, name in made}
     assert allowed == (calls - NOT_BY_PEOPLE) | BESIDES
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -43,6 +46,14 @@ def infer(url: str, images: Images, index: int = 0) -> httpx.Response:
 def live(deployed: Deployed) -> dict[str, object]:
     found: dict[str, object] = deployed.yard_json("status", "digits")["aliases"][0]
     return found
+
+
+def client(deployed: Deployed, service: str) -> Any:
+    """AWS's own interface, past ``yard``."""
+    session = boto3.session.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
+    )
+    return session.client(service, endpoint_url=deployed.cloud.endpoint_url)  # type: ignore[call-overload]
 
 
 def test_before_the_first_release_callers_hear_that_nothing_is_released(url: str, images: Images) -> None:
@@ -180,9 +191,7 @@ def test_of_releases_at_once_the_losers_say_so_and_the_ledger_is_whole(deployed:
 def test_an_alias_moved_by_hand_is_named_and_put_back(deployed: Deployed, url: str, images: Images) -> None:
     """Law 3: ``status`` exits 1 and names the disagreement; ``rollback`` returns to the ledger."""
     now = live(deployed)
-    function = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
-    ).client("lambda", endpoint_url=deployed.cloud.endpoint_url)
+    function = client(deployed, "lambda")
     name = "switchyard-local-digits"
     other = next(
         line["lambda_version"]
@@ -196,6 +205,49 @@ def test_an_alias_moved_by_hand_is_named_and_put_back(deployed: Deployed, url: s
     assert deployed.yard_json("rollback", "digits")["version"] == now["version"]
     assert infer(url, images).json()["model_version"] == str(now["version"])
     assert deployed.yard("status", "digits").returncode == 0
+
+
+def test_once_a_day_what_serves_and_the_way_back_are_asked_whether_they_can_answer(
+    deployed: Deployed,
+) -> None:
+    """Law 6. The rule's own event is sent now, so that nobody waits for tomorrow."""
+    now = live(deployed)
+    (target,) = client(deployed, "events").list_targets_by_rule(Rule="switchyard-local-KeepAwake")["Targets"]
+    ran = client(deployed, "lambda").invoke(FunctionName=target["Arn"], Payload=target["Input"].encode())
+    assert "FunctionError" not in ran
+    (model,) = deployed.yard_json("status", "digits")["models"]
+    asked = {item["version"]: item for item in model["awake"]}
+    assert {now["version"], now["rollback_to"]} <= asked.keys()
+    assert all(item["awake"] and item["seen"] and item["state"] == "Active" for item in asked.values())
+    assert b"asked once a day and able to answer: digits:" in deployed.yard("status", "digits").stderr
+    assert live(deployed) == now
+
+    def counted() -> list[float]:
+        (found,) = client(deployed, "cloudwatch").get_metric_data(
+            MetricDataQueries=[
+                {
+                    "Id": "m",
+                    "MetricStat": {
+                        "Metric": {
+                            "Namespace": "Switchyard/local",
+                            "MetricName": "CannotAnswer",
+                            "Dimensions": [{"Name": "model", "Value": "digits"}],
+                        },
+                        "Period": 60,
+                        "Stat": "Maximum",
+                    },
+                }
+            ],
+            StartTime=datetime.now(UTC) - timedelta(hours=1),
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        )["MetricDataResults"]
+        return list(found["Values"])
+
+    end = time.monotonic() + 60
+    while not counted():
+        assert time.monotonic() < end, "the daily look was not counted"
+        time.sleep(0.2)
+    assert set(counted()) == {0.0}
 
 
 def test_a_deploy_that_forgets_a_live_model_fails_before_it_takes_anything(

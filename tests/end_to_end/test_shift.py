@@ -324,7 +324,9 @@ def test_a_shadow_is_compared_while_callers_are_answered_by_what_is_live(
     with Callers(url, 1.0) as callers:
         wait_until(lambda: shadow_report(deployed)["compared"] >= 5, 90)
     assert set(callers.answers) == {(200, first)}
-    assert (shadow_report(deployed)["version"], shadow_report(deployed)["agreement"]) == (third, 0.0)
+    found = deployed.yard_json("shadow", MODEL, "--differing", "3")
+    assert (found["version"], found["agreement"]) == (third, 0.0)
+    assert [item["differs"] for item in found["differences"]] == [{"y": "1 of 1 values"}] * 3
 
 
 def test_a_shadow_that_cannot_keep_up_hurts_nobody_and_a_rollback_ends_it(

@@ -26,6 +26,7 @@ from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import NothingToRollBackError, ServiceError, ShiftRunningError
 from releases.records import UNRELEASED, Line
+from releases.shadowing import Shadowing
 from releases.shifting import Shifting
 from releases.stage import Stage
 from releases.status import status
@@ -64,8 +65,16 @@ class Story:
 
     def next(self) -> None:
         """One step, whatever it be, and the laws after it."""
-        steps = [self.release, self.roll_back, self.shift, self.kill, self.move_by_hand, self.retire]
-        self.take(self.chance.choices(steps, weights=[8, 6, 3, 4, 2, 1])[0])
+        steps = {
+            self.release: 8,
+            self.roll_back: 6,
+            self.shift: 3,
+            self.shadow: 3,
+            self.kill: 4,
+            self.move_by_hand: 2,
+            self.retire: 1,
+        }
+        self.take(self.chance.choices(list(steps), weights=list(steps.values()))[0])
 
     def take(self, action: Callable[[], None]) -> None:
         """This step, on a bad day or a good one, and the laws after it."""
@@ -128,6 +137,17 @@ class Story:
         with pytest.raises(ShiftRunningError):
             self.controller.release(ByVersion("digits", 1 + version % 3))
         Shifting(self.stage).stop("digits", reason="enough seen")
+
+    def shadow(self) -> None:
+        """Mirror most calls to another version, and perhaps never stop: callers get what is in force."""
+        if not self.steps or not status(self.stage, "digits").on_current_base:
+            return
+        self.day()
+        version = self.steps[-1] % 3 + 1
+        Shadowing(self.stage).begin(ByVersion("digits", version), share=0.9)
+        assert {self.served() for _ in range(4)} == {self.steps[-1]}
+        if self.chance.random() < 0.3:
+            Shadowing(self.stage).stop("digits")
 
     def kill(self) -> None:
         """A command of the command line dies after one of the things that it says it does, and is run again."""

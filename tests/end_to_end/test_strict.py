@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -155,6 +156,32 @@ def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(s
     assert nowhere.status_code == 404
     assert nowhere.json()["error"].endswith("by number there are also: 1")
     assert strict.yard_json("rollback", "digits")["version"] == 1
+
+
+def test_a_mirror_may_ask_its_shadow_and_the_daily_look_may_ask_everything(strict: Deployed) -> None:
+    """Laws 3 and 6 with least privilege: the role reaches its shadow, the daily look every version."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/digits/infer"
+    body = (DIGITS / "request.json").read_bytes()
+    for version in (2, 1):
+        strict.yard_json("release", f"digits:{version}")
+    strict.yard_json("shadow", "digits:2", "--sample", "99%")
+    end = time.monotonic() + 90
+    while not strict.yard_json("shadow", "digits")["compared"]:
+        assert time.monotonic() < end, "nothing of the mirror reached its shadow"
+        answer = httpx.post(url, content=body, verify=context, timeout=35)
+        assert (answer.status_code, answer.json()["model_version"]) == (200, "1")
+    assert strict.yard_json("shadow", "digits", "--stop")["running"] is False
+
+    asked: Any = boto3.Session("test", "test", region_name=strict.cloud.region).client(
+        "lambda",
+        endpoint_url=strict.cloud.endpoint_url,
+        verify=strict.cloud.environment()["AWS_CA_BUNDLE"],
+    )
+    ran = asked.invoke(FunctionName="switchyard-local-Operations", Payload=b'{"action": "keep-awake"}')
+    assert "FunctionError" not in ran
+    (model,) = strict.yard_json("status", "digits")["models"]
+    assert {item["version"]: item["awake"] for item in model["awake"]} == {1: True, 2: True}
 
 
 def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yard import options, output
+from yard import moves, options
 
 if TYPE_CHECKING:
     from releases.controller import Moved
@@ -42,7 +41,6 @@ def release(
     """
     from model_store.contract.names import check_alias, parse_version_ref
     from releases.controller import Controller
-    from releases.plans import Planner
     from yard import deployment
     from yard.commands import shift as shifting
 
@@ -65,19 +63,20 @@ def release(
             as_json=as_json,
         )
     if dry_run:
-        return output.plan(Planner(place.releases(output.say)).release(wanted, alias=alias), as_json=as_json)
-    with output.working(f"releasing {wanted}") as steps:
-        controller = Controller(place.releases(steps))
-        began = time.perf_counter()
-        moved = controller.release(wanted, alias=alias, reason=reason)
-        took_ms = (time.perf_counter() - began) * 1000
-    if moved.line is None:
-        output.done(f"{wanted.model}@{alias} serves {wanted} already; nothing moved")
-    else:
-        output.done(
-            f"{wanted.model}@{alias} serves {wanted} (ledger line {moved.line.line}, {took_ms / 1000:.1f} s)"
-        )
-    return report(moved, took_ms, as_json=as_json)
+        return moves.plan(place, lambda planner: planner.release(wanted, alias=alias), as_json=as_json)
+
+    def done(moved: Moved, where: str) -> str:
+        serves = f"{wanted.model}@{alias} serves {wanted}"
+        return f"{serves} {where}" if moved.line else f"{serves} already; nothing moved"
+
+    return moves.carry_out(
+        place,
+        f"releasing {wanted}",
+        lambda stage: Controller(stage).release(wanted, alias=alias, reason=reason),
+        done=done,
+        as_json=as_json,
+        in_seconds=True,
+    )
 
 
 def rollback(
@@ -100,7 +99,6 @@ def rollback(
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
-    from releases.plans import Planner
     from yard import deployment
 
     check_name(name)
@@ -109,20 +107,21 @@ def rollback(
         options.check_reason(reason)
     place = deployment.find(stage)
     if dry_run:
-        plan = Planner(place.releases(output.say)).rollback(name, alias=alias, to=to, now=now)
-        return output.plan(plan, as_json=as_json)
-    with output.working(f"rolling {name}@{alias} back") as steps:
-        controller = Controller(place.releases(steps))
-        began = time.perf_counter()
-        moved = controller.rollback(name, alias=alias, reason=reason, to=to, now=now)
-        took_ms = (time.perf_counter() - began) * 1000
-    if moved.line is None:
-        output.done(f"{name}@{alias} serves {moved.ref} already; nothing moved")
-    else:
-        output.done(
-            f"{name}@{alias} serves {moved.ref} again (ledger line {moved.line.line}, {took_ms:.0f} ms)"
+        return moves.plan(
+            place, lambda planner: planner.rollback(name, alias=alias, to=to, now=now), as_json=as_json
         )
-    return report(moved, took_ms, as_json=as_json)
+
+    def done(moved: Moved, where: str) -> str:
+        serves = f"{name}@{alias} serves {moved.ref}"
+        return f"{serves} again {where}" if moved.line else f"{serves} already; nothing moved"
+
+    return moves.carry_out(
+        place,
+        f"rolling {name}@{alias} back",
+        lambda stage: Controller(stage).rollback(name, alias=alias, reason=reason, to=to, now=now),
+        done=done,
+        as_json=as_json,
+    )
 
 
 def retire(
@@ -139,39 +138,17 @@ def retire(
     """
     from model_store.contract.names import check_alias, check_name
     from releases.controller import Controller
-    from releases.plans import Planner
     from yard import deployment
 
     check_name(name)
     check_alias(alias)
     place = deployment.find(stage)
     if dry_run:
-        return output.plan(Planner(place.releases(output.say)).retire(name, alias=alias), as_json=as_json)
-    with output.working(f"retiring {name}@{alias}") as steps:
-        controller = Controller(place.releases(steps))
-        began = time.perf_counter()
-        moved = controller.retire(name, alias=alias, reason=reason)
-        took_ms = (time.perf_counter() - began) * 1000
-    output.done(f"{name}@{alias} is out of service and answers 503")
-    return report(moved, took_ms, as_json=as_json)
-
-
-def report(moved: Moved, took_ms: float, *, as_json: bool) -> None:
-    """What came of a move, as every command that moves an alias says it."""
-    for warning in moved.warnings:
-        output.warn(warning)
-    if as_json:
-        output.print_json(
-            {
-                "model": moved.ref.model,
-                "alias": moved.alias,
-                "version": moved.ref.version,
-                "lambda_version": moved.lambda_version,
-                "moved": moved.line is not None,
-                "line": moved.line.as_json() if moved.line else None,
-                "took_ms": round(took_ms, 1),
-                "warnings": list(moved.warnings),
-            }
-        )
-    elif moved.ref.version:
-        output.data.print(str(moved.ref))
+        return moves.plan(place, lambda planner: planner.retire(name, alias=alias), as_json=as_json)
+    return moves.carry_out(
+        place,
+        f"retiring {name}@{alias}",
+        lambda stage: Controller(stage).retire(name, alias=alias, reason=reason),
+        done=lambda _, __: f"{name}@{alias} is out of service and answers 503",
+        as_json=as_json,
+    )

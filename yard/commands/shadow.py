@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yard import options, output
+from yard import moves, options, output
 
 if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
-    from releases.shadowing import Report
+    from releases.shadowing import Difference, Report
     from yard.deployment import Deployment
 
 
@@ -23,6 +24,9 @@ def shadow(
         str | None, typer.Option("--sample", metavar="SHARE", help="How many of the calls: 10%.")
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Mirror nothing any more.")] = False,
+    differing: Annotated[
+        int, typer.Option("--differing", metavar="N", min=0, help="Show the newest N that did not agree.")
+    ] = 0,
     alias: options.Alias = "live",
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
@@ -55,7 +59,7 @@ def shadow(
     place = deployment.find(stage)
     if stop:
         return _stop(place, name, alias, reason, dry_run=dry_run, as_json=as_json)
-    return _report(place, name, alias, as_json=as_json)
+    return _report(place, name, alias, differing, as_json=as_json)
 
 
 def percent(text: str) -> float:
@@ -78,12 +82,12 @@ def _begin(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from releases.plans import Planner
     from releases.shadowing import Shadowing
 
     if dry_run:
-        made = Planner(place.releases(output.say)).shadow(ref, share=share, alias=alias)
-        return output.plan(made, as_json=as_json)
+        return moves.plan(
+            place, lambda planner: planner.shadow(ref, share=share, alias=alias), as_json=as_json
+        )
     with output.working(f"shadowing {ref.model}@{alias} with {ref}") as steps:
         begun = Shadowing(place.releases(steps)).begin(ref, share=share, alias=alias, reason=reason)
     for warning in begun.warnings:
@@ -113,13 +117,10 @@ def _begin(
 
 
 def _stop(place: Deployment, name: str, alias: str, reason: str, *, dry_run: bool, as_json: bool) -> None:
-    from releases.plans import Planner
     from releases.shadowing import Shadowing
 
     if dry_run:
-        return output.plan(
-            Planner(place.releases(output.say)).stop_shadow(name, alias=alias), as_json=as_json
-        )
+        return moves.plan(place, lambda planner: planner.stop_shadow(name, alias=alias), as_json=as_json)
     with output.working(f"stopping the shadow of {name}@{alias}") as steps:
         room = place.releases(steps)
         began = time.perf_counter()
@@ -130,21 +131,42 @@ def _stop(place: Deployment, name: str, alias: str, reason: str, *, dry_run: boo
     else:
         where = f"ledger line {moved.line.line}, {took_ms:.0f} ms"
         output.done(f"nothing of {name}@{alias} is mirrored any more ({where})")
-    return _report(place, name, alias, as_json=as_json)
+    return _report(place, name, alias, 0, as_json=as_json)
 
 
-def _report(place: Deployment, name: str, alias: str, *, as_json: bool) -> None:
+def _report(place: Deployment, name: str, alias: str, differing: int, *, as_json: bool) -> None:
     from releases.shadowing import Shadowing
 
-    found = Shadowing(place.releases(output.say)).report(name, alias=alias)
+    shadowing = Shadowing(place.releases(output.say))
+    found = shadowing.report(name, alias=alias)
+    differences = shadowing.differences(found, most=differing) if found and differing else []
     if as_json:
-        return output.print_json(found.as_json() if found else None)
+        body = {**found.as_json(), "differences": [asdict(item) for item in differences]} if found else None
+        return output.print_json(body)
     if found is None:
         return output.say(f"nothing of {name}@{alias} was ever mirrored")
     _show(found)
     if found.running and not found.compared:
         output.say("nothing was compared yet; counts come a minute or two after the calls")
+    if differing:
+        _show_differences(differences)
     return None
+
+
+def _show_differences(differences: list[Difference]) -> None:
+    if not differences:
+        return output.say("no request is known on which they did not agree")
+    rows = [
+        (
+            item.request_id,
+            "; ".join(f"{name}: {how}" for name, how in item.differs.items()) or f"answered {item.status}",
+            _ms(item.ms),
+            _ms(item.answered_ms),
+        )
+        for item in differences
+    ]
+    columns = ["request", "did not agree on", "shadow", "what answered"]
+    return output.data.print(output.table("newest last", columns, rows))
 
 
 def _show(found: Report) -> None:

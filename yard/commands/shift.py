@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yard import options, output
+from yard import moves, options, output
 
 if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
+    from releases.controller import Moved
     from yard.deployment import Deployment
 
 LOOK_EVERY_S = 2.0
@@ -30,27 +30,27 @@ def stop(
     Example: yard stop digits --reason "odd answers on sevens"
     """
     from model_store.contract.names import check_alias, check_name
-    from releases.plans import Planner
     from releases.shifting import Shifting
     from yard import deployment
-    from yard.commands.release import report
 
     check_name(name)
     check_alias(alias)
     place = deployment.find(stage)
     if dry_run:
-        return output.plan(Planner(place.releases(output.say)).stop(name, alias=alias), as_json=as_json)
-    with output.working(f"stopping the shift of {name}@{alias}") as steps:
-        began = time.perf_counter()
-        moved = Shifting(place.releases(steps)).stop(name, alias=alias, reason=reason)
-        took_ms = (time.perf_counter() - began) * 1000
-    if moved.line is None:
-        output.done(f"no shift of {name}@{alias} is running, it serves {moved.ref}; nothing moved")
-    else:
-        output.done(
-            f"{name}@{alias} serves {moved.ref} alone again (ledger line {moved.line.line}, {took_ms:.0f} ms)"
-        )
-    return report(moved, took_ms, as_json=as_json)
+        return moves.plan(place, lambda planner: planner.stop(name, alias=alias), as_json=as_json)
+
+    def done(moved: Moved, where: str) -> str:
+        if moved.line is None:
+            return f"no shift of {name}@{alias} is running, it serves {moved.ref}; nothing moved"
+        return f"{name}@{alias} serves {moved.ref} alone again {where}"
+
+    return moves.carry_out(
+        place,
+        f"stopping the shift of {name}@{alias}",
+        lambda stage: Shifting(stage).stop(name, alias=alias, reason=reason),
+        done=done,
+        as_json=as_json,
+    )
 
 
 def flip(
@@ -69,9 +69,7 @@ def flip(
     """
     from model_store.contract.names import check_alias, parse_version_ref
     from releases.controller import Controller
-    from releases.plans import Planner
     from yard import deployment
-    from yard.commands.release import report
 
     wanted = parse_version_ref(ref)
     check_alias(alias)
@@ -82,14 +80,14 @@ def flip(
     options.check_reason(reason)
     place = deployment.find(stage)
     if dry_run:
-        return output.plan(Planner(place.releases(output.say)).flip(wanted, alias=alias), as_json=as_json)
-    with output.working(f"flipping {wanted.model}@{alias}") as steps:
-        began = time.perf_counter()
-        moved = Controller(place.releases(steps)).flip(wanted, alias=alias, reason=reason)
-        took_ms = (time.perf_counter() - began) * 1000
-    line = moved.line.line if moved.line else "-"
-    output.done(f"{wanted.model}@{alias} serves {wanted}, forced (ledger line {line}, {took_ms:.0f} ms)")
-    return report(moved, took_ms, as_json=as_json)
+        return moves.plan(place, lambda planner: planner.flip(wanted, alias=alias), as_json=as_json)
+    return moves.carry_out(
+        place,
+        f"flipping {wanted.model}@{alias}",
+        lambda stage: Controller(stage).flip(wanted, alias=alias, reason=reason),
+        done=lambda _, where: f"{wanted.model}@{alias} serves {wanted}, forced {where}",
+        as_json=as_json,
+    )
 
 
 def watch(
@@ -135,18 +133,19 @@ def begin(
     as_json: bool,
 ) -> None:
     """Start a release in steps and follow it; what happens does not depend on this terminal."""
-    from releases.plans import Planner
     from releases.shifting import Shifting, check_shares
     from yard import shifts
 
     shares = check_shares(shifts.percents(steps))
     bake_s, hold_s = shifts.seconds(bake), shifts.seconds(hold)
     if dry_run:
-        planner = Planner(place.releases(output.say))
-        plan = planner.shift(
-            ref, shares=shares, bake_s=bake_s, hold_s=hold_s, min_requests=min_requests, alias=alias
+        return moves.plan(
+            place,
+            lambda planner: planner.shift(
+                ref, shares=shares, bake_s=bake_s, hold_s=hold_s, min_requests=min_requests, alias=alias
+            ),
+            as_json=as_json,
         )
-        return output.plan(plan, as_json=as_json)
     begun = Shifting(place.releases(output.say)).begin(
         ref,
         shares=shares,

@@ -10,6 +10,7 @@ import typer
 from yard import options, output
 
 if TYPE_CHECKING:
+    from releases.awake import Asked
     from releases.records import Plan
     from releases.stage import Stage
     from releases.status import AliasStatus, ShadowStatus, ShiftStatus
@@ -121,6 +122,7 @@ def _model(room: Stage, model: str) -> dict[str, Any]:
             for version, item in room.warm(model).present().items()
         },
         "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
+        "awake": [asdict(asked) for asked in _asked(room, model)],
         "disagreements": pins.differences(),
     }
 
@@ -141,6 +143,14 @@ def _endpoints(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _asked(room: Stage, model: str) -> tuple[Asked, ...]:
+    """What the model serves and could roll back to, as it was when it was asked last."""
+    from releases.awake import newest
+
+    last = newest(room.store, model)
+    return last.asked if last else ()
+
+
 def _show_models(models: list[dict[str, Any]]) -> None:
     for item in models:
         if len(item["by_number"]) > 1:
@@ -155,8 +165,21 @@ def _show_models(models: list[dict[str, Any]]) -> None:
             output.say(f"{item['model']}: {said}")
         for unfit in item["refused"]:
             output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
+        _show_awake(item["model"], item["awake"])
         for said in item["disagreements"]:
             output.warn(said)
+
+
+def _show_awake(model: str, asked: list[dict[str, Any]]) -> None:
+    """When each version was last able to answer; a line for all of them where nothing is wrong."""
+    seen = ", ".join(f"{model}:{item['version']} at {item['seen']}" for item in asked if item["awake"])
+    if seen:
+        output.say(f"asked once a day and able to answer: {seen}")
+    for item in asked:
+        if not item["awake"]:
+            last = f"; it last could at {item['seen']}" if item["seen"] else ""
+            which = f"{model}:{item['version']} (Lambda version {item['lambda_version']})"
+            output.warn(f"{which} could not answer when it was asked: {item['why']}{last}")
 
 
 def _as_json(item: AliasStatus) -> dict[str, Any]:

@@ -19,6 +19,13 @@ def said(stage: Deployed, sid: str) -> dict[str, Any]:
     return found
 
 
+def permission_of(stage: Deployed, principal: str) -> dict[str, Any]:
+    """The one permission that lets ``principal`` call the operations function."""
+    found = [item["Properties"] for item in stage.resources("Operations", "AWS::Lambda::Permission").values()]
+    (permission,) = (item for item in found if item["Principal"] == principal)
+    return dict(permission)
+
+
 def resources(statement: dict[str, Any]) -> list[str]:
     found = statement["Resource"]
     return [text_of(resource) for resource in (found if isinstance(found, list) else [found])]
@@ -209,7 +216,7 @@ def test_the_operations_function_hears_the_topic(stage: Deployed) -> None:
     (function,) = stage.resources("Operations", "AWS::Lambda::Function")
     heard = stage.only("Operations", "AWS::SNS::Subscription")["Properties"]
     assert (heard["Protocol"], text_of(heard["Endpoint"])) == ("lambda", f"<{function}.Arn>")
-    permission = stage.only("Operations", "AWS::Lambda::Permission")["Properties"]
+    permission = permission_of(stage, "sns.amazonaws.com")
     assert (permission["Principal"], text_of(permission["SourceArn"])) == ("sns.amazonaws.com", f"<{topic}>")
 
 
@@ -229,3 +236,26 @@ def test_where_shifts_and_alarms_are_can_be_looked_up(stage: Deployed) -> None:
     assert names == {
         f"/switchyard/{stage.stage}/{name}" for name in ("shifts", "alarm-topic", "alarm-period-s", "lease-s")
     }
+
+
+def test_once_a_day_it_asks_whether_all_can_answer_and_an_alarm_of_each_model_tells_who_cannot(
+    stage: Deployed,
+) -> None:
+    """Law 6: predecessors are kept able to answer."""
+    rule = stage.only("Operations", "AWS::Events::Rule")["Properties"]
+    assert (rule["Name"], rule["ScheduleExpression"]) == (
+        f"switchyard-{stage.stage}-KeepAwake",
+        "rate(1 day)",
+    )
+    (target,) = rule["Targets"]
+    assert json.loads(target["Input"]) == {"action": "keep-awake"}
+    assert "KeepAwake" in text_of(permission_of(stage, "events.amazonaws.com")["SourceArn"])
+    alarms = [
+        found["Properties"] for found in stage.resources("Operations", "AWS::CloudWatch::Alarm").values()
+    ]
+    assert {alarm["AlarmName"] for alarm in alarms} == {
+        f"switchyard/{stage.stage}/{model}/cannot-answer" for model in ("digits", "fraud-eu")
+    }
+    for alarm in alarms:
+        assert (alarm["MetricName"], alarm["Period"], alarm["Threshold"]) == ("CannotAnswer", 86_400, 1)
+        assert [item["Name"] for item in alarm["Dimensions"]] == ["model"]

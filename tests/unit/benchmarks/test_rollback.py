@@ -13,11 +13,13 @@ from benchmarks.rollback import (
     CDK,
     END,
     YARD,
+    Quarters,
     Result,
     Sample,
     draw,
     filled,
     large_model,
+    page_section,
     percentile,
     table,
     write,
@@ -39,7 +41,7 @@ def test_the_table_gives_medians_worst_cases_and_their_ratio() -> None:
     said = table(RESULTS)
     assert "| `yard rollback` | large, 50.0 MB | 2.00 s | 3.00 s | 100 ms | 200 ms | 0 of 30 |" in said
     assert "Ratio of the medians, small: 10.0." in said
-    assert "Samples of each row: 3." in said
+    assert "Samples of each row: 3, 3, 3, 3." in said
 
 
 def test_an_old_answer_before_the_return_counts_as_none_after_it() -> None:
@@ -66,3 +68,25 @@ def test_a_large_model_is_as_large_as_asked_and_runs(tmp_path: Path) -> None:
     assert 0.95e6 < path.stat().st_size < 1.05e6
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == ["batch", 64]
+
+
+def test_a_slow_machine_measures_less_and_not_for_longer() -> None:
+    now = 0.0
+
+    def measured(seconds: float, most: int) -> int:
+        nonlocal now
+        count = 0
+        for _ in quarters.samples(most):
+            count += 1
+            now += seconds
+        return count
+
+    quarters = Quarters(100.0, clock=lambda: now)
+    assert [measured(10.0, 20), measured(1.0, 5), measured(60.0, 8), measured(30.0, 8)] == [3, 5, 1, 1]
+
+
+def test_the_page_gets_the_table_and_the_picture() -> None:
+    section = page_section(RESULTS)
+    assert section.startswith("| ")
+    assert "(benchmarks/rollback.png)" in section
+    assert "load average" in section

@@ -188,6 +188,7 @@ def test_a_deploy_that_changes_nothing_leaves_the_shadow_and_one_that_changes_th
     world.memory_mb = 1024
     world.deploy()
     assert (weights(world), world.ask(), world.live_memory_mb()) == ({}, (200, "digits:3"), 1024)
+    assert "the shadow of digits:4 ends: it stood on the base before" in world.said
     assert world.status().disagreements == ()
 
 
@@ -274,6 +275,35 @@ def test_the_report_counts_what_was_compared_since_it_began(world: World) -> Non
     assert not found.running
     assert (found.compared, found.agreed, found.failed, found.lost, found.agreement) == (4, 3, 1, 2, 0.75)
     assert (found.latency_ms, found.answered_latency_ms) == (8.0, 4.0)
+
+
+def test_requests_that_were_not_answered_alike_are_told_from_the_log(world: World) -> None:
+    begin(world)
+    report = Shadowing(world.stage()).report("digits")
+    assert report is not None
+    world.clock.sleep(5)
+    line = {
+        "route": "shadow",
+        "version": "4",
+        "request_id": "r-1",
+        "status": 200,
+        "ms": 2.0,
+        "answered_ms": 1.0,
+    }
+    for changes in (
+        {"agrees": True, "differs": {}},
+        {"agrees": False, "differs": {"y": "1 of 1 values"}},
+        {"agrees": False, "differs": {}, "status": 400, "request_id": "r-2"},
+        {"agrees": False, "differs": {"y": "1 of 1 values"}, "version": "5"},
+    ):
+        world.journal.write(FUNCTION, json.dumps({**line, **changes}))
+    world.journal.write(FUNCTION, "START RequestId: …")
+    found = Shadowing(world.stage()).differences(report)
+    assert [(item.request_id, item.status, item.differs) for item in found] == [
+        ("r-1", 200, {"y": "1 of 1 values"}),
+        ("r-2", 400, {}),
+    ]
+    assert Shadowing(world.stage()).differences(report, most=1) == found[1:]
 
 
 def test_of_a_shadow_and_a_release_at_once_exactly_one_wins(world: World) -> None:

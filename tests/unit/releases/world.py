@@ -18,6 +18,7 @@ from model_store.contract.tensors import TensorData, TensorSpec
 from model_store.ports import ObjectStore
 from releases.adapters.memory import MemoryFunctions
 from releases.adapters.memory_executions import MemoryExecutions
+from releases.adapters.memory_journal import MemoryJournal
 from releases.adapters.memory_monitoring import MemoryMonitoring
 from releases.controller import Controller
 from releases.deploy import Deploy, DeployedModel
@@ -71,6 +72,7 @@ class World:
     def __post_init__(self) -> None:
         self.monitoring = MemoryMonitoring(self.clock)
         self.functions.now = self.clock.now
+        self.journal = MemoryJournal(self.clock)
 
     def stage(
         self,
@@ -90,6 +92,7 @@ class World:
             say=self.said.append,
             monitoring=monitoring or self.monitoring,
             executions=executions or self.executions,
+            journal=self.journal,
         )
 
     def shifting(self, *, by: str = "ann") -> Shifting:

@@ -55,6 +55,28 @@ def test_a_released_function_answers_with_its_model(linear_layer: Layer) -> None
     assert [line["cold"] for line in logged] == [True, False]
 
 
+def test_a_mirror_answers_as_any_version_also_where_its_shadow_cannot_be_reached(linear_layer: Layer) -> None:
+    """Law 3: who meets the mirror's share of an alias is answered by what is live."""
+    body = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 0, 0, 1]}]}'
+    event = http_event("POST", "/v2/models/digits/infer", body)
+    event["requestContext"]["apiId"] = "a1b2c3"
+    answers = []
+    for mirrors in (
+        {},
+        {
+            "SWITCHYARD_SHADOW": '{"alias": "shadow_live", "version": 4}',
+            "AWS_LAMBDA_FUNCTION_NAME": "switchyard-test-digits",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        },
+    ):
+        ran = start(linear_layer.environ | mirrors, linear_layer.package.parent, events=[event, event])
+        assert ran.stderr == ""
+        answers.append([line for line in ran.stdout.splitlines() if line.startswith("ANSWER ")])
+    assert answers[0] == answers[1]
+    assert len(answers[1]) == 2
+
+
 def test_a_snapshot_is_taken_of_a_model_that_has_run(linear_layer: Layer) -> None:
     """SnapStart: primed before the snapshot, cold again after the restore."""
     run = """

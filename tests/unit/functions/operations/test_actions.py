@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.operations.actions import hear_alarms, take_step
+from functions.operations.actions import hear_alarms, keep_all_awake, take_step
 from model_store.contract.deployment import alarms_prefix
 from model_store.contract.names import ByVersion
 from releases.adapters.memory import MemoryFunctions
@@ -70,3 +70,16 @@ def test_an_alarm_that_is_quiet_again_is_no_reason(world: World) -> None:
 def test_what_comes_from_elsewhere_is_refused(world: World) -> None:
     with pytest.raises(DisagreementError):
         hear_alarms({"Records": [{"EventSource": "aws:s3"}]}, of(world))
+
+
+def test_a_daily_look_is_a_line_for_each_model_with_its_metric(world: World) -> None:
+    """Law 11: by model, and nothing else."""
+    world.controller().release(ByVersion("digits", 2))
+    (line,) = json.loads(json.dumps(keep_all_awake(world.stage())))
+    assert (line["model"], line["CannotAnswer"]) == ("digits", 0)
+    assert [item["version"] for item in line["asked"]] == [1, 2]
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("Switchyard/test", [["model"]])
+    world.functions.delete("switchyard-test-digits", line["asked"][0]["lambda_version"])
+    (line,) = keep_all_awake(world.stage())
+    assert line["CannotAnswer"] == 1
