@@ -9,7 +9,7 @@ from constructs import Construct
 
 from catalog.schema import Catalog
 from infra import bundles
-from infra.preflight import check_runtime_layer, layer_python
+from infra.preflight import check_runtime_layer, folder_of, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
@@ -32,8 +32,11 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
-    layer = check_runtime_layer(stage.runtime_layer, root=root)
-    python = layer_python(layer)
+    layers = {
+        runtime: check_runtime_layer(folder_of(stage.runtime_layer, runtime), root=root)
+        for runtime in ("plain", *(model.runtime for model in models.values()))
+    }
+    python = layer_python(layers["plain"])
 
     def code(name: str, packages: tuple[str, ...], handler: str) -> bundles.Tree:
         return bundles.stage_bundle(name, packages, root=root, handler=handler, python=python)
@@ -46,7 +49,7 @@ def declare(scope: Construct, *, catalog: Catalog, stage_name: str, root: Path) 
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     inbox = InboxStack(scope, stage=stage) if any(model.inbox for model in models.values()) else None
     served = [
-        ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
+        ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layers[model.runtime])
         for model in models.values()
     ]
     operations = OperationsStack(
