@@ -119,6 +119,7 @@ RollbackDepth = Annotated[
     int, between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
 ]
 Architecture = Literal["x86_64", "arm64"]
+Runtime = Literal["plain", "text"]
 Provisioned = Annotated[
     int,
     between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
@@ -242,6 +243,7 @@ class Overrides(_Table):
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
+    runtime: Runtime | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
@@ -261,7 +263,8 @@ class Model(_Table):
     ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
     from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
-    there, and the queues come with it.
+    there, and the queues come with it. ``runtime`` is which layer lies under the function: ``text`` has
+    tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
@@ -280,6 +283,7 @@ class Model(_Table):
     handoff: bool = False
     queue: bool = False
     inbox: bool = False
+    runtime: Runtime = "plain"
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0

@@ -10,7 +10,7 @@ from constructs import Construct
 from catalog.lock import NOTHING_LOCKED, Lock
 from catalog.schema import Catalog, Model
 from infra import bundles
-from infra.preflight import check_runtime_layer, layer_python
+from infra.preflight import check_runtime_layer, folder_of, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import heavy as heavy_stack
 from infra.stacks import model as model_stack
@@ -39,8 +39,11 @@ def declare(
     """
     stage = catalog.stage(stage_name)
     models = catalog.models_for(stage_name)
-    layer = check_runtime_layer(stage.runtime_layer, root=root)
-    python = layer_python(layer)
+    layers = {
+        runtime: check_runtime_layer(folder_of(stage.runtime_layer, runtime), root=root)
+        for runtime in ("plain", *(model.runtime for model in models.values()))
+    }
+    python = layer_python(layers["plain"])
 
     def code(name: str, packages: tuple[str, ...], handler: str) -> bundles.Tree:
         return bundles.stage_bundle(name, packages, root=root, handler=handler, python=python)
@@ -51,13 +54,14 @@ def declare(
 
     def served_by(model: Model) -> ModelStack:
         if not model.is_heavy:
-            return ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=layer)
+            under = layers[model.runtime]
+            return ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=under)
         return SageMakerStack(
             scope,
             stage=stage,
             model=model,
             code=code("gateway", bundles.GATEWAY, heavy_stack.HANDLER),
-            runtime_layer=layer,
+            runtime_layer=layers["plain"],
             endpoint_code=bundles.stage_bundle(
                 "endpoint", bundles.ENDPOINT, root=root, handler="functions.endpoint.__main__.main"
             ),

@@ -22,7 +22,7 @@ ROUTE_LIMIT = 300
 """Routes of one HTTP API, a hard limit. Source: HTTP API quotas."""
 
 _MACHINE_OF = {"x86_64": "x86_64", "arm64": "aarch64"}
-_LAYER_TARGETS = ("local", "x86_64", "arm64")
+_LAYER_TARGETS = ("local", "x86_64", "arm64", "local-text", "x86_64-text", "arm64-text")
 _MB = 1_048_576
 
 
@@ -39,6 +39,11 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
     return measure(path)
 
 
+def folder_of(runtime_layer: str, runtime: str) -> str:
+    """Where a stage's runtime layers lie: the plain one where the catalog says, the others beside it."""
+    return runtime_layer if runtime == "plain" else f"{runtime_layer}-{runtime}"
+
+
 def layer_python(layer: Tree) -> str | None:
     """The Python that the runtime layer is built for, and so the functions on it are run by."""
     python = json.loads(_facts_path(layer.path).read_text("utf-8")).get("python")
@@ -52,7 +57,7 @@ def check_machine(model: Model, layer: Tree) -> None:
     """
     facts = json.loads(_facts_path(layer.path).read_text("utf-8"))
     wanted = _MACHINE_OF[model.architecture]
-    if facts.get("target") != "local" and facts.get("machine") != wanted:
+    if facts.get("target") not in ("local", "local-text") and facts.get("machine") != wanted:
         raise PreflightError(
             f"`{model.name}` runs on {model.architecture}, and its runtime layer `{layer.path.name}` "
             f"is built for {facts.get('machine')}",

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from layers import check
 from layers.facts import LayerError, LayerFacts, Package, facts_path, read_facts, write_facts
-from layers.lock import LOCK, PYTHONS, ROOM, wheels_in
+from layers.lock import LOCK, PYTHONS, ROOM, TEXT_LOCK, wheels_in
 from layers.prune import prune, size_of
 from layers.targets import TARGETS, Target
 from layers.tree import digest_of, files_of, largest_folders, settle
@@ -46,14 +46,17 @@ class Built:
     fresh: bool
 
 
-def build(target: Target, folder: Path, *, lock: Path = LOCK, budget_bytes: int = BUDGET_BYTES) -> Built:
-    """Make the layer for ``target`` stand in ``folder``.
+def build(
+    target: Target, folder: Path, *, lock: Path | None = None, budget_bytes: int = BUDGET_BYTES
+) -> Built:
+    """Make the layer for ``target`` stand in ``folder``, from ``lock`` or the pins that are shipped.
 
     Raises ``LayerError`` when pip, a check or the budget refuses; what stood in ``folder`` stays. Safe
     to repeat, also after a crash at any point and beside another build of the same folder.
     """
     interpreter = check.find_interpreter(target.python)
-    inputs = _inputs_of(target, lock, interpreter, budget_bytes)
+    locks = _locks(target) if lock is None else (lock,)
+    inputs = _inputs_of(target, locks, interpreter, budget_bytes)
     with _alone(folder):
         if standing := _standing(folder, inputs):
             _say(target, f"nothing to do, `{folder}` is built from the same inputs")
@@ -61,19 +64,28 @@ def build(target: Target, folder: Path, *, lock: Path = LOCK, budget_bytes: int 
         _refuse_to_replace_other_things(folder)
         unfinished = _empty(folder.with_name(folder.name + ".building"))
         try:
-            facts = _make(target, unfinished, lock, interpreter, inputs, budget_bytes)
+            facts = _make(target, unfinished, locks, interpreter, inputs, budget_bytes)
             _take_the_place(unfinished, folder, facts)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return Built(folder, facts, fresh=True)
 
 
+def _locks(target: Target) -> tuple[Path, ...]:
+    return (LOCK, TEXT_LOCK) if target.text else (LOCK,)
+
+
 def _make(
-    target: Target, folder: Path, lock: Path, interpreter: str | None, inputs: str, budget_bytes: int
+    target: Target,
+    folder: Path,
+    locks: tuple[Path, ...],
+    interpreter: str | None,
+    inputs: str,
+    budget_bytes: int,
 ) -> LayerFacts:
     root = folder / "python"
     _say(target, f"installing the pinned wheels for CPython {target.python} on {target.machine}")
-    packages = _install(target, root, lock)
+    packages = _install(target, root, locks)
     _say(target, f"pruned {_mb(prune(root))}, {_mb(size_of(root))} left")
     _compile(target, root, interpreter)
     settle(folder)
@@ -84,6 +96,8 @@ def _make(
     runs = interpreter is not None and _is_at_home(target)
     if interpreter is not None and runs:
         check.serve(root, interpreter)
+        if target.text:
+            check.tokenise(root, interpreter)
     else:
         _say(target, "cannot run on this machine: its libraries were read, nothing was imported")
     facts = LayerFacts(
@@ -103,11 +117,13 @@ def _make(
     return facts
 
 
-def _install(target: Target, root: Path, lock: Path) -> dict[str, Package]:
+def _install(target: Target, root: Path, locks: tuple[Path, ...]) -> dict[str, Package]:
     report = root.with_name("report.json")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile", "--no-deps"]
     command += ["--require-hashes", "--only-binary=:all:", "--disable-pip-version-check"]
-    command += ["--ignore-installed", "--target", str(root), "--report", str(report), "-r", str(lock)]
+    command += ["--ignore-installed", "--target", str(root), "--report", str(report)]
+    for lock in locks:
+        command += ["-r", str(lock)]
     done = subprocess.run([*command, *target.pip_options], capture_output=True, text=True, check=False)
     if done.returncode:
         raise _pip_failed(target, done.stderr)
@@ -167,12 +183,12 @@ def _is_at_home(target: Target) -> bool:
     return not target.platforms or (platform.system(), platform.machine()) == ("Linux", target.machine)
 
 
-def _inputs_of(target: Target, lock: Path, interpreter: str | None, budget_bytes: int) -> str:
+def _inputs_of(target: Target, locks: tuple[Path, ...], interpreter: str | None, budget_bytes: int) -> str:
     """Name everything that decides what the layer will be."""
     parts = [target.name, target.python, target.machine, platform.system(), str(budget_bytes)]
     parts.append(_identity_of(interpreter) if interpreter else "no bytecode")
     digest = hashlib.sha256("\n".join(parts).encode())
-    for source in [lock, *sorted(ROOM.glob("*.py"))]:
+    for source in [*locks, *sorted(ROOM.glob("*.py"))]:
         digest.update(f"\n{source.name}\n".encode() + source.read_bytes())
     return digest.hexdigest()
 

@@ -59,6 +59,26 @@ app.openapi()
 print("served", numpy.__version__, onnxruntime.__version__)
 """
 
+# y = StringUpper(x), an operator of onnxruntime-extensions, written by hand too (110 bytes).
+_TEXT_MODEL = (
+    "CAgSADpNCiQKAXgSAXkiC1N0cmluZ1VwcGVyOg9haS5vbm54LmNvbnRyaWISAXRaEAoBeBILCgkICBIFCgMSAW5iEAoBeRIL"
+    "CgkICBIFCgMSAW5CBAoAEBJCEwoPYWkub25ueC5jb250cmliEAE="
+)
+
+_TOKENISE = f"""
+import base64, glob, sys
+sys.path.insert(0, sys.argv[1])
+import numpy, onnxruntime
+(library,) = glob.glob(sys.argv[1] + "/onnxruntime_extensions/_extensions_pydll*.so")
+options = onnxruntime.SessionOptions()
+options.register_custom_ops_library(library)
+model = base64.b64decode("{_TEXT_MODEL}")
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+(y,) = session.run(None, {{"x": numpy.array(["served"], object)}})
+assert y.tolist() == ["SERVED"], y
+print("served", onnxruntime.__version__)
+"""
+
 
 def inspect(root: Path, target: Target) -> None:
     """Read every library below ``root``; refuse one that ``target`` could not load.
@@ -88,10 +108,19 @@ def serve(root: Path, interpreter: str) -> None:
 
     Raises ``LayerError`` with the last lines of the traceback when the layer cannot.
     """
+    _answer(_SERVE, root, interpreter)
+
+
+def tokenise(root: Path, interpreter: str) -> None:
+    """Run a graph with an operator that only the text layer has; raises like ``serve``."""
+    _answer(_TOKENISE, root, interpreter)
+
+
+def _answer(program: str, root: Path, interpreter: str) -> None:
     try:
         done = subprocess.run(
             # -I and -S: neither the environment nor site-packages may lend what the layer lacks.
-            [interpreter, "-I", "-S", "-B", "-c", _SERVE, str(root)],
+            [interpreter, "-I", "-S", "-B", "-c", program, str(root)],
             capture_output=True,
             text=True,
             timeout=_SECONDS_TO_SERVE,

@@ -1,8 +1,9 @@
 """Renew ``runtime.txt``: every package of the layer, with the sha256 of every wheel a target may need.
 
-``python -m layers.lock`` resolves ``runtime.in`` for each interpreter and machine the project runs on
-and writes one file. It refuses when the targets do not agree on a version: one layer, one set of
-versions, whatever machine builds it. Nothing is installed; a failure leaves ``runtime.txt`` alone.
+``python -m layers.lock`` resolves ``runtime.in`` for each interpreter and machine the project runs on, and
+``runtime-text.in`` for those that have its wheels, and writes one file of each. It refuses when the targets
+do not agree on a version: one layer, one set of versions, whatever machine builds it. Nothing is installed;
+a failure leaves the files alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ from layers.targets import Target, glibc_platforms
 ROOM = Path(__file__).parent
 WANTED = ROOM / "runtime.in"
 LOCK = ROOM / "runtime.txt"
+TEXT_WANTED = ROOM / "runtime-text.in"
+TEXT_LOCK = ROOM / "runtime-text.txt"
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+TEXT_PYTHONS = ("3.11", "3.12", "3.13")
+"""onnxruntime-extensions has no wheel for a later one yet."""
 
 # macOS from 14 on: onnxruntime has no wheel for an older one.
 _PLATFORMS = {
@@ -33,7 +39,7 @@ _PLATFORMS = {
 }
 
 _HEADER = """\
-# Written by `python -m layers.lock` from runtime.in: do not edit.
+# Written by `python -m layers.lock` from {source}: do not edit.
 # Every package of the runtime layer, and the sha256 of each wheel that CPython {pythons}
 # on {platforms} may choose.
 """
@@ -73,7 +79,7 @@ def wheels_in(report: str) -> list[Wheel]:
     return wheels
 
 
-def lock_text(wheels: Iterable[Wheel]) -> str:
+def lock_text(wheels: Iterable[Wheel], source: str = WANTED.name, pythons: tuple[str, ...] = PYTHONS) -> str:
     """Write the pins, sorted, one requirement with all its hashes.
 
     Raises ``LayerError`` when two targets resolved the same package to different versions.
@@ -81,12 +87,13 @@ def lock_text(wheels: Iterable[Wheel]) -> str:
     found: dict[str, dict[str, set[Wheel]]] = {}
     for wheel in wheels:
         found.setdefault(wheel.name, {}).setdefault(wheel.version, set()).add(wheel)
-    text = _HEADER.format(pythons=" to ".join((PYTHONS[0], PYTHONS[-1])), platforms=", ".join(_PLATFORMS))
+    span = " to ".join((pythons[0], pythons[-1]))
+    text = _HEADER.format(source=source, pythons=span, platforms=", ".join(_PLATFORMS))
     for name, versions in sorted(found.items()):
         if len(versions) > 1:
             raise LayerError(
                 f"targets disagree on `{name}`: {', '.join(sorted(versions))}",
-                hint=f"Pin `{name}` in runtime.in to a version that has a wheel for every target.",
+                hint=f"Pin `{name}` in {source} to a version that has a wheel for every target.",
             )
         ((version, files),) = versions.items()
         text += "\n" + "".join(f"# {file}\n" for file in sorted({wheel.file for wheel in files}))
@@ -97,8 +104,8 @@ def lock_text(wheels: Iterable[Wheel]) -> str:
     return text
 
 
-def _targets() -> Iterator[Target]:
-    for python in PYTHONS:
+def _targets(pythons: tuple[str, ...]) -> Iterator[Target]:
+    for python in pythons:
         for name, platforms in _PLATFORMS.items():
             yield Target(f"cp{python} {name}", python, name, platforms)
 
@@ -117,20 +124,25 @@ def _resolve(target: Target, wanted: list[str]) -> list[Wheel]:
 
 
 def main() -> int:
-    """Write ``runtime.txt`` and say what changed nothing but that."""
-    wanted, left_out = read_wanted(WANTED.read_text("utf-8"))
-    wheels: list[Wheel] = []
+    """Write both files, or neither."""
     try:
-        for target in _targets():
-            sys.stderr.write(f"resolving for {target.name}\n")
-            wheels += [wheel for wheel in _resolve(target, wanted) if wheel.name not in left_out]
-        text = lock_text(wheels)
+        texts = {LOCK: _locked(WANTED, PYTHONS), TEXT_LOCK: _locked(TEXT_WANTED, TEXT_PYTHONS)}
     except LayerError as error:
         sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
-    LOCK.write_text(text, "utf-8")
-    sys.stderr.write(f"{LOCK.name}: {len({wheel.name for wheel in wheels})} packages\n")
+    for lock, text in texts.items():
+        lock.write_text(text, "utf-8")
+        sys.stderr.write(f"{lock.name}: {text.count('==')} packages\n")
     return 0
+
+
+def _locked(source: Path, pythons: tuple[str, ...]) -> str:
+    wanted, left_out = read_wanted(source.read_text("utf-8"))
+    wheels: list[Wheel] = []
+    for target in _targets(pythons):
+        sys.stderr.write(f"resolving {source.name} for {target.name}\n")
+        wheels += [wheel for wheel in _resolve(target, wanted) if wheel.name not in left_out]
+    return lock_text(wheels, source.name, pythons)
 
 
 if __name__ == "__main__":

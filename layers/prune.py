@@ -29,6 +29,9 @@ _FOLDERS = (
     "onnxruntime/backend",  # needs the onnx package, which the layer does not carry
     "pydantic/v1",  # the old API, of which FastAPI asks nothing
     "fastapi/.agents",
+    "onnxruntime_extensions/onnxprocess",  # of this package the library alone is used
+    "onnxruntime_extensions/pnp",
+    "onnxruntime_extensions/tools",
 )
 
 _FOLDER_NAMES = frozenset({"tests", "test", "__pycache__"})
@@ -40,6 +43,7 @@ _FILES = (
     "anyio/pytest_plugin.py",
     "pydantic/mypy.py",
     "onnxruntime/capi/convert_npz_to_onnx_adapter.py",
+    "onnxruntime_extensions/*.py",  # it would import onnx; nobody imports it
 )
 
 _SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".pyc"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LAMBDA_PYTHON = "3.13"
 """The Lambda runtime the stacks declare (python3.13)."""
@@ -23,6 +23,8 @@ class Target:
     python: str
     machine: str
     platforms: tuple[str, ...] = ()
+    text: bool = False
+    """With the operators of onnxruntime-extensions: tokenisers, and what goes with them."""
 
     @property
     def pip_options(self) -> list[str]:
@@ -51,8 +53,14 @@ def local() -> Target:
     return Target("local", running_python(), platform.machine())
 
 
+def with_text(target: Target) -> Target:
+    """The same layer with the text operators."""
+    return replace(target, name=f"{target.name}-text", text=True)
+
+
 TARGETS = {
     "local": local(),
     "x86_64": Target("x86_64", LAMBDA_PYTHON, "x86_64", glibc_platforms("x86_64")),
     "arm64": Target("arm64", LAMBDA_PYTHON, "aarch64", glibc_platforms("aarch64")),
 }
+TARGETS |= {f"{name}-text": with_text(target) for name, target in list(TARGETS.items())}

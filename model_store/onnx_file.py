@@ -7,6 +7,7 @@ every reference to a file is confined to the artifact's own folder before onnxru
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
 from model_store.contract.errors import InvalidArtifactError
+from model_store.contract.extensions import DOMAIN, OPERATORS, find_library
 from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
 from model_store.pickles import looks_like_pickle
@@ -96,7 +98,10 @@ def open_model(source: Source) -> OpenModel:
     for name, model in models.items():
         _must_stay_inside(model, source, name)
     _must_not_hold_pickles(source, models)
-    graphs = [_Graph(name, model, _session(source.paths[name])) for name, model in models.items()]
+    graphs = [
+        _Graph(name, model, _session(source.paths[name], extended=_is_extended(model)))
+        for name, model in models.items()
+    ]
     for graph in graphs:
         _must_take_and_give_tensors(graph.session, graph.model, PurePosixPath(graph.path).name)
     inputs, outputs = _followed(graphs)
@@ -106,7 +111,7 @@ def open_model(source: Source) -> OpenModel:
         files=tuple(source.paths),
         inputs=tuple(_spec(node, unnamed) for node in inputs),
         outputs=tuple(_spec(node, unnamed) for node in outputs),
-        origin=_origin(_model_among(graphs)),
+        origin=_origin(_model_among(graphs), extended=any(_is_extended(graph.model) for graph in graphs)),
     )
     session: Session = graphs[0].session
     if source.entry == PIPELINE_FILE:
@@ -310,9 +315,17 @@ def _must_not_hold_pickles(source: Source, models: Mapping[str, onnx.ModelProto]
     must_not_carry_pickles(source, sparing=frozenset(weights) | frozenset(models))
 
 
-def _session(graph: Path) -> onnxruntime.InferenceSession:
+def _is_extended(model: onnx.ModelProto) -> bool:
+    """Whether a graph uses operators of onnxruntime-extensions, also where a function hides them."""
+    opsets = itertools.chain(model.opset_import, *(function.opset_import for function in model.functions))
+    return any(entry.domain == DOMAIN for entry in opsets)
+
+
+def _session(graph: Path, *, extended: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; nothing is to be printed besides
+    if extended:
+        options.register_custom_ops_library(_extensions(graph))
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except RUNTIME_ERRORS as error:
@@ -320,6 +333,16 @@ def _session(graph: Path) -> onnxruntime.InferenceSession:
             f"onnxruntime {onnxruntime.__version__} cannot load `{graph.name}`: {reason(error)}",
             hint="Export with an opset and operators that this onnxruntime knows.",
         ) from error
+
+
+def _extensions(graph: Path) -> str:
+    library = find_library(sys.path)
+    if library is None:
+        raise InvalidArtifactError(
+            f"`{graph.name}` uses operators of `{DOMAIN}`, and onnxruntime-extensions is not installed here",
+            hint="Run `pip install onnxruntime-extensions` in the version of layers/runtime-text.in.",
+        )
+    return library
 
 
 def _must_take_and_give_tensors(
@@ -360,13 +383,14 @@ def _dimension(size: object, unnamed: Iterator[int]) -> Dimension:
     return f"?{next(unnamed)}"
 
 
-def _origin(model: onnx.ModelProto) -> dict[str, str]:
+def _origin(model: onnx.ModelProto, *, extended: bool) -> dict[str, str]:
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     facts = {
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
         "ir_version": str(model.ir_version),
         "opset": ", ".join(f"{domain} {number}" for domain, number in sorted(opsets.items())),
+        OPERATORS: DOMAIN if extended else "",
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
     }
     return {key: value[:200] for key, value in facts.items() if value}

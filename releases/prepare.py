@@ -15,6 +15,7 @@ from dataclasses import replace
 from model_store.contract import environment as env
 from model_store.contract.deployment import function_name, model_layer_name
 from model_store.contract.errors import AlreadyExistsError
+from model_store.contract.extensions import DOMAIN, HINT, needs_extensions
 from model_store.contract.keys import prepared_key, prepared_prefix
 from model_store.contract.kinds import ONNX, RUNS_ON
 from model_store.contract.manifest import Manifest
@@ -92,6 +93,8 @@ class Preparer:
     def _made(self, manifest: Manifest, base: Base) -> Prepared:
         """The published version, not checked yet."""
         must_run_on(manifest, target_of(base))
+        if target_of(base) == "lambda":
+            must_have_its_operators(manifest, base)
         endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
@@ -326,6 +329,16 @@ def must_run_on(manifest: Manifest, target: str) -> None:
         raise UnfitVersionError(
             f"`{manifest.ref}` has no golden sample, so nothing can check that it answers as it should",
             hint="Publish it again with `--new` and `--sample FILE`.",
+        )
+
+
+def must_have_its_operators(manifest: Manifest, base: Base) -> None:
+    """Refuse a graph whose operators the base's runtime layer lacks (law 8): it would fail at init."""
+    if needs_extensions(manifest.lineage) and base.environment.get(env.RUNTIME) != env.TEXT:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` uses operators of `{DOMAIN}`, and the runtime layer of `{manifest.model}` "
+            "has none of them",
+            hint=HINT,
         )
 
 

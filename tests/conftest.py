@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from layers.build import build
+from layers.lock import TEXT_PYTHONS
+from layers.targets import TARGETS, running_python
 from local_cloud import cloud as embedded
 from local_cloud.cloud import Cloud
 from local_cloud.deploy import deploy
@@ -63,6 +66,21 @@ inbox = true
 """
 """Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
 ``echo`` takes requests by every way there is."""
+
+
+@pytest.fixture(scope="session")
+def text_layer() -> Path:
+    """The built layer with the text operators, its folder of packages."""
+    if running_python() not in TEXT_PYTHONS:
+        pytest.skip("onnxruntime-extensions has no wheel for this Python")
+    return build(TARGETS["local-text"], ROOT / "build" / "layers" / "local-text").folder / "python"
+
+
+@pytest.fixture
+def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, found on the import path behind everything else."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(text_layer)])
+    return text_layer
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from functions.inference.artifact import Artifact
 from functions.protocol.errors import BadInputError as BadInputError
 from functions.protocol.tensors import Array
 from model_store.contract.environment import PIPELINE_FILE
+from model_store.contract.errors import IntegrityError
 
 if TYPE_CHECKING:
     from model_store.contract.pipeline import Session
@@ -87,9 +89,10 @@ class Predictor:
         model is made on the way.
         """
         folder, entry = artifact.verified(), artifact.manifest.entry
+        library = _library(artifact) if artifact.manifest.lineage.get("operators") else None
         if entry == PIPELINE_FILE:
-            return cls(*_chain(folder, threads, providers))
-        session = _session(os.path.join(folder, entry), threads, providers)
+            return cls(*_chain(folder, threads, providers, library))
+        session = _session(os.path.join(folder, entry), threads, providers, library)
         return cls(session, session.get_providers())
 
     def __call__(
@@ -119,11 +122,34 @@ def threads_for(memory_mb: int) -> int:
     return max(1, memory_mb // MEMORY_MB_PER_VCPU)
 
 
-def _session(graph: str, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    return ort.InferenceSession(graph, _options(threads), providers=list(providers))
+def _library(artifact: Artifact) -> str | None:
+    """The library of operators that this version's graphs need, if they need one.
+
+    Raises ``IntegrityError`` where it is not there: a release would have refused, so somebody changed the
+    layer since.
+    """
+    from model_store.contract.extensions import DOMAIN, find_library, needs_extensions
+
+    if not needs_extensions(artifact.manifest.lineage):
+        return None
+    if (library := find_library(sys.path)) is not None:
+        return library
+    raise IntegrityError(
+        f"{artifact.manifest.ref} uses operators of `{DOMAIN}`, and no layer of this function has them",
+        hint='Set `runtime = "text"` for the model in the catalog, and deploy.',
+    )
 
 
-def _chain(folder: str, threads: int, providers: Sequence[str]) -> tuple[Session, list[str]]:
+def _session(graph: str, threads: int, providers: Sequence[str], library: str | None) -> ort.InferenceSession:
+    options = _options(threads)
+    if library is not None:
+        options.register_custom_ops_library(library)
+    return ort.InferenceSession(graph, options, providers=list(providers))
+
+
+def _chain(
+    folder: str, threads: int, providers: Sequence[str], library: str | None
+) -> tuple[Session, list[str]]:
     """The graphs that a pipeline names, and the providers that run every one of them.
 
     Few artifacts are one, so the others do not import it.
@@ -133,7 +159,7 @@ def _chain(folder: str, threads: int, providers: Sequence[str]) -> tuple[Session
     common = list(providers)
 
     def step(path: str) -> tuple[Step, Session]:
-        session = _session(os.path.join(folder, path), threads, providers)
+        session = _session(os.path.join(folder, path), threads, providers, library)
         common[:] = [name for name in common if name in session.get_providers()]
         inputs, outputs = session.get_inputs(), session.get_outputs()
         return Step(path, tuple(node.name for node in inputs), tuple(node.name for node in outputs)), session

@@ -42,6 +42,7 @@ from model_store.contract.deployment import (
     shadow_alias,
 )
 from model_store.contract.environment import ANSWERS_QUEUE, HANDOFF_BUCKET, MAX_BATCH, MODEL, STAGE, TIMEOUT
+from model_store.contract.environment import RUNTIME as RUNTIME_VARIABLE
 
 REQUESTS, ANSWERS = "requests/", "answers/"
 """As the function has it (``functions.inference.doors.objects``)."""
@@ -336,6 +337,8 @@ class ModelStack(StageStack):
 def _environment(stage: Stage, model: Model) -> dict[str, str]:
     """What the function is told about itself; a release adds which version it serves."""
     variables = {MODEL: model.name, STAGE: stage.name, TIMEOUT: str(model.timeout_s)}
+    if model.runtime != "plain":
+        variables[RUNTIME_VARIABLE] = model.runtime
     if model.max_batch is not None:
         variables[MAX_BATCH] = str(model.max_batch)
     return variables

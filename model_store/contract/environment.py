@@ -25,6 +25,11 @@ TIMEOUT = "SWITCHYARD_TIMEOUT_S"
 MAX_BATCH = "SWITCHYARD_MAX_BATCH"
 """The most rows that one request may have. Part of the base; without it the other limits decide."""
 
+RUNTIME = "SWITCHYARD_RUNTIME"
+"""Which runtime layer lies under the function where it is not the plain one: ``text``. Part of the base."""
+
+TEXT = "text"
+
 HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 """The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
 

@@ -25,6 +25,7 @@ from local_cloud.deploy import deploy
 from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError
 from tests.conftest import ROOT, Deployed
 from tests.end_to_end.issuer import Issuer, serving
+from tests.unit import text_graphs
 
 pytestmark = pytest.mark.cloud
 
@@ -267,12 +268,31 @@ def test_behind_iam_a_caller_s_payloads_are_their_own(echo: Deployed) -> None:
         echo.catalog.write_text(open_to_all)
 
 
+def text_artifact(folder: Path) -> Path:
+    """A sentence to a word, by a tokeniser that the plain runtime layer does not have."""
+    folder.mkdir()
+    for name, data in text_graphs.files().items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_graph_that_the_layer_has_no_operators_for_is_not_released(echo: Deployed, tmp_path: Path) -> None:
+    """Law 8; the deploy of the next test brings the layer."""
+    published = echo.yard_json("publish", "echo", str(text_artifact(tmp_path / "text")))
+    refused = echo.yard("release", f"echo:{published['version']}")
+    assert refused.returncode == 1
+    assert b"the runtime layer of `echo` has none of them" in refused.stderr
+    assert b'runtime = "text"' in refused.stderr
+
+
 def test_behind_a_jwt_authorizer_an_unmodified_client_needs_a_token_and_nothing_else(
-    echo: Deployed, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    echo: Deployed, issuer: Issuer, text_layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Law 7; the last deploy of this story, because it shuts the others out."""
+    """Law 7; the last deploy of this story, because it shuts the others out. It brings the text layer, too."""
+    assert text_layer.is_dir()
     tokens = f'auth = "jwt"\njwt = {{ issuer = "{issuer.url}", audience = ["models"], scopes = ["infer"] }}'
-    echo.catalog.write_text(echo.catalog.read_text().replace('auth = "none"', tokens))
+    catalog = echo.catalog.read_text().replace('auth = "none"', tokens)
+    echo.catalog.write_text(catalog.replace("inbox = true", 'inbox = true\nruntime = "text"'))
     deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
     pixels = np.zeros((2, 8, 8), np.uint8)
     token = issuer.token(scope="infer")
@@ -301,6 +321,16 @@ def test_behind_a_jwt_authorizer_an_unmodified_client_needs_a_token_and_nothing_
     with yard_proxy(echo, {"SWITCHYARD_TOKEN": token}) as (place, _):
         assert place["auth"] == "jwt"
         assert asked_by_tritonclient(place["url"], pixels) == (2,)
+
+
+def test_a_sentence_goes_in_and_a_word_comes_out(echo: Deployed, issuer: Issuer) -> None:
+    """ADR 27: the version that was refused before goes live on the layer with the operators."""
+    newest = max(echo.yard_json("versions", "echo"), key=lambda found: int(found["version"]))["version"]
+    echo.yard_json("release", f"echo:{newest}")
+    with Client(echo.api_url, auth=Bearer(issuer.token(scope="infer"))) as client:
+        for sentence, word in (("Good movies, good", "good"), ("a bad movie", "bad")):
+            result = client.infer("echo", {"text": np.array([sentence])})
+            assert (result.text("verdict").tolist(), result.version) == ([word], str(newest))
 
 
 def asked_by_tritonclient(url: str, pixels: Any, headers: dict[str, str] | None = None) -> tuple[int, ...]:

@@ -218,6 +218,7 @@ def fingerprint(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> 
         {"handoff": True},
         {"queue": True},
         {"inbox": True},
+        {"runtime": "text"},
         {"code": "c1"},
         {"layer": "1b"},
     ],

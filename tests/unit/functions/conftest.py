@@ -23,8 +23,10 @@ from functions.protocol.tensors import DATATYPES, DTYPES, Array
 from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.events import http_event, read_answer
+from model_store.contract.extensions import DOMAIN, OPERATORS
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
+from tests.unit import text_graphs
 
 ONNX_TYPES = {
     "BOOL": TensorProto.BOOL,
@@ -175,6 +177,7 @@ def lay_out(
     version: int = 2,
     entry: str = "model.onnx",
     kind: str = "onnx",
+    lineage: Mapping[str, str] | None = None,
 ) -> Layer:
     """Write ``switchyard_model`` as a release would; the golden outputs are not looked at here."""
     for path, data in files.items():
@@ -192,6 +195,7 @@ def lay_out(
         golden=Golden(tuple(tensor(name, array) for name, array in golden.items()), ()),
         created_at="2026-11-22T09:00:00+00:00",
         created_by="tests",
+        lineage=dict(lineage or {}),
     )
     slim = replace(manifest, golden=manifest.golden.without_values())
     (package / environment.MANIFEST_FILE).write_bytes(slim.to_json())
@@ -328,6 +332,20 @@ def pipeline_layer(package: Path) -> Layer:
         outputs=[scores, word],
         golden={"pixels": np.ones((1, 4), np.uint8)},
         entry="pipeline.json",
+    )
+
+
+@pytest.fixture
+def text_model_layer(package: Path) -> Layer:
+    """A sentence to a verdict, by a tokeniser that only the text layer has."""
+    return lay_out(
+        package,
+        text_graphs.files(),
+        inputs=[TensorSpec("text", "BYTES", (1,))],
+        outputs=[TensorSpec("verdict", "BYTES", (1,))],
+        golden={"text": np.array(["good"], object)},
+        entry="pipeline.json",
+        lineage={OPERATORS: DOMAIN},
     )
 
 

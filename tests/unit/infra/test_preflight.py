@@ -120,3 +120,11 @@ def test_more_routes_than_an_api_has_are_refused() -> None:
     preflight.check_routes(models, own_routes=2)
     with pytest.raises(PreflightError, match="need 301 routes"):
         preflight.check_routes(models, own_routes=3)
+
+
+def test_the_text_layer_lies_beside_the_plain_one_and_is_built_by_its_name(tmp_path: Path) -> None:
+    assert preflight.folder_of("build/layers/x86_64", "plain") == "build/layers/x86_64"
+    folder = preflight.folder_of("build/layers/x86_64", "text")
+    with pytest.raises(PreflightError, match="`build/layers/x86_64-text` is not built") as refused:
+        preflight.check_runtime_layer(folder, root=tmp_path)
+    assert refused.value.hint == "Run `python -m layers.build --for x86_64-text`."

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from layers.build import BUDGET_BYTES, Built, build, main
+from layers.elf import read_elf
 from layers.facts import LayerError, facts_path, read_facts
-from layers.targets import TARGETS, local
+from layers.targets import LAMBDA_GLIBC_MINOR, TARGETS, local
 from layers.tree import digest_of
 
 LAMBDA_LIMIT_BYTES = 262_144_000
@@ -65,7 +66,17 @@ def test_a_rebuild_elsewhere_gives_identical_bytes(local_layer: Built, tmp_path:
     assert digest_of(rebuilt.folder) == local_layer.facts.sha256
 
 
-@pytest.mark.parametrize("name", ["x86_64", "arm64"])
+def test_the_text_layer_is_the_plain_one_and_a_library(local_layer: Built, text_layer: Path) -> None:
+    facts = read_facts(text_layer.parent)
+    assert facts.packages.keys() - local_layer.facts.packages.keys() == {"onnxruntime-extensions"}
+    assert (facts.target, facts.checked) == ("local-text", "ran")
+    assert facts.unzipped_bytes < BUDGET_BYTES
+    held = sorted(path.name for path in (text_layer / "onnxruntime_extensions").iterdir())
+    assert len(held) == 1
+    assert held[0].startswith("_extensions_pydll")
+
+
+@pytest.mark.parametrize("name", ["x86_64", "arm64", "x86_64-text", "arm64-text"])
 def test_a_layer_for_lambda_is_the_same_bytes_wherever_it_is_built(name: str, tmp_path: Path) -> None:
     first = build(TARGETS[name], tmp_path / "one" / name)
     second = build(TARGETS[name], tmp_path / "two" / "elsewhere")
@@ -187,3 +198,44 @@ def test_a_refusal_leaves_1_and_a_misspelling_2(tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as caught:
         main(["--for", "risc-v"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["arm64", "arm64-text"])
+def test_what_arm64_imports_is_there_for_its_machine(
+    name: str, local_layer: Built, text_layer: Path, tmp_path: Path
+) -> None:
+    """All that a machine without that processor can say: same modules, every library for it, none lacking."""
+    built = build(TARGETS[name], tmp_path / name)
+    assert built.facts.checked == "inspected"
+    root, here = (
+        built.folder / "python",
+        text_layer if name.endswith("text") else local_layer.folder / "python",
+    )
+    assert python_names(root) == python_names(here), "no module is missing that runs here"
+    libraries = [path for path in root.rglob("*.so*") if path.is_file()]
+    needed: set[str] = set()
+    for library in libraries:
+        elf = read_elf(library.read_bytes())
+        assert elf is not None
+        assert elf.machine == "aarch64", library
+        assert elf.glibc_minor <= LAMBDA_GLIBC_MINOR, library
+        needed |= set(elf.needed)
+    assert needed <= OF_AMAZON_LINUX | {library.name for library in libraries}
+
+
+OF_AMAZON_LINUX = {
+    *("ld-linux-aarch64.so.1", "libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1"),
+    *("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"),
+}
+"""Libraries that Lambda's Amazon Linux 2023 has: glibc's own, gcc's, and zlib, which its Python stands on."""
+
+
+def python_names(root: Path) -> set[str]:
+    """Modules by path, and compiled ones by what they are imported as."""
+    sources = {str(path.relative_to(root)) for path in root.rglob("*.py")}
+    compiled = {
+        str((path.parent / path.name.partition(".")[0]).relative_to(root))
+        for path in root.rglob("*.so")
+        if ".libs" not in str(path)
+    }
+    return {name for name in sources if "numpy/__config__" not in name} | compiled

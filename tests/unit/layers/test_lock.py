@@ -2,11 +2,22 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from layers.facts import LayerError
-from layers.lock import LOCK, WANTED, Wheel, lock_text, read_wanted, wheels_in
+from layers.lock import (
+    LOCK,
+    TEXT_LOCK,
+    TEXT_PYTHONS,
+    TEXT_WANTED,
+    WANTED,
+    Wheel,
+    lock_text,
+    read_wanted,
+    wheels_in,
+)
 
 
 def wheel(name: str, version: str, tag: str, digit: str) -> Wheel:
@@ -59,12 +70,23 @@ def test_the_shipped_lock_names_no_place_to_download_from() -> None:
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("python", ["cp311", "cp312", "cp313"])
-@pytest.mark.parametrize("package", ["numpy", "onnxruntime", "orjson", "pydantic_core"])
-def test_the_shipped_lock_covers_every_linux_target(package: str, python: str, machine: str) -> None:
-    files = [line[2:] for line in LOCK.read_text().splitlines() if line.startswith(f"# {package}-")]
+@pytest.mark.parametrize(
+    "package", ["numpy", "onnxruntime", "orjson", "pydantic_core", "onnxruntime_extensions"]
+)
+def test_the_shipped_locks_cover_every_linux_target(package: str, python: str, machine: str) -> None:
+    lines = (LOCK.read_text() + TEXT_LOCK.read_text()).splitlines()
+    files = [line[2:] for line in lines if line.startswith(f"# {package}-")]
     assert any(f"-{python}-{python}-" in file and machine in file for file in files)
 
 
-def test_every_listed_wheel_has_its_hash() -> None:
-    for block in LOCK.read_text().split("\n\n")[1:]:
+def test_the_text_lock_adds_one_package_and_says_where_it_comes_from() -> None:
+    text = TEXT_LOCK.read_text()
+    assert f"from {TEXT_WANTED.name}: do not edit" in text
+    assert read_wanted(TEXT_WANTED.read_text())[0] == re.findall(r"^(\S+==\S+) ", text, re.MULTILINE)
+    assert f"CPython {TEXT_PYTHONS[0]} to {TEXT_PYTHONS[-1]}\n" in text
+
+
+@pytest.mark.parametrize("lock", [LOCK, TEXT_LOCK])
+def test_every_listed_wheel_has_its_hash(lock: Path) -> None:
+    for block in lock.read_text().split("\n\n")[1:]:
         assert block.count("\n# ") + 1 == block.count("--hash=sha256:"), block

@@ -25,3 +25,9 @@ def test_newer_wheels_are_preferred() -> None:
         "manylinux_2_17_x86_64",
         "manylinux2014_x86_64",
     )
+
+
+def test_every_layer_has_a_sister_with_the_text_operators() -> None:
+    plain = {name for name, target in TARGETS.items() if not target.text}
+    assert TARGETS.keys() == plain | {f"{name}-text" for name in plain}
+    assert TARGETS["arm64-text"].pip_options == TARGETS["arm64"].pip_options

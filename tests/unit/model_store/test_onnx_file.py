@@ -13,9 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from model_store import onnx_file
 from model_store.artifact import find_source, inspect
 from model_store.contract.errors import InvalidArtifactError, NotFoundError
 from model_store.contract.tensors import TensorSpec
+from tests.unit import text_graphs
 
 SaveModel = Callable[..., Path]
 WEIGHTS = np.full(4, 2, np.float32).tobytes()
@@ -439,3 +441,45 @@ def test_a_pickle_beside_the_steps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words.pkl").write_bytes(b"anything")
     with pytest.raises(InvalidArtifactError, match="pickle"):
         inspect(tmp_path)
+
+
+def text_artifact(tmp_path: Path) -> Path:
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for name, data in text_graphs.files().items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.usefixtures("text_operators")
+def test_a_graph_with_text_operators_is_read_and_says_that_it_needs_them(
+    save: SaveModel, tmp_path: Path
+) -> None:
+    facts = inspect(text_artifact(tmp_path))
+    assert facts.inputs == (TensorSpec("text", "BYTES", (1,)),)
+    assert [spec.name for spec in facts.outputs] == ["verdict"]
+    assert facts.origin["operators"] == "ai.onnx.contrib"
+    assert "operators" not in inspect(save()).origin
+
+
+def test_without_the_library_a_graph_that_needs_it_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "find_library", lambda _: None)
+    with pytest.raises(InvalidArtifactError, match=r"uses operators of `ai\.onnx\.contrib`") as refusal:
+        inspect(text_artifact(tmp_path))
+    assert "pip install onnxruntime-extensions" in (refusal.value.hint or "")
+
+
+@pytest.mark.usefixtures("text_operators")
+@pytest.mark.parametrize("operator", ["PyOp", "PyCustomOp", "ImageReader", "ReadFile"])
+def test_the_library_has_no_operator_that_runs_python_or_reads_files(tmp_path: Path, operator: str) -> None:
+    """Law 12: what a graph may ask of it computes, and nothing else."""
+    node = helper.make_node(operator, ["x"], ["y"], domain="ai.onnx.contrib")
+    strings = [value(name, TensorProto.STRING, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "graph", strings[:1], strings[1:])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.contrib", 1)]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    with pytest.raises(InvalidArtifactError, match="is not a registered function/op"):
+        inspect(path)

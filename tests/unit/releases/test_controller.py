@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.errors import NotFoundError
+from model_store.contract.extensions import DOMAIN, OPERATORS
 from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
@@ -269,3 +271,22 @@ def test_a_version_without_a_golden_sample_is_not_released(world: World) -> None
     world.publish(9, golden=NO_GOLDEN)
     with pytest.raises(UnfitVersionError, match="has no golden sample"):
         world.controller().release(ref(9))
+
+
+def test_a_graph_whose_operators_the_runtime_layer_lacks_is_refused_before_anything_is_packed(
+    world: World,
+) -> None:
+    """Law 8: it would fail at init, after minutes."""
+    world.publish(9, lineage={OPERATORS: DOMAIN})
+    with pytest.raises(UnfitVersionError, match="the runtime layer of `digits` has none of them") as refused:
+        world.controller().release(ref(9))
+    assert 'runtime = "text"' in (refused.value.hint or "")
+    assert not [said for said in world.said if "packing" in said]
+
+
+def test_with_the_text_layer_the_same_graph_is_released(world: World) -> None:
+    world.publish(9, lineage={OPERATORS: DOMAIN})
+    world.runtime = env.TEXT
+    world.deploy()
+    world.controller().release(ref(9))
+    assert world.ask() == (200, "digits:9")

@@ -66,6 +66,7 @@ class World:
     clock: StillClock = field(default_factory=StillClock)
     said: list[str] = field(default_factory=list)
     memory_mb: int = 512
+    runtime: str = "plain"
     code: str = "code-1"
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
 
@@ -167,13 +168,15 @@ class World:
         return manifest.ref
 
     def declared(self, model: str = "digits", **changes: Any) -> DeployedModel:
-        return DeployedModel(model, f"{self.code}-{self.memory_mb}", **changes)
+        return DeployedModel(model, f"{self.code}-{self.memory_mb}-{self.runtime}", **changes)
 
     def deploy(self, *models: str, rebase: bool = True, **changes: Any) -> None:
         """What ``cdk deploy --all`` does: functions, then aliases and bases, then the rollout."""
         names = models or ("digits",)
         for model in names:
             environment = {env.MODEL: model, env.STAGE: STAGE}
+            if self.runtime != "plain":
+                environment[env.RUNTIME] = self.runtime
             layers = ("arn:layer:runtime:1",)
             self.functions.deploy(
                 function_name(STAGE, model),

@@ -10,6 +10,7 @@ import pytest
 
 from functions.inference.artifact import Artifact
 from functions.inference.predictor import BadInputError, Predictor, threads_for
+from model_store.contract import extensions
 from model_store.contract.environment import FILES_FOLDER
 from model_store.contract.errors import IntegrityError
 from tests.unit.functions.conftest import Caller
@@ -97,3 +98,23 @@ def test_no_step_of_a_pipeline_may_be_changed(pipeline_layer: Layer) -> None:
     (pipeline_layer.package / FILES_FOLDER / "pipeline.json").write_text('{"steps": ["model.onnx"]}')
     with pytest.raises(IntegrityError, match=r"`pipeline\.json`"):
         load(pipeline_layer)
+
+
+@pytest.mark.usefixtures("text_operators")
+def test_a_sentence_goes_in_and_a_word_comes_out(text_model_layer: Layer) -> None:
+    """ADR 27: the tokeniser is a step of the artifact, and its operator comes from the layer."""
+    caller = Caller(text_model_layer.load())
+    for sentence, said in (("Good movies, good", "good"), ("a BAD movie", "bad"), ("été 😀", "good")):
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [sentence]}
+        answer = caller.infer(tensor)
+        assert answer.status == 200, answer.body
+        assert answer.json["outputs"][0]["data"] == [said]
+
+
+def test_without_the_text_layer_a_model_that_needs_it_does_not_start(
+    text_model_layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extensions, "find_library", lambda _: None)
+    with pytest.raises(IntegrityError, match="no layer of this function has them") as refused:
+        text_model_layer.load()
+    assert "text" in (refused.value.hint or "")
