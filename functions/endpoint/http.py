@@ -1,4 +1,4 @@
-"""HTTP on one port: SageMaker's contract, the protocol's REST routes, and ``/metrics``. Plain ASGI.
+"""HTTP on one port: SageMaker's contract, the protocol's REST routes, and ``/metrics``.
 
 No framework: a server answers one version of one model, so the paths are known when it starts and are
 looked up whole. FastAPI is imported for the OpenAPI page only, when somebody asks for it.
@@ -13,13 +13,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from functions import server_metadata
-from functions.endpoint.batcher import Waiting
+from functions.endpoint.batches import Outputs
+from functions.endpoint.connections import Exchange, Headers
 from functions.endpoint.errors import DrainingError, NotServingError
 from functions.endpoint.health import Health, State
 from functions.endpoint.metrics import CONTENT_TYPE, Metrics
@@ -28,22 +30,21 @@ from functions.endpoint.statuses import HTTP, outcome_of
 from functions.inference.predictor import BadInputError
 from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix
 from functions.protocol.answers import Encoded
-from functions.protocol.errors import ProtocolError, TooLargeError
+from functions.protocol.errors import ProtocolError
 from functions.protocol.headers import JSON_LENGTH, json_length
+from functions.protocol.requests import InferRequest
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
-_JSON = (b"content-type", b"application/json")
-_BYTES = (b"content-type", b"application/octet-stream")
-_CLOSE = (b"connection", b"close")
+_JSON = b"content-type: application/json\r\n"
+_BYTES = b"content-type: application/octet-stream\r\n"
+_LENGTH = b"inference-header-content-length: %d\r\n"
+_ALLOW = {"GET": b"allow: POST\r\n", "POST": b"allow: GET\r\n"}
+_MOST_HEADS = 1024
 
 _TRITON_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 _TRITON_SIZE = re.compile(rb"^application/vnd\.sagemaker-triton\.binary\+json; *json-header-size=(\d{1,15})$")
-_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes: %b\r\n"
 
 _BODY_HEADERS = frozenset({b"inference-header-content-length", b"content-encoding"})
 
@@ -53,16 +54,10 @@ _MODEL_PATH = re.compile(
     r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<call>/ready|/infer)?"
 )
 
-WATCH_EVERY_S = 0.1
-"""Who waits longer than this is looked after: if the caller has gone, the request leaves the queue."""
-
-
-class Gone(Exception):  # noqa: N818 - it is no error
-    """The caller hung up before its request was complete."""
-
 
 class HttpApp:
-    """The ASGI app. It answers from the first moment on; ``serve`` gives it the model once that is loaded."""
+    """What is said to each request. It answers from the first moment on; ``serve`` gives it the model once
+    that is loaded."""
 
     def __init__(
         self,
@@ -78,81 +73,110 @@ class HttpApp:
         self._log = log
         self._service: EndpointService | None = None
         self._framework: Any = None
-        self._infer_paths: dict[str, bool] = {}
+        self._infer_targets: dict[bytes, bool] = {}
         self._model_paths: dict[str, Callable[[], dict[str, Any]]] = {}
-        self._answer_headers: Headers = []
+        self._answer_head = b""
         self._attributes = b""
-        self._waiting: dict[Waiting, Receive] = {}
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._heads: dict[tuple[int | None, bool], bytes] = {}
+        self._pages: set[asyncio.Task[None]] = set()
         self.open = 0
+        """Inferences that wait for their run or for its end."""
         metrics.watch_open(lambda: self.open)
 
     def serve(self, service: EndpointService) -> None:
         """Answer for this model from now on."""
         self._service = service
         served = service.loaded
-        self._answer_headers = [(name.encode(), value.encode()) for name, value in served.headers.items()]
+        self._answer_head = "".join(f"{name}: {value}\r\n" for name, value in served.headers.items()).encode()
         self._attributes = ";".join(f"{name}={value}" for name, value in served.headers.items()).encode()
         model, version = served.model, str(served.manifest.version)
-        self._infer_paths = {"/invocations": True}
+        self._infer_targets = {b"/invocations": True}
         for path in (f"/v2/models/{model}", f"/v2/models/{model}/versions/{version}"):
-            self._infer_paths[f"{path}/infer"] = False
+            self._infer_targets[f"{path}/infer".encode()] = False
             self._model_paths[path] = lambda: service.metadata(model)
             self._model_paths[f"{path}/ready"] = lambda: {"name": model, "ready": True}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
-        by_sagemaker = self._infer_paths.get(path)
-        if by_sagemaker is None:
-            path = cut_prefix(path)
-            by_sagemaker = self._infer_paths.get(path)
-        if by_sagemaker is not None and scope["method"] == "POST":
-            await self._infer(scope, receive, send, by_sagemaker)
-        else:
-            await self._other(scope, receive, send, path)
-
-    async def _infer(self, scope: Scope, receive: Receive, send: Send, by_sagemaker: bool) -> None:
-        started = time.perf_counter()
-        self.open += 1
-        status = 499
-        try:
-            try:
-                encoded = await self._inferred(scope["headers"], receive, by_sagemaker)
-                status = 200
-            except (ProtocolError, BadInputError) as error:
-                status, encoded = HTTP[type(error)], _error(str(error))
-            except Gone:
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer, now or later. Raises nothing."""
+        if exchange.method == b"POST":
+            by_sagemaker = self._infer_targets.get(exchange.target)
+            if by_sagemaker is not None:
+                self._infer(exchange, by_sagemaker)
                 return
-            except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
-                status, encoded = 500, Encoded(INTERNAL_ERROR)
-                self.failed(error, started)
-            await _send(send, status, encoded.body, self._headers_of(encoded, by_sagemaker))
-        finally:
-            self.open -= 1
-            outcome = "cancelled" if status == 499 else outcome_of(status)
-            self._metrics.finished(outcome, time.perf_counter() - started)
+        path = _path_of(exchange.target)
+        by_sagemaker = self._infer_targets.get(path.encode("utf-8", "surrogateescape"))
+        if by_sagemaker is not None and exchange.method == b"POST":
+            self._infer(exchange, by_sagemaker)
+        else:
+            self._other(exchange, path)
 
-    async def _inferred(self, headers: Headers, receive: Receive, by_sagemaker: bool) -> Encoded:
-        service = self._service
-        if service is None or self._health.state is not State.READY:
-            raise self._unavailable()
-        length = _json_length(headers, by_sagemaker)
-        request = service.read(await _body(receive, service), length)
-        outputs = service.at_once(request, company=self._arriving() > 1)
-        if outputs is not None:
-            return service.write(request, outputs)
-        waiting = service.begin(request)
-        self._waiting[waiting] = receive
+    def _infer(self, exchange: Exchange, by_sagemaker: bool) -> None:
+        started = time.perf_counter()
         try:
-            outputs = await waiting.future
-        except asyncio.CancelledError:
-            service.batcher.withdraw(waiting)
-            raise Gone from None
-        finally:
-            self._waiting.pop(waiting, None)
-        return service.write(request, outputs)
+            service = self._serving()
+            if exchange.body is None:
+                service.must_go_through(exchange.size)
+            request = service.read(exchange.body or b"", _json_length(exchange.headers, by_sagemaker))
+            outputs = service.at_once(request, company=self._arriving() > 1)
+            if outputs is None:
+                self._begin(service, exchange, request, by_sagemaker, started)
+                return
+            encoded = service.write(request, outputs)
+        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+            self._refuse(exchange, error, by_sagemaker, started)
+            return
+        self._finish(exchange, 200, encoded, by_sagemaker, started)
+
+    def _serving(self) -> EndpointService:
+        if self._service is None or self._health.state is not State.READY:
+            raise self._unavailable()
+        return self._service
+
+    def _begin(
+        self,
+        service: EndpointService,
+        exchange: Exchange,
+        request: InferRequest,
+        by_sagemaker: bool,
+        started: float,
+    ) -> None:
+        """Queue a request; the answer goes out when its run is over, if anybody still waits for it."""
+        waiting = service.begin(request)
+        self.open += 1
+        exchange.on_gone = lambda: service.batcher.withdraw(waiting)
+
+        def finished(future: asyncio.Future[Outputs]) -> None:
+            self.open -= 1
+            if future.cancelled():
+                self._metrics.finished("cancelled", time.perf_counter() - started)
+                return
+            try:
+                encoded = service.write(request, future.result())
+            except Exception as error:  # noqa: BLE001 - as above
+                self._refuse(exchange, error, by_sagemaker, started)
+            else:
+                self._finish(exchange, 200, encoded, by_sagemaker, started)
+
+        waiting.future.add_done_callback(finished)
+
+    def _refuse(self, exchange: Exchange, error: Exception, by_sagemaker: bool, started: float) -> None:
+        if isinstance(error, ProtocolError | BadInputError):
+            status, encoded = HTTP[type(error)], _error(str(error))
+        else:
+            status, encoded = 500, Encoded(INTERNAL_ERROR)
+            self.failed(error, started)
+        self._finish(exchange, status, encoded, by_sagemaker, started)
+
+    def _finish(
+        self, exchange: Exchange, status: int, encoded: Encoded, by_sagemaker: bool, started: float
+    ) -> None:
+        head = self._heads.get((encoded.json_length, by_sagemaker))
+        if head is None:
+            head = self._head_of(encoded, by_sagemaker)
+        exchange.respond(status, head, encoded.body, close=self._health.state is State.DRAINING)
+        self._metrics.finished(
+            "cancelled" if exchange.gone else outcome_of(status), time.perf_counter() - started
+        )
 
     def failed(self, error: Exception, started: float | None = None) -> None:
         """Log what nobody expected, without what the caller sent."""
@@ -170,39 +194,49 @@ class HttpApp:
             return DrainingError("this server is about to stop and takes no new requests")
         return NotServingError(f"this server is {self._health.state.value}: {self._health.reason}")
 
-    def _headers_of(self, encoded: Encoded, by_sagemaker: bool) -> Headers:
-        headers = [*self._answer_headers]
-        if encoded.json_length is None:
-            headers.append(_JSON)
+    def _head_of(self, encoded: Encoded, by_sagemaker: bool) -> bytes:
+        """The header lines of an answer, which depend on nothing but how long its JSON is."""
+        length = encoded.json_length
+        if length is None:
+            kind = _JSON
+        elif by_sagemaker:
+            kind = _LENGTH % length + f"content-type: {_TRITON_TYPE}{length}\r\n".encode()
         else:
-            length = str(encoded.json_length)
-            headers.append((b"inference-header-content-length", length.encode()))
-            headers.append((b"content-type", (_TRITON_TYPE + length).encode()) if by_sagemaker else _BYTES)
-        if by_sagemaker:
-            headers.append((_ATTRIBUTES, self._attributes))
-        if self._health.state is State.DRAINING:
-            headers.append(_CLOSE)
-        return headers
+            kind = _LENGTH % length + _BYTES
+        head = self._answer_head + kind + (_ATTRIBUTES % self._attributes if by_sagemaker else b"")
+        if self._service is not None and len(self._heads) < _MOST_HEADS:
+            self._heads[length, by_sagemaker] = head
+        return head
 
-    async def _other(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+    def _other(self, exchange: Exchange, path: str) -> None:
         """Everything that is not an inference."""
-        method = scope["method"]
-        if method == "GET" and path == "/metrics":
-            await _send(send, 200, self._metrics.page(), [(b"content-type", CONTENT_TYPE.encode())])
-            return
-        if self._is_page(path) and method == "GET":
-            await self._page(scope, receive, send, path)
-            return
-        headers: Headers = [*self._answer_headers, _JSON]
+        method = exchange.method.decode("latin-1")
+        asked = "GET" if method == "HEAD" else method
+        close = self._health.state is State.DRAINING
         try:
-            status, content = self._said(method, path)
+            if asked == "GET" and path == "/metrics":
+                head = f"content-type: {CONTENT_TYPE}\r\n".encode()
+                exchange.respond(200, head, self._metrics.page(), close=close)
+                return
+            if asked == "GET" and self._is_page(path):
+                task = asyncio.ensure_future(self._page(exchange, path))
+                self._pages.add(task)
+                task.add_done_callback(self._pages.discard)
+                return
+            status, content = self._said(asked, path)
         except (ProtocolError, BadInputError) as error:
             status, content = HTTP[type(error)], {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+            self.failed(error)
+            exchange.respond(500, _JSON, INTERNAL_ERROR, close=close)
+            return
+        head = self._answer_head + _JSON
         if status == 405:
-            headers.append((b"allow", b"GET" if method == "POST" else b"POST"))
-        if self._health.state is State.DRAINING:
-            headers.append(_CLOSE)
-        await _send(send, status, orjson.dumps(content), headers)
+            head += _ALLOW["POST" if asked != "GET" and path not in self._infer_paths() else "GET"]
+        exchange.respond(status, head, orjson.dumps(content), close=close)
+
+    def _infer_paths(self) -> set[str]:
+        return {target.decode() for target in self._infer_targets}
 
     def _said(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         if method == "GET" and (found := self._about_server(path)) is not None:
@@ -211,7 +245,7 @@ class HttpApp:
             return 200, answer()
         if path == "/ping" or self._about_server(path) is not None or path in self._model_paths:
             return 405, {"error": f"`{path}` does not take {method}"}
-        if path in self._infer_paths:
+        if path in self._infer_paths():
             return 405, {"error": f"`{path}` does not take {method}"}
         found_path = _MODEL_PATH.fullmatch(path)
         if found_path is not None or path == "/invocations":
@@ -242,59 +276,48 @@ class HttpApp:
             f"/v2/models/{service.loaded.model}/openapi.json",
         )
 
-    async def _page(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        """The OpenAPI page is the function's own."""
-        if self._framework is None:
-            from functions.inference.app import create_app
+    async def _page(self, exchange: Exchange, path: str) -> None:
+        """The OpenAPI page is the function's own, and the only thing here that speaks ASGI."""
+        heard: list[Message] = []
 
-            assert self._service is not None
-            self._framework = create_app(self._service, self._log)
-        await self._framework({**scope, "path": path}, receive, send)
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def watch(self) -> None:
-        """Look after those who wait long, for as long as the server runs."""
-        seen: set[Waiting] = set()
-        while True:
-            await asyncio.sleep(WATCH_EVERY_S)
-            now = time.perf_counter()
-            seen &= self._waiting.keys()
-            for waiting, receive in list(self._waiting.items()):
-                if waiting not in seen and now - waiting.arrived > WATCH_EVERY_S:
-                    seen.add(waiting)
-                    task = asyncio.create_task(self._withdraw_when_gone(waiting, receive))
-                    self._watchers.add(task)
-                    task.add_done_callback(self._watchers.discard)
+        async def send(message: Message) -> None:
+            heard.append(message)
 
-    async def _withdraw_when_gone(self, waiting: Waiting, receive: Receive) -> None:
-        # Once the body is complete, the next message is the end of the connection or of the answer.
-        message = await receive()
-        if message["type"] == "http.disconnect" and not waiting.future.done() and self._service is not None:
-            self._service.batcher.withdraw(waiting)
-
-
-async def _body(receive: Receive, service: EndpointService) -> bytes:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Gone
-    if not message.get("more_body"):
-        return bytes(message.get("body", b""))
-    parts = [message.get("body", b"")]
-    size = len(parts[0])
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        part = message.get("body", b"")
-        size += len(part)
         try:
-            service.must_go_through(size)
-        except TooLargeError:
-            # What is still to come is read and dropped, or the caller would not hear the answer.
-            parts.clear()
-            continue
-        parts.append(part)
-    service.must_go_through(size)
-    return b"".join(parts)
+            if self._framework is None:
+                from functions.inference.app import create_app
+
+                assert self._service is not None
+                self._framework = create_app(self._service, self._log)
+            scope = {
+                "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
+                "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+                "root_path": "", "headers": exchange.headers, "client": None, "server": None,
+            }  # fmt: skip
+            await self._framework(scope, receive, send)
+            lines = [name + b": " + value for name, value in heard[0]["headers"] if name != b"content-length"]
+            head = b"".join(line + b"\r\n" for line in lines)
+            exchange.respond(heard[0]["status"], head, b"".join(part.get("body", b"") for part in heard[1:]))
+        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+            self.failed(error)
+            exchange.respond(500, _JSON, INTERNAL_ERROR)
+
+
+def _path_of(target: bytes) -> str:
+    """The path that a request's target names, without the prefix of an alias or a stage."""
+    text = target.decode("utf-8", "surrogateescape")
+    if text.startswith("/"):
+        path = text.partition("?")[0].partition("#")[0]
+    else:
+        # What a proxy is asked: a whole address.
+        try:
+            path = urlsplit(text).path or "/"
+        except ValueError:
+            path = "/"
+    return cut_prefix(unquote(path, errors="replace") if "%" in path else path)
 
 
 def _json_length(headers: Headers, by_sagemaker: bool) -> int | None:
@@ -313,9 +336,3 @@ def _json_length(headers: Headers, by_sagemaker: bool) -> int | None:
 
 def _error(message: str) -> Encoded:
     return Encoded(orjson.dumps({"error": message}))
-
-
-async def _send(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})

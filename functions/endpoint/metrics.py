@@ -91,7 +91,7 @@ class Metrics(Collector):
             requests.add_metric((*self._labels, outcome), count)
         yield requests
         for name, words, buckets in (
-            ("switchyard_request_seconds", "From a request's first byte to its answer", self._latency),
+            ("switchyard_request_seconds", "From a whole request to its answer", self._latency),
             ("switchyard_queue_seconds", "How long requests waited for their run", self._waits),
             ("switchyard_batch_rows", "Rows that ran together", self._rows),
         ):

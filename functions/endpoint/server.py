@@ -14,23 +14,22 @@ a balancer which has not noticed yet tries another server. After ``drain_s`` at 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import onnxruntime as ort
 import orjson
-import uvicorn
 import uvloop
 
 from functions.endpoint.batcher import Batcher, Policy
 from functions.endpoint.batches import Work, is_batched, is_bounded, keeps_rows_apart, key_of, repeated
+from functions.endpoint.connections import HttpServer
 from functions.endpoint.engines import load_engine
 from functions.endpoint.health import Health
 from functions.endpoint.http import HttpApp
@@ -48,24 +47,15 @@ from functions.protocol.tensors import array_from_tensor
 from model_store.contract import environment
 from model_store.contract.errors import IntegrityError
 
-KEEP_ALIVE_S = 75
-"""Longer than a balancer keeps an idle connection (60 s), or it would send into one that was just closed."""
-
 LINGER_S = 0.5
 """How long a drained server still answers 503 before it stops listening."""
 
+FLUSH_S = 3.0
+"""How long the last answers have to reach their callers before connections are cut."""
 
 QUICK_S = 0.002
 """A model whose largest batch takes less than this runs on the event loop: handing it to a thread and back
 costs as much processor time as a small model does, and reading one JSON body holds the loop as long."""
-
-
-class Http(uvicorn.Server):
-    """uvicorn without its own idea of signals: when this process ends is decided here."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Loaded:
@@ -129,10 +119,8 @@ class EndpointServer:
         self.health = Health()
         self._metrics = Metrics(labels["model"], labels["version"])
         self._labels = labels
-        self._app = HttpApp(
-            self.health, self._metrics, RequestLog(labels), lambda: len(self._http.server_state.tasks)
-        )
-        self._http = Http(_uvicorn_config(self._app))
+        self._app = HttpApp(self.health, self._metrics, RequestLog(labels), lambda: self._http.arriving)
+        self._http = HttpServer(self._app, max_body_bytes=settings.max_body_bytes)
         self._rpc: Any = None
         self._grpc: Any = None
         self._batcher: Batcher | None = None
@@ -147,16 +135,13 @@ class EndpointServer:
         listener = socket.create_server(
             (self._settings.host, self._settings.port), backlog=2048, reuse_port=False
         )
-        serving = asyncio.create_task(self._http.serve(sockets=[listener]))
+        await self._http.listen(listener)
         self._say("listening", port=listener.getsockname()[1])
         opening = asyncio.create_task(self._open())
-        watching = asyncio.create_task(self._app.watch())
         await told.wait()
         await self._drain()
         opening.cancel()
-        watching.cancel()
-        self._http.should_exit = True
-        await serving
+        await self._http.close(FLUSH_S)
         if self._batcher is not None:
             self._batcher.close()
         self._say("stopped")
@@ -236,17 +221,21 @@ class EndpointServer:
         self.health.broken(reason)
         self._say("broken", reason=reason)
 
+    @property
+    def _open_requests(self) -> int:
+        return self._app.open + (self._rpc.open if self._rpc is not None else 0)
+
     async def _drain(self) -> None:
         """Finish what was accepted, while new requests are told to go elsewhere."""
         self.health.draining()
-        self._say("draining", open=self._app.open + (self._rpc.open if self._rpc else 0))
+        self._say("draining", open=self._open_requests)
         deadline = time.perf_counter() + self._settings.drain_s
-        stopping = asyncio.create_task(self._grpc.stop(self._settings.drain_s)) if self._grpc else None
-        while self._app.open and time.perf_counter() < deadline:
+        while self._open_requests and time.perf_counter() < deadline:
             await asyncio.sleep(0.02)
-        if stopping is not None:
-            await stopping
         await asyncio.sleep(min(LINGER_S, max(0.0, deadline - time.perf_counter())))
+        if self._grpc is not None:
+            # Not before: a server that is stopping cancels what is new, and callers hear no reason.
+            await self._grpc.stop(max(0.0, deadline - time.perf_counter()))
 
     def _say(self, event: str, **facts: object) -> None:
         line = {"event": event, **self._labels, **facts}
@@ -260,24 +249,12 @@ def _new_stop() -> ort.RunOptions:
     return options
 
 
-def _uvicorn_config(app: HttpApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=3,
-    )
+async def _serve(settings: Settings) -> int:
+    return await EndpointServer(settings, os.environ).run()
 
 
 def main() -> int:
     """Run the server that the environment describes."""
     settings = Settings.from_environment(os.environ)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(EndpointServer(settings, os.environ).run())
+        return runner.run(_serve(settings))

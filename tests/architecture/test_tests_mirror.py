@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store", "releases", "yard")
 
 ELSEWHERE = {
+    "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
     "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
     "functions/front/adapters": "tests/contract/test_invoker.py",
     "functions/front/ports.py": "tests/contract/test_invoker.py",
