@@ -17,6 +17,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -35,6 +36,21 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _PROBE_TIMEOUT_S = 2.0
 _POLL_S = 0.05
+
+IMAGES: dict[str, Any] = {
+    "switchyard": {
+        "command": [sys.executable, "-m", "functions.endpoint", "serve"],
+        "environment": {
+            "PYTHONPATH": str(_PROJECT),
+            "SWITCHYARD_HOST": "127.0.0.1",
+            "SWITCHYARD_MODEL_DIR": "{model}",
+            # A stack for a machine with a GPU asks for it; what runs here has none.
+            "SWITCHYARD_DEVICE": "cpu",
+        },
+    }
+}
+"""Container images, by a regular expression, as programs of this machine: nothing is pulled or built here.
+``SWITCHYARD_CLOUD_IMAGES``, the same as JSON, adds to them or replaces them."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Clouds that this process started and has not stopped: a child must be collected by its parent."""
@@ -171,6 +187,7 @@ def _process_environment(home: Path, port: int, strict: bool) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
         "SWITCHYARD_CLOUD_TMPDIR": temporary,
+        "SWITCHYARD_CLOUD_IMAGES": json.dumps(_images()),
     }
     # The last one: which certificates an issuer of tokens may show (``extension.jwt_authorizers``).
     for name in (
@@ -184,6 +201,12 @@ def _process_environment(home: Path, port: int, strict: bool) -> dict[str, str]:
     if strict:
         variables |= {"USE_SSL": "1", "AUTH": "true"}
     return variables
+
+
+def _images() -> dict[str, Any]:
+    """What somebody has said comes first: the first expression that fits is taken."""
+    said = json.loads(os.environ.get("SWITCHYARD_CLOUD_IMAGES") or "{}")
+    return {**said, **{pattern: image for pattern, image in IMAGES.items() if pattern not in said}}
 
 
 def _python() -> Path:

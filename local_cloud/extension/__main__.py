@@ -23,10 +23,13 @@ from ministack.core import tls
 
 from local_cloud.extension import (
     alarms,
+    autoscaling,
     buckets,
+    containers,
     control,
     embedded_metrics,
     faults,
+    heavy_stacks,
     http_api,
     jwt_authorizers,
     lambda_permissions,
@@ -34,6 +37,7 @@ from local_cloud.extension import (
     metrics,
     propagation,
     provisioned,
+    sagemaker,
     stacks,
     state_machines,
     versions,
@@ -72,6 +76,9 @@ def install() -> None:
         write_once,
         lambda_permissions,
         stacks,
+        sagemaker,
+        autoscaling,
+        heavy_stacks,
         state_machines,
         control,
     ):
@@ -93,8 +100,10 @@ async def _serve() -> None:
 
 
 def end() -> NoReturn:
-    """End at once, with every Lambda environment; a custom resource that never answers cannot hold it up."""
+    """End at once, with every Lambda environment and every endpoint; a custom resource that never answers
+    cannot hold it up."""
     workers.kill_all()
+    containers.kill_all()
     own = os.environ.get(
         "SWITCHYARD_CLOUD_TMPDIR"
     )  # said by the launcher, which made it for this process alone

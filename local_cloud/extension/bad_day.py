@@ -67,6 +67,21 @@ class BadDay:
     """So many invocations are refused with 429 for want of concurrency ("Understanding Lambda function
     scaling")."""
 
+    endpoint_creating_s: float = 0.0
+    """An endpoint stays Creating or Updating so much longer than its container takes. On AWS that is 5 to 15
+    minutes, and an hour was seen (aws/amazon-sagemaker-examples#3432)."""
+
+    endpoint_undo_rate: float = 0.0
+    """So many updates of an endpoint are accepted, end InService, and are not there
+    (terraform-provider-aws#48997)."""
+
+    endpoint_throttle_rate: float = 0.0
+    """So many invocations of endpoints are refused: ``ThrottlingException`` (SageMaker Runtime API, "Common
+    errors")."""
+
+    endpoint_error_rate: float = 0.0
+    """So many invocations of endpoints are a ``ModelError`` of status 500, as if the container had failed."""
+
     metrics_late_s: float = 0.0
     """Datapoints can be read so much later than they are dated. "Lambda sends metric data to CloudWatch in
     1-minute intervals" (Lambda developer guide, "Using CloudWatch metrics with Lambda")."""

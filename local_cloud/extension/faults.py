@@ -24,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 _SERVICE = re.compile(rb"Credential=[^/,\s]+/\d+/[^/]+/([^/]+)/aws4_request")
-_INVOCATION = re.compile(r"/functions/[^/]+/(invocations|response-streaming-invocations)$")
+_INVOCATION = re.compile(r"/(functions|endpoints)/[^/]+/(async-|response-streaming-)?invocations$")
 
 
 def service_of(scope: dict[str, Any]) -> str:

@@ -1,0 +1,472 @@
+"""SageMaker endpoints: made, looked at, asked and deleted, each variant a process of the real container's
+code.
+
+Stock: there is no SageMaker, neither its API nor its resource types. AWS: SageMaker API reference
+(``CreateModel``, ``CreateEndpointConfig``, ``CreateEndpoint``, ``UpdateEndpoint`` and their ``Describe``,
+``List`` and ``Delete``), SageMaker Runtime API reference (``InvokeEndpoint``, ``InvokeEndpointAsync``),
+botocore's models of both for names, limits and error shapes. An endpoint is Creating until its container
+answers ``/ping``, or Failed with SageMaker's sentence. Not found is ``ValidationException`` of the control
+plane and ``ValidationError`` of the runtime. An update that SageMaker takes back leaves the endpoint
+InService with the old configuration and no reason (hashicorp/terraform-provider-aws#48997).
+
+One process stands for all instances of a variant. Not there: several containers in one model, inference
+components, serverless variants, data capture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import random
+import re
+import threading
+import time
+import uuid
+from typing import Any
+
+import urllib3
+from ministack import app
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
+from ministack.services import cloudwatch
+
+from local_cloud.extension import bad_day, containers
+from local_cloud.extension.services import Answer, RefusedError, answer, arn, refusal, register
+
+MAX_BODY_BYTES = 6_291_456
+"""botocore, sagemaker-runtime, ``BodyBlob``."""
+
+MAX_INLINE_ASYNC_BYTES = 128_000
+ANSWER_S = 60.0
+STARTUP_S = 240.0
+"""``ContainerStartupHealthCheckTimeoutInSeconds``, unless the variant says otherwise: 4 minutes."""
+
+_INVOCATION = re.compile(r"/endpoints/([^/]+)/(async-)?invocations")
+_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_POLL_S = 0.05
+_NOT_DELETED_YET = ("Creating", "Updating", "Deleting")
+
+models: Any = AccountRegionScopedDict()
+configs: Any = AccountRegionScopedDict()
+endpoints: Any = AccountRegionScopedDict()
+
+_Key = tuple[str, str, str, str]
+_containers: dict[_Key, containers.Container] = {}
+_lock = threading.RLock()
+_pool = urllib3.PoolManager(maxsize=64, retries=False)
+
+
+# ---------------------------------------------------------------- control plane
+
+
+def control(action: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one call of the control plane. Raises ``RefusedError``."""
+    made = {
+        "CreateModel": _create_model,
+        "CreateEndpointConfig": _create_config,
+        "CreateEndpoint": _create_endpoint,
+        "UpdateEndpoint": _update_endpoint,
+        "UpdateEndpointWeightsAndCapacities": _update_capacities,
+        "DeleteEndpoint": _delete_endpoint,
+    }
+    if action in made:
+        return made[action](request)
+    for kind, (store, key, noun) in _KINDS.items():
+        if action == f"Describe{kind}":
+            return dict(_found(store, request[key], noun))
+        if action == f"Delete{kind}":
+            _found(store, request[key], noun)
+            del store[request[key]]
+            return {}
+        if action == f"List{kind}s":
+            return {f"{kind}s": _listed(store, request)}
+    raise RefusedError("UnknownOperationException", f"SageMaker's {action} is not emulated")
+
+
+def _listed(store: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+    wanted = str(request.get("NameContains") or "")
+    return [dict(item) for name, item in sorted(store.items()) if wanted in name]
+
+
+def _found(store: Any, name: str, noun: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = store[name]
+    except KeyError:
+        raise RefusedError("ValidationException", f'Could not find {noun} "{_arn(noun, name)}".') from None
+    return found
+
+
+def _arn(noun: str, name: str) -> str:
+    return arn("sagemaker", f"{noun.replace(' ', '-').replace('uration', '')}/{name.lower()}")
+
+
+def _must_be_new(store: Any, name: str, noun: str) -> None:
+    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
+        raise RefusedError("ValidationException", f"1 validation error detected: Value '{name}' is no name")
+    if name in store:
+        raise RefusedError(
+            "ValidationException", f'Cannot create already existing {noun} "{_arn(noun, name)}".'
+        )
+
+
+def _create_model(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["ModelName"]
+    _must_be_new(models, name, "model")
+    models[name] = {**request, "ModelArn": _arn("model", name), "CreationTime": time.time()}
+    return {"ModelArn": models[name]["ModelArn"]}
+
+
+def _create_config(request: dict[str, Any]) -> dict[str, Any]:
+    name, noun = request["EndpointConfigName"], "endpoint configuration"
+    _must_be_new(configs, name, noun)
+    for variant in request["ProductionVariants"]:
+        _found(models, variant["ModelName"], "model")
+    configs[name] = {**request, "EndpointConfigArn": _arn(noun, name), "CreationTime": time.time()}
+    return {"EndpointConfigArn": configs[name]["EndpointConfigArn"]}
+
+
+def _create_endpoint(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["EndpointName"]
+    _must_be_new(endpoints, name, "endpoint")
+    config = _found(configs, request["EndpointConfigName"], "endpoint configuration")
+    endpoints[name] = {
+        "EndpointName": name,
+        "EndpointArn": _arn("endpoint", name),
+        "EndpointConfigName": request["EndpointConfigName"],
+        "EndpointStatus": "Creating",
+        "CreationTime": time.time(),
+        "LastModifiedTime": time.time(),
+    }
+    _in_background(_bring_up, name, config)
+    return {"EndpointArn": endpoints[name]["EndpointArn"]}
+
+
+def _update_endpoint(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["EndpointName"]
+    endpoint = _found(endpoints, name, "endpoint")
+    config = _found(configs, request["EndpointConfigName"], "endpoint configuration")
+    if endpoint["EndpointStatus"] in _NOT_DELETED_YET:
+        raise RefusedError("ValidationException", f'Cannot update in-progress endpoint "{name}".')
+    endpoint["EndpointStatus"] = "Updating"
+    if random.random() < bad_day.today().endpoint_undo_rate:  # noqa: S311
+        _in_background(_seem_to_update, name)
+    else:
+        _in_background(_bring_up, name, config)
+    return {"EndpointArn": endpoint["EndpointArn"]}
+
+
+def _update_capacities(request: dict[str, Any]) -> dict[str, Any]:
+    endpoint = _found(endpoints, request["EndpointName"], "endpoint")
+    for asked in request["DesiredWeightsAndCapacities"]:
+        for variant in endpoint.get("ProductionVariants", []):
+            if variant["VariantName"] == asked["VariantName"] and "DesiredInstanceCount" in asked:
+                count = asked["DesiredInstanceCount"]
+                variant["CurrentInstanceCount"] = variant["DesiredInstanceCount"] = count
+    return {"EndpointArn": endpoint["EndpointArn"]}
+
+
+def _delete_endpoint(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["EndpointName"]
+    endpoint = _found(endpoints, name, "endpoint")
+    if endpoint["EndpointStatus"] in _NOT_DELETED_YET:
+        raise RefusedError("ValidationException", f'Cannot update in-progress endpoint "{name}".')
+    del endpoints[name]
+    for container in _taken_down(name):
+        threading.Thread(target=container.stop, daemon=True).start()
+    return {}
+
+
+_KINDS: dict[str, tuple[Any, str, str]] = {
+    "Model": (models, "ModelName", "model"),
+    "EndpointConfig": (configs, "EndpointConfigName", "endpoint configuration"),
+    "Endpoint": (endpoints, "EndpointName", "endpoint"),
+}
+
+
+def _in_background(work: Any, *arguments: Any) -> None:
+    """Go on after the call was answered, for the same account and region."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work, *arguments), daemon=True).start()
+
+
+def _bring_up(name: str, config: dict[str, Any]) -> None:
+    """Start the variants, wait for their pings, and say what came of it."""
+    time.sleep(bad_day.today().endpoint_creating_s)
+    started: dict[str, containers.Container] = {}
+    reason = ""
+    for variant in config["ProductionVariants"]:
+        reason = _start(name, variant, started)
+        if reason:
+            break
+    endpoint = endpoints.get(name)
+    if reason or endpoint is None:
+        for container in started.values():
+            container.stop()
+        if endpoint is not None:
+            endpoint.update(EndpointStatus="Failed", FailureReason=reason, LastModifiedTime=time.time())
+        return
+    old = _taken_down(name)
+    with _lock:
+        for variant_name, container in started.items():
+            _containers[_key(name, variant_name)] = container
+    endpoint["ProductionVariants"] = [_running_variant(variant) for variant in config["ProductionVariants"]]
+    endpoint["EndpointConfigName"] = config["EndpointConfigName"]
+    endpoint["LastModifiedTime"] = time.time()
+    endpoint.pop("FailureReason", None)
+    endpoint["EndpointStatus"] = "InService"
+    for container in old:
+        container.stop()
+
+
+def _start(name: str, variant: dict[str, Any], started: dict[str, containers.Container]) -> str:
+    """Start one variant and wait for it; the reason if it does not come, else nothing."""
+    model = models.get(variant["ModelName"]) or {}
+    definition = model.get("PrimaryContainer") or (model.get("Containers") or [{}])[0]
+    label = variant["VariantName"]
+    try:
+        container = containers.Container(definition, log=_logger(name, label))
+    except containers.NoSuchImageError as error:
+        return f"The repository of your image {error} does not exist or you do not have access to it."
+    except Exception as error:  # noqa: BLE001 - whatever S3 said
+        return f"Could not access model data for variant {label}: {error}"
+    started[label] = container
+    patience = float(variant.get("ContainerStartupHealthCheckTimeoutInSeconds") or STARTUP_S)
+    deadline = time.monotonic() + patience
+    while not container.answers():
+        if container.ended() or time.monotonic() > deadline:
+            return (
+                f"The primary container for production variant {label} did not pass the ping health check. "
+                "Please check CloudWatch logs for this endpoint."
+            )
+        time.sleep(_POLL_S)
+    return ""
+
+
+def _seem_to_update(name: str) -> None:
+    """Take a moment, and be what it was: nobody is told."""
+    time.sleep(_POLL_S)
+    endpoint = endpoints.get(name)
+    if endpoint is not None:
+        endpoint.update(EndpointStatus="InService", LastModifiedTime=time.time())
+
+
+def _running_variant(variant: dict[str, Any]) -> dict[str, Any]:
+    count, weight = variant.get("InitialInstanceCount", 1), variant.get("InitialVariantWeight", 1.0)
+    return {
+        "VariantName": variant["VariantName"],
+        "CurrentInstanceCount": count,
+        "DesiredInstanceCount": count,
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+    }
+
+
+def _key(name: str, variant: str) -> _Key:
+    return get_account_id(), get_region(), name, variant
+
+
+def _taken_down(name: str) -> list[containers.Container]:
+    """The containers of an endpoint, which no request reaches any more."""
+    with _lock:
+        keys = [key for key in _containers if key[:3] == (get_account_id(), get_region(), name)]
+        return [_containers.pop(key) for key in keys]
+
+
+def _logger(name: str, variant: str) -> Any:
+    """Writes lines where SageMaker's own agent does: a stream of the endpoint's log group."""
+    group, stream = f"/aws/sagemaker/Endpoints/{name}", f"{variant}/i-{uuid.uuid4().hex[:17]}"
+    logs: Any = None
+    context = contextvars.copy_context()
+
+    def write(line: str) -> None:
+        nonlocal logs
+        try:
+            if logs is None:
+                logs = containers.client("logs")
+                for make, names in (
+                    (logs.create_log_group, {"logGroupName": group}),
+                    (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
+                ):
+                    try:
+                        make(**names)
+                    except logs.exceptions.ResourceAlreadyExistsException:
+                        continue
+            event = {"timestamp": round(time.time() * 1000), "message": line}
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
+        except Exception:  # noqa: BLE001 - a log that cannot be written must not end the endpoint
+            return
+
+    return lambda line: context.run(write, line)
+
+
+# ---------------------------------------------------------------- runtime
+
+
+def _invoke(name: str, headers: dict[str, str], body: bytes) -> Answer:
+    variant = _answering(name, headers.get("x-amzn-sagemaker-target-variant"))
+    today = bad_day.today()
+    if random.random() < today.endpoint_throttle_rate:  # noqa: S311
+        raise RefusedError("ThrottlingException", "Rate exceeded")
+    if len(body) > MAX_BODY_BYTES:
+        raise RefusedError("ValidationError", "Request is larger than the limit", 413)
+    if random.random() < today.endpoint_error_rate:  # noqa: S311
+        raise _model_error(name, variant, 500, b'{"error": "bad day"}')
+    status, found, content = _asked(name, variant, headers, body)
+    _count(name, variant, status)
+    if status >= 400 or status == 0:
+        raise _model_error(name, variant, status, content)
+    passed = {"Content-Type": found.get("content-type", "application/octet-stream")}
+    if _ATTRIBUTES in found:
+        passed["X-Amzn-SageMaker-Custom-Attributes"] = found[_ATTRIBUTES]
+    return 200, {**passed, "x-Amzn-Invoked-Production-Variant": variant}, content
+
+
+def _answering(name: str, wanted: str | None) -> str:
+    endpoint = endpoints.get(name)
+    variants = (endpoint or {}).get("ProductionVariants") or []
+    names = [variant["VariantName"] for variant in variants]
+    if not names or (wanted and wanted not in names):
+        raise RefusedError("ValidationError", f"Endpoint {name} of account {get_account_id()} not found.")
+    weights = [max(float(variant["CurrentWeight"]), 1e-9) for variant in variants]
+    return wanted or random.choices(names, weights)[0]  # noqa: S311
+
+
+def _asked(
+    name: str, variant: str, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    """What the container answers; status 0 where it does not, as SageMaker calls that."""
+    with _lock:
+        container = _containers.get(_key(name, variant))
+    if container is None:
+        return 0, {}, b"Your invocation timed out while waiting for a response from container"
+    passed = {
+        "Content-Type": headers.get("content-type", "application/octet-stream"),
+        "Accept": headers.get("accept", "*/*"),
+    }
+    if _ATTRIBUTES in headers:
+        passed["X-Amzn-SageMaker-Custom-Attributes"] = headers[_ATTRIBUTES]
+    try:
+        reply = _pool.request(
+            "POST", f"{container.url}/invocations", body=body, headers=passed, timeout=ANSWER_S
+        )
+    except urllib3.exceptions.HTTPError:
+        return 0, {}, b"Your invocation timed out while waiting for a response from container"
+    return reply.status, {key.lower(): value for key, value in reply.headers.items()}, reply.data
+
+
+def _model_error(name: str, variant: str, status: int, content: bytes) -> RefusedError:
+    text = content.decode("utf-8", "replace")
+    kind = "client" if 400 <= status < 500 else "server"
+    group = f"/aws/sagemaker/Endpoints/{name}"
+    return RefusedError(
+        "ModelError",
+        f'Received {kind} error ({status}) from {variant} with message "{text[:500]}". '
+        f"See {group} in account {get_account_id()} for more information.",
+        424,
+        OriginalStatusCode=status,
+        OriginalMessage=text,
+        LogStreamArn=arn("logs", f"log-group:{group}"),
+    )
+
+
+def _count(name: str, variant: str, status: int) -> None:
+    """SageMaker's own metrics ("Monitor SageMaker AI with Amazon CloudWatch")."""
+    dimensions = {"EndpointName": name, "VariantName": variant}
+    for metric, value in (
+        ("Invocations", 1.0),
+        ("InvocationsPerInstance", 1.0),
+        ("Invocation4XXErrors", float(400 <= status < 500)),
+        ("Invocation5XXErrors", float(status >= 500 or status == 0)),
+    ):
+        cloudwatch.record_metric("AWS/SageMaker", metric, value, "Count", dimensions)
+
+
+def _invoke_async(name: str, headers: dict[str, str], body: bytes) -> Answer:
+    _answering(name, None)
+    config = configs.get(endpoints[name]["EndpointConfigName"]) or {}
+    settings = config.get("AsyncInferenceConfig")
+    if not settings:
+        raise RefusedError("ValidationError", f"Endpoint {name} is not an asynchronous inference endpoint.")
+    source = headers.get("x-amzn-sagemaker-inputlocation", "")
+    if bool(body) == bool(source) or len(body) > MAX_INLINE_ASYNC_BYTES:
+        raise RefusedError("ValidationError", "Exactly one of InputLocation and a short Body is taken")
+    inference = headers.get("x-amzn-sagemaker-inference-id") or str(uuid.uuid4())
+    output = settings["OutputConfig"]
+    good = str(output["S3OutputPath"]).rstrip("/")
+    bad = str(output.get("S3FailurePath") or good).rstrip("/")
+    place, failure = f"{good}/{uuid.uuid4()}.out", f"{bad}/{uuid.uuid4()}-error.out"
+    work = {"id": inference, "source": source, "output": place, "failure": failure, "settings": output}
+    _in_background(_answer_later, name, dict(headers), body, work)
+    said = {"x-amzn-sagemaker-outputlocation": place, "x-amzn-sagemaker-failurelocation": failure}
+    document = json.dumps({"InferenceId": inference}).encode()
+    return 202, {"Content-Type": "application/json", **said}, document
+
+
+def _answer_later(name: str, headers: dict[str, str], body: bytes, work: dict[str, Any]) -> None:
+    """Read the input, ask, write the answer where it was promised, and tell the topic."""
+    s3 = containers.s3()
+    try:
+        if work["source"]:
+            bucket, key = containers._place(work["source"])
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        status, _, content = _asked(name, _answering(name, None), headers, body)
+        good = 200 <= status < 300
+    except Exception as error:  # noqa: BLE001 - the answer to whatever happened is a failure object
+        good, content = False, str(error).encode()
+    bucket, key = containers._place(work["output"] if good else work["failure"])
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    topics = work["settings"].get("NotificationConfig") or {}
+    topic = topics.get("SuccessTopic" if good else "ErrorTopic")
+    if topic:
+        told = {
+            "invocationStatus": "Completed" if good else "Failed",
+            "inferenceId": work["id"],
+            "responseParameters": {"outputLocation": f"s3://{bucket}/{key}"},
+        }
+        containers.client("sns").publish(TopicArn=topic, Message=json.dumps(told))
+
+
+# ---------------------------------------------------------------- ways in
+
+
+async def handle(
+    method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> Answer:
+    """Answer one request of either API."""
+    del method, query
+    try:
+        found = _INVOCATION.fullmatch(path)
+        if found:
+            call = _invoke_async if found[2] else _invoke
+            return await asyncio.to_thread(call, found[1], headers, body or b"")
+        action = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+        return answer(control(action, json.loads(body or b"{}")))
+    except RefusedError as error:
+        return refusal(error)
+
+
+def reset() -> None:
+    """Forget everything and end what runs."""
+    with _lock:
+        found = list(_containers.values())
+        _containers.clear()
+    for container in found:
+        container.kill()
+    for store in (models, configs, endpoints):
+        store.clear()
+
+
+def _service_of(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> str:
+    """Both APIs sign as ``sagemaker``; their answers have different envelopes."""
+    found = str(_stock_service_of(method, path, headers, query))
+    return "sagemaker-runtime" if found == "sagemaker" and _INVOCATION.fullmatch(path) else found
+
+
+_stock_service_of = app.detect_service
+
+
+def install() -> None:
+    """Add both services; their resource types are ``heavy_stacks``'s."""
+    register("sagemaker", targets=["SageMaker."], handle=handle, reset=reset)
+    register("sagemaker-runtime", targets=[], handle=handle, reset=reset)
+    app.detect_service = _service_of
