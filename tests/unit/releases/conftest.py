@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.unit.releases.world import Play, World, honest
 
 @pytest.fixture
 def new_world() -> Callable[..., World]:
-    def make(play: Play = honest, **settings: int) -> World:
+    def make(play: Play = honest, **settings: Any) -> World:
         return World(MemoryFunctions(play, **settings))
 
     return make
