@@ -16,6 +16,7 @@ from releases.bases import current_base
 from releases.errors import LostRaceError, NothingToRollBackError, ReleaseError, UnfitVersionError
 from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Mover, Seen, already_serves
+from releases.placement import slow_start
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Prepared
 from releases.settle import wait_until_active
@@ -60,7 +61,8 @@ class Controller:
         if already_serves(seen, prepared):
             warnings = self.settled(ref.model, alias, seen.lines, prepared)
             return Moved(ref, alias, prepared.lambda_version, None, warnings)
-        warnings = headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
+        warnings = slow_start(manifest, base)
+        warnings += headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
         self._stage.warm(ref.model).ready([prepared.lambda_version], base.provisioned)
         self._stage.say(f"moving {ref.model}@{alias} to {ref}")
         try:

@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from model_store.contract import environment as env
 from model_store.contract.deployment import model_layer_name
+from model_store.contract.digest import Digest
 from model_store.contract.errors import AlreadyExistsError
-from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.keys import manifest_key, prepared_key, prepared_prefix
 from model_store.contract.kinds import RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
@@ -23,6 +24,7 @@ from releases.archive import model_archive
 from releases.check import check
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import lease
+from releases.placement import place
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
@@ -80,8 +82,8 @@ class Preparer:
         must_run_on_lambda(manifest)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        layer = self._model_layer(manifest, base)
-        variables = {
+        layer, variables = self._placed(manifest, base)
+        variables |= {
             env.VERSION: str(manifest.version),
             env.DIGEST: str(manifest.digest),
             env.BASE: base.hash,
@@ -92,7 +94,7 @@ class Preparer:
         published = self._publish(
             manifest.model,
             base,
-            layers=(*base.layers, layer),
+            layers=(*base.layers, layer) if layer else base.layers,
             environment={**base.environment, **variables},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
@@ -161,11 +163,19 @@ class Preparer:
             # by a function that has been deleted and made again. The record is true either way.
             return
 
+    def _placed(self, manifest: Manifest, base: Base) -> tuple[str, dict[str, str]]:
+        """The layer that carries the model, or the variables that say where to read it at start."""
+        if place(manifest, base).in_layer:
+            return self._model_layer(manifest, base), {}
+        key = manifest_key(manifest.model, manifest.version)
+        return "", {env.MANIFEST: key, env.MANIFEST_DIGEST: Digest.of(self._store.get(key)).hex}
+
     def _model_layer(self, manifest: Manifest, base: Base) -> str:
         """The layer that carries the model; one that an earlier base used is used again."""
         for record in self._records(manifest.model, manifest.version):
-            if record.digest == str(manifest.digest) and self._functions.layer_exists(record.model_layer):
-                return record.model_layer
+            layer = record.model_layer
+            if layer and record.digest == str(manifest.digest) and self._functions.layer_exists(layer):
+                return layer
         self._say(f"packing {manifest.ref} as a layer")
         return self._functions.publish_layer(
             model_layer_name(self._stage, manifest.model),

@@ -10,6 +10,7 @@ from model_store.contract.names import ByAlias
 from releases.bases import current_base
 from releases.errors import NotDeployedError
 from releases.ledger import moved_all, step_before
+from releases.placement import placed
 from releases.ports import LATEST, AliasState, FunctionConfig
 from releases.prepare import served_by
 from releases.records import Line, Note
@@ -47,6 +48,8 @@ class AliasStatus:
     rollback_ready: bool
     disagreements: tuple[str, ...]
     shift: ShiftStatus | None = None
+    placement: str = ""
+    """How the function gets the model: `layer`, or `S3 at start` and its ``/tmp``; empty before a release."""
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -79,6 +82,7 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         rollback_ready=before is not None and stage.preparer.find(model, before.version, base) is not None,
         disagreements=tuple(_disagreements(state, lines, config, shift)),
         shift=shift,
+        placement=placed(config),
     )
 
 

@@ -157,6 +157,7 @@ class OperationsStack(StageStack):
                         "Model": model.name,
                         "Aliases": list(model.aliases),
                         "Fingerprint": fingerprints[model.name],
+                        "ReadsStore": "true" if model.ephemeral_mb else "false",
                     }
                     for model in models.values()
                 ],

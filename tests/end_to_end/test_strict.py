@@ -11,12 +11,15 @@ import ssl
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from onnx import TensorProto, helper
 
 from local_cloud.cloud import Cloud
 from tests.conftest import ROOT, Deployed
@@ -155,6 +158,61 @@ def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(s
     assert nowhere.status_code == 404
     assert nowhere.json()["error"].endswith("by number there are also: 1")
     assert strict.yard_json("rollback", "digits")["version"] == 1
+
+
+ROWS, WIDTH = 614_400, 64  # 150 MiB of weights
+
+
+def too_large_for_a_layer(folder: Path, *, negated: bool) -> Path:
+    """``y`` = row ``i`` of a table that lies beside the graph: 157 MB to carry and nothing to compute."""
+    folder.mkdir()
+    table = TensorProto(
+        name="table", data_type=TensorProto.FLOAT, dims=[ROWS, WIDTH], data_location=TensorProto.EXTERNAL
+    )
+    for key, value in {"location": "table.bin", "offset": "0", "length": str(ROWS * WIDTH * 4)}.items():
+        entry = table.external_data.add()
+        entry.key, entry.value = key, value
+    shapes: dict[str, tuple[int, list[str | int | None]]] = {
+        "i": (TensorProto.INT64, ["n"]),
+        "y": (TensorProto.FLOAT, ["n", WIDTH]),
+    }
+    i, y = (helper.make_tensor_value_info(name, *shape) for name, shape in shapes.items())
+    rows = [helper.make_node("Gather", ["table", "i"], ["rows"])]
+    last = [helper.make_node("Neg" if negated else "Identity", ["rows"], ["y"])]
+    graph = helper.make_graph([*rows, *last], "table", [i], [y], [table])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    np.arange(ROWS * WIDTH, dtype=np.float32).tofile(folder / "table.bin")
+    return folder
+
+
+def test_a_model_too_large_for_a_layer_is_released_and_rolled_back_like_any_other(
+    strict: Deployed, tmp_path: Path
+) -> None:
+    """Laws 2 and 6 with least privilege: its function may read it from the store, verifies it, and no more."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/echo/infer"
+    sample = {"inputs": [{"name": "i", "datatype": "INT64", "shape": [2], "data": [0, ROWS - 1]}]}
+    (tmp_path / "sample.json").write_text(json.dumps(sample))
+
+    def answered() -> tuple[str, float]:
+        answer = httpx.post(url, json=sample, verify=context, timeout=35)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-switchyard-model"], answer.json()["outputs"][0]["data"][-1]
+
+    for version in (1, 2):
+        folder = too_large_for_a_layer(tmp_path / str(version), negated=version == 2)
+        strict.yard_json("publish", "echo", str(folder), "--sample", str(tmp_path / "sample.json"))
+    plan = strict.yard_json("release", "echo:1", "--dry-run")
+    assert plan["actions"][0]["what"].endswith("version; model: S3 at start, 512 MB")
+    last = float(np.float32(ROWS * WIDTH - 1))
+    for version, value in ((1, last), (2, -last)):
+        strict.yard_json("release", f"echo:{version}")
+        assert answered() == (f"echo:{version}", value)
+    assert strict.yard_json("rollback", "echo")["version"] == 1
+    assert answered() == ("echo:1", last)
+    (live,) = strict.yard_json("status", "echo")["aliases"]
+    assert (live["placement"], live["disagreements"]) == ("S3 at start, 512 MB", [])
 
 
 def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:

@@ -120,3 +120,25 @@ def test_more_routes_than_an_api_has_are_refused() -> None:
     preflight.check_routes(models, own_routes=2)
     with pytest.raises(PreflightError, match="need 301 routes"):
         preflight.check_routes(models, own_routes=3)
+
+
+def served(**settings: object) -> Model:
+    return Model.model_validate({"name": "large", "target": "lambda", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "slow"),
+    [
+        ({}, False),
+        ({"ephemeral_mb": 512}, False),
+        ({"ephemeral_mb": 572, "snapstart": False}, False),
+        ({"ephemeral_mb": 573, "snapstart": False}, True),
+        ({"ephemeral_mb": 7_000, "snapstart": False, "provisioned_concurrency": 1}, False),
+        ({"ephemeral_mb": 10_240, "snapstart": False, "provisioned_concurrency": 1}, True),
+    ],
+)
+def test_a_tmp_that_takes_longer_to_fill_than_a_start_may_take_is_said(
+    settings: dict[str, object], slow: bool
+) -> None:
+    """Law 8, as a warning: it is an estimate, and no version is that large yet."""
+    assert (preflight.warn_of_slow_start(served(**settings)) is not None) is slow
