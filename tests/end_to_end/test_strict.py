@@ -6,6 +6,7 @@ itself refuses what would break the store's first law, to its administrator too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 import subprocess
@@ -163,8 +164,8 @@ def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(s
 ROWS, WIDTH = 614_400, 64  # 150 MiB of weights
 
 
-def too_large_for_a_layer(folder: Path, *, negated: bool) -> Path:
-    """``y`` = row ``i`` of a table that lies beside the graph: 157 MB to carry and nothing to compute."""
+def too_large_for_a_layer(folder: Path, last: str) -> Path:
+    """``y`` is ``last`` of row ``i`` of a table beside the graph: 157 MB to carry, nothing to compute."""
     folder.mkdir()
     table = TensorProto(
         name="table", data_type=TensorProto.FLOAT, dims=[ROWS, WIDTH], data_location=TensorProto.EXTERNAL
@@ -178,8 +179,7 @@ def too_large_for_a_layer(folder: Path, *, negated: bool) -> Path:
     }
     i, y = (helper.make_tensor_value_info(name, *shape) for name, shape in shapes.items())
     rows = [helper.make_node("Gather", ["table", "i"], ["rows"])]
-    last = [helper.make_node("Neg" if negated else "Identity", ["rows"], ["y"])]
-    graph = helper.make_graph([*rows, *last], "table", [i], [y], [table])
+    graph = helper.make_graph([*rows, helper.make_node(last, ["rows"], ["y"])], "table", [i], [y], [table])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     (folder / "model.onnx").write_bytes(made.SerializeToString())
     np.arange(ROWS * WIDTH, dtype=np.float32).tofile(folder / "table.bin")
@@ -200,8 +200,8 @@ def test_a_model_too_large_for_a_layer_is_released_and_rolled_back_like_any_othe
         assert answer.status_code == 200, answer.text
         return answer.headers["x-switchyard-model"], answer.json()["outputs"][0]["data"][-1]
 
-    for version in (1, 2):
-        folder = too_large_for_a_layer(tmp_path / str(version), negated=version == 2)
+    for step in ("Identity", "Neg"):
+        folder = too_large_for_a_layer(tmp_path / step, step)
         strict.yard_json("publish", "echo", str(folder), "--sample", str(tmp_path / "sample.json"))
     plan = strict.yard_json("release", "echo:1", "--dry-run")
     assert plan["actions"][0]["what"].endswith("version; model: S3 at start, 512 MB")
@@ -213,6 +213,28 @@ def test_a_model_too_large_for_a_layer_is_released_and_rolled_back_like_any_othe
     assert answered() == ("echo:1", last)
     (live,) = strict.yard_json("status", "echo")["aliases"]
     assert (live["placement"], live["disagreements"]) == ("S3 at start, 512 MB", [])
+
+
+def test_a_version_whose_bytes_are_gone_never_serves_and_the_refusal_says_which(
+    strict: Deployed, store: tuple[S3Client, str], tmp_path: Path
+) -> None:
+    """Laws 2 and 5: the start fails, so the check does, and nothing moves."""
+    s3, bucket = store
+    folder = too_large_for_a_layer(tmp_path / "model", "Abs")
+    sample = {"inputs": [{"name": "i", "datatype": "INT64", "shape": [1], "data": [7]}]}
+    (tmp_path / "sample.json").write_text(json.dumps(sample))
+    published = strict.yard_json("publish", "echo", str(folder), "--sample", str(tmp_path / "sample.json"))
+    (live,) = strict.yard_json("status", "echo")["aliases"]
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    s3.delete_object(Bucket=bucket, Key=f"blobs/sha256/{digest[:2]}/{digest}")
+
+    refused = strict.yard("release", f"echo:{published['version']}")
+    said = refused.stderr.decode()
+    assert refused.returncode == 1
+    assert "failed to start" in said
+    assert f"`blobs/sha256/{digest[:2]}/{digest}`" in said
+    (still,) = strict.yard_json("status", "echo")["aliases"]
+    assert (still["version"], still["lambda_version"]) == (live["version"], live["lambda_version"])
 
 
 def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:
