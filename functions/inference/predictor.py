@@ -122,7 +122,12 @@ def threads_for(memory_mb: int) -> int:
 
 
 def _session(graph: str, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    return ort.InferenceSession(graph, _options(threads), providers=list(providers))
+    session = ort.InferenceSession(graph, _options(threads), providers=list(providers))
+    if any(node.type == "tensor(bfloat16)" for node in (*session.get_inputs(), *session.get_outputs())):
+        from functions.inference.bfloat16 import Bfloat16Session
+
+        return Bfloat16Session(session)
+    return session
 
 
 def _chain(folder: str, threads: int, providers: Sequence[str]) -> tuple[Session, list[str]]:
