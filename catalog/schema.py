@@ -18,6 +18,7 @@ from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
 from model_store.contract.names import check_alias, check_name
+from model_store.contract.placement import DEFAULT_EPHEMERAL_MB, MAX_EPHEMERAL_MB, SNAPSTART_EPHEMERAL_MB
 
 TARGETS = ("lambda", "sagemaker")
 LATER_TARGETS = ("ec2",)
@@ -117,6 +118,10 @@ Timeout = Annotated[
 ]
 RollbackDepth = Annotated[
     int, between(1, 10, "releases", "a deploy prepares that many earlier releases of every model")
+]
+Ephemeral = Annotated[
+    int,
+    between(DEFAULT_EPHEMERAL_MB, MAX_EPHEMERAL_MB, "MB", "Lambda gives `/tmp` no other amount"),
 ]
 Architecture = Literal["x86_64", "arm64"]
 Runtime = Literal["plain", "text"]
@@ -238,6 +243,7 @@ class Overrides(_Table):
     memory_mb: Memory | None = None
     timeout_s: Timeout | None = None
     snapstart: bool | None = None
+    ephemeral_mb: Ephemeral | None = None
     architecture: Architecture | None = None
     max_batch: MaxBatch | None = None
     handoff: bool | None = None
@@ -260,7 +266,8 @@ class Overrides(_Table):
 class Model(_Table):
     """One model as one stage serves it.
 
-    ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
+    With ``ephemeral_mb`` a version too large for a layer is read from S3 at start, into a ``/tmp`` of that
+    size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
     from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
     there, and the queues come with it. ``runtime`` is which layer lies under the function: ``text`` has
@@ -278,6 +285,7 @@ class Model(_Table):
     memory_mb: Memory = 1_024
     timeout_s: Timeout = 10
     snapstart: bool = True
+    ephemeral_mb: Ephemeral | None = None
     architecture: Architecture = "x86_64"
     max_batch: MaxBatch | None = None
     handoff: bool = False
@@ -328,6 +336,20 @@ class Model(_Table):
         """The keys that the file writes about this model, on any stage."""
         overridden = (stage.model_fields_set for stage in self.stages.values())
         return frozenset(self.model_fields_set).union(*overridden)
+
+    @model_validator(mode="after")
+    def _snapshots_a_small_tmp(self) -> Model:
+        """AWS takes no snapshot of a larger ``/tmp`` (Lambda developer guide, "SnapStart")."""
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.snapstart and (here.ephemeral_mb or 0) > SNAPSTART_EPHEMERAL_MB:
+                on_stage = f" on stage `{where}`" if where else ""
+                raise mistake(
+                    f"has SnapStart and `ephemeral_mb = {here.ephemeral_mb}`{on_stage}, and AWS allows "
+                    f"SnapStart with at most {SNAPSTART_EPHEMERAL_MB} MB of `/tmp`",
+                    f"Write `snapstart = false`, or `ephemeral_mb = {SNAPSTART_EPHEMERAL_MB}`.",
+                )
+        return self
 
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""

@@ -14,6 +14,7 @@ from catalog.schema import Model
 from infra.bundles import Tree, measure
 from infra.errors import PreflightError
 from model_store.contract.environment import UNZIPPED_LIMIT_BYTES
+from model_store.contract.placement import READ_BYTES_PER_S, reading_s, start_limit_s
 
 ENVIRONMENT_LIMIT_BYTES = 4_096
 """All environment variables of a function together. Source: AWS Lambda quotas, 4 KB."""
@@ -84,6 +85,24 @@ def check_size(model: str, *trees: Tree) -> int:
         f"and Lambda allows {UNZIPPED_LIMIT_BYTES / _MB:.0f} MB, model included; "
         f"the largest folders: {largest}",
         hint="Take packages out of `layers/runtime.in` and build the layer again.",
+    )
+
+
+def warn_of_slow_start(model: Model) -> str | None:
+    """What to say of a function whose largest versions would take longer to start than Lambda waits.
+
+    How large they will be nobody knows at synth; a release says it of each with its own numbers.
+    """
+    patient = model.snapstart or model.provisioned_concurrency > 0
+    limit = start_limit_s(patient=patient, timeout_s=model.timeout_s)
+    largest = (model.ephemeral_mb or 0) * _MB
+    if reading_s(largest) <= limit:
+        return None
+    then = "" if patient else f" and then the {model.timeout_s} s time limit of the first request"
+    return (
+        f"a version of `{model.name}` that fills its `ephemeral_mb = {model.ephemeral_mb}` takes some "
+        f"{reading_s(largest):.0f} s to be read from S3, by estimate; a start has {limit:.0f} s{then}, "
+        f"enough for {limit * READ_BYTES_PER_S / 1_000_000:.0f} MB"
     )
 
 

@@ -9,7 +9,9 @@ What goes, and when:
   last releases and no step of a rollback, no running release, no pin, no retained version that was made
   from it. The newest version of a model stays in any case. A tombstone stays of each that goes.
 
-Lambda versions and layers are not looked at: what is prepared keeps its own copy of the model.
+Lambda versions and layers are not looked at: a version that travels as a layer keeps its own copy of the
+model. One that is read from S3 at start has none, so the release room names every published Lambda version of
+that kind among its needs.
 
 **Why it cannot take what somebody is about to need.** Before anything is deleted the collection claims a
 sweep that names everything it wants, and then makes its plan once more from what the store says *now*;
@@ -34,7 +36,7 @@ from datetime import UTC, datetime
 from model_store.collector import Collector, Upload
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, InvalidNameError, NotFoundError
-from model_store.contract.keys import blob_key, manifest_key
+from model_store.contract.keys import BLOBS_PREFIX, blob_key, manifest_key
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion, parse_version_ref
 from model_store.lineage import PARENT
@@ -51,7 +53,6 @@ GRACE_SECONDS = 7 * DAY_SECONDS
 MIN_GRACE_SECONDS = DAY_SECONDS
 """The shortest grace period that is accepted; below it a slow publish could lose what it has sent."""
 
-_BLOBS = "blobs/"
 _LAYERS = "layers/"
 _AT_ONCE = 8
 
@@ -347,7 +348,7 @@ def _blob_items(
     store: ObjectStore, seen: _Seen, stays: set[Digest], rules: Rules, moment: float
 ) -> Iterator[Item]:
     named = {file.digest for manifest in seen.manifests.values() for file in manifest.files}
-    for entry in store.entries(_BLOBS):
+    for entry in store.entries(BLOBS_PREFIX):
         digest = _digest_of(entry)
         if digest is None or digest in stays or not _old(entry.written_at, rules.grace_s, moment):
             continue

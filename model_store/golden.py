@@ -22,7 +22,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.golden import differences
 from model_store.contract.manifest import Golden
-from model_store.contract.tensors import Dimension, TensorData, TensorSpec
+from model_store.contract.tensors import FLOATS, HALVES, Dimension, TensorData, TensorSpec
 from model_store.onnx_file import RUNTIME_ERRORS, OpenModel, reason
 from model_store.place import local_files
 
@@ -43,17 +43,18 @@ _NUMPY: dict[str, Any] = {
     "INT32": np.int32,
     "INT64": np.int64,
     "FP16": np.float16,
+    "BF16": np.float32,  # rounded where the model takes it (`model_store.bfloat16`)
     "FP32": np.float32,
     "FP64": np.float64,
     "BYTES": np.object_,
 }
 _HALF_TOLERANCE = (1e-2, 1e-3)
-"""rtol and atol for half precision, which has three decimal digits."""
+"""rtol and atol for half precision, which has two or three decimal digits."""
 
 # Sizes for the open dimensions of a generated sample, tried in turn: (first dimension, every other).
 _SIZES = ((2, 8), (2, 1), (2, 32), (1, 8), (1, 1), (1, 32), (1, 224))
 _MAX_GENERATED_VALUES = 400_000
-_DATATYPE_OF = {kind: datatype for datatype, kind in _NUMPY.items()}
+_DATATYPE_OF = {kind: datatype for datatype, kind in _NUMPY.items() if datatype != "BF16"}
 _GIVE_BOTH = (
     'Write `{"inputs": […], "outputs": […]}` with what the model gives for these inputs: this kind of '
     "artifact cannot be run at publish."
@@ -107,7 +108,7 @@ def given_golden(path: Path) -> tuple[Golden, tuple[TensorSpec, ...], tuple[Tens
             _tensor(spec.name, spec.datatype, _fitting(arrays[spec.name], spec)) for spec in specs[side]
         )
         _must_be_small(tensors[side], side)
-    half = any(spec.datatype == "FP16" for spec in (*specs["inputs"], *specs["outputs"]))
+    half = any(spec.datatype in HALVES for spec in (*specs["inputs"], *specs["outputs"]))
     tolerance = _HALF_TOLERANCE if half else ()
     golden = Golden(tensors["inputs"], tensors["outputs"], *tolerance)
     return golden, specs["inputs"], specs["outputs"]
@@ -211,7 +212,7 @@ def _run(model: OpenModel, inputs: tuple[TensorData, ...]) -> Golden:
     feed = {tensor.name: _array(tensor) for tensor in inputs}
     outputs = _outputs(model, feed)
     _must_be_small(outputs, "outputs")
-    half = any(tensor.datatype == "FP16" for tensor in (*inputs, *outputs))
+    half = any(tensor.datatype in HALVES for tensor in (*inputs, *outputs))
     golden = Golden(inputs, outputs, *_HALF_TOLERANCE) if half else Golden(inputs, outputs)
     changed = differences(golden, [tensor.as_json() for tensor in _outputs(model, feed)])
     if changed:
@@ -237,7 +238,7 @@ def _outputs(model: OpenModel, feed: Mapping[str, Array]) -> tuple[TensorData, .
         for spec, array in zip(specs, arrays, strict=True)
     )
     for tensor in tensors:
-        if tensor.datatype.startswith("FP") and not all(map(math.isfinite, tensor.data)):
+        if tensor.datatype in FLOATS and not all(map(math.isfinite, tensor.data)):
             raise InvalidArtifactError(
                 f"output `{tensor.name}` holds NaN or infinity on the sample",
                 hint="Give inputs with a finite answer with `--sample FILE`, or repair the model.",
@@ -327,7 +328,7 @@ def _kind_of_value(datatype: str) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, str)
     if datatype == "BOOL":
         return lambda value: isinstance(value, bool)
-    if datatype.startswith("FP"):
+    if datatype in FLOATS:
         return lambda value: isinstance(value, int | float) and not isinstance(value, bool)
     return lambda value: isinstance(value, int) and not isinstance(value, bool)
 
@@ -377,7 +378,7 @@ def _tensor(name: str, datatype: str, array: Array) -> TensorData:
 def _values(flat: Array, datatype: str) -> list[Any]:
     if datatype == "BYTES":
         return [_text(item) for item in flat]
-    if datatype in ("FP16", "FP32"):
+    if datatype in ("FP16", "BF16", "FP32"):
         # The shortest digits that come back as the same number: 0.1, not 0.10000000149011612.
         return [float(str(item)) for item in flat]
     return list(flat.tolist())
@@ -431,7 +432,7 @@ def _chosen_sizes(specs: Sequence[TensorSpec], first: int, other: int) -> dict[i
 def _random(random: np.random.Generator, datatype: str, shape: tuple[int, ...], widest: int) -> Array:
     if datatype == "BYTES":
         return np.full(shape, "a", dtype=object)
-    if datatype.startswith("FP"):
+    if datatype in FLOATS:
         return np.asarray(random.random(shape).round(3).astype(_NUMPY[datatype]))
     if datatype == "UINT8":
         return np.asarray(random.integers(0, widest + 1, shape).astype(np.uint8))

@@ -17,6 +17,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
+from model_store.bfloat16 import in_floats
 from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.extensions import DOMAIN, OPERATORS, find_library
 from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
@@ -46,6 +47,7 @@ _DATATYPES = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
@@ -113,9 +115,9 @@ def open_model(source: Source) -> OpenModel:
         outputs=tuple(_spec(node, unnamed) for node in outputs),
         origin=_origin(_model_among(graphs), extended=any(_is_extended(graph.model) for graph in graphs)),
     )
-    session: Session = graphs[0].session
+    session: Session = in_floats(graphs[0].session)
     if source.entry == PIPELINE_FILE:
-        session = Chain([(graph.step, graph.session) for graph in graphs])
+        session = Chain([(graph.step, in_floats(graph.session)) for graph in graphs])
     return OpenModel(facts, session)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.inference.artifact import Artifact
+from functions.inference.artifact import LayerArtifact
 from functions.inference.predictor import Predictor
 from functions.protocol.tensors import array_from_tensor
 from model_store.contract.environment import MANIFEST_FILE
@@ -35,7 +35,7 @@ def measured_here(asked: Mapping[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     package = Path(asked["package"])
     manifest = Manifest.from_json((package / MANIFEST_FILE).read_bytes())
-    artifact = Artifact(str(package), manifest)
+    artifact = LayerArtifact(str(package), manifest)
     predictor = Predictor.load(artifact, threads=asked["threads"])
     sample = {tensor.name: array_from_tensor(tensor) for tensor in artifact.golden().inputs}
     outputs = [spec.name for spec in manifest.outputs]

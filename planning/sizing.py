@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model_store.contract.placement import LAYER_BYTES, MAX_EPHEMERAL_MB
 from planning.measure import Measured
 from planning.prices import HOURS, InstancePrice, Prices
 
@@ -100,7 +101,7 @@ class Function:
 
     architecture: str = "x86_64"
     snapstart: bool = True
-    layer_budget: int = 130_000_000
+    layer_budget: int = LAYER_BYTES
 
 
 def options(
@@ -169,7 +170,7 @@ def _function(
         max(1, at_once),
         p95,
         costs,
-        why_not=_why_no_function(measured, load, memory_mb, size_bytes, function, p95, at_once),
+        why_not=_why_no_function(measured, load, memory_mb, size_bytes, p95, at_once),
         remark="read from S3 at start" if size_bytes > function.layer_budget else "",
     )
 
@@ -179,13 +180,12 @@ def _why_no_function(
     load: Load,
     memory_mb: int,
     size_bytes: int,
-    function: Function,
     p95: float,
     at_once: int,
 ) -> str:
     needed = measured.memory_mb * MEMORY_HEADROOM
-    if size_bytes > function.layer_budget:
-        return f"{size_bytes:,} bytes, and a layer may have {function.layer_budget:,}"
+    if size_bytes > MAX_EPHEMERAL_MB * 1_048_576:
+        return f"{size_bytes:,} bytes, and `/tmp` has at most {MAX_EPHEMERAL_MB:,} MB"
     if needed > memory_mb:
         return f"needs {needed:,.0f} MB with a quarter to spare"
     if at_once > ACCOUNT_CONCURRENCY:

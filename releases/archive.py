@@ -11,11 +11,6 @@ from model_store.contract.environment import FILES_FOLDER, GOLDEN_FILE, MANIFEST
 from model_store.contract.keys import blob_key
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
-from releases.errors import UnfitVersionError
-
-MODEL_BUDGET_BYTES = 130_000_000
-"""What a model may take unzipped: Lambda's 262,144,000 bytes less the runtime layer's budget
-(``layers.build`` refuses over 120 MB) and the function's own code."""
 
 _FOLDER = f"python/{MODEL_PACKAGE}"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -25,14 +20,9 @@ _PLAIN_FILE = 0o100644 << 16
 def model_archive(store: ObjectStore, manifest: Manifest) -> bytes:
     """Zip the version as a layer. The same version gives the same bytes.
 
-    Every file is read from the store and checked against its digest (law 2). A model over the
-    budget is refused here, with the numbers, and not minutes later by Lambda (law 8).
+    Every file is read from the store and checked against its digest (law 2). Whether it fits is decided
+    before (``releases.placement``).
     """
-    if manifest.size > MODEL_BUDGET_BYTES:
-        raise UnfitVersionError(
-            f"`{manifest.ref}` has {manifest.size:,} bytes, a Lambda model may have {MODEL_BUDGET_BYTES:,}",
-            hint="Publish a smaller (quantised or pruned) version.",
-        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         _add_manifest(archive, manifest)

@@ -24,6 +24,7 @@ from releases.errors import (
 )
 from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Mover, Seen, already_serves, shadow_in
+from releases.placement import slow_start
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Prepared
 from releases.settle import wait_until_active
@@ -68,7 +69,8 @@ class Controller:
         if already_serves(seen, prepared):
             warnings = self.settled(ref.model, alias, seen.lines, prepared)
             return Moved(ref, alias, prepared.lambda_version, None, warnings)
-        warnings = headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
+        warnings = slow_start(manifest, base)
+        warnings += headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
         self._stage.warm(ref.model).ready([prepared.lambda_version], base.provisioned)
         self._stage.say(f"moving {ref.model}@{alias} to {ref}")
         try:

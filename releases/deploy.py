@@ -20,6 +20,7 @@ from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, 
 from releases.kept import DeclaredVersions, refuse_to_lose
 from releases.ledger import in_force, standing, step_before
 from releases.move import Mover, Seen, already_serves, shadow_in
+from releases.placement import reads_at_start
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Base, Line, Note, Prepared
 from releases.settle import wait_for_update
@@ -181,6 +182,26 @@ class Deploy:
     def guard_endpoints(self, declared: Iterable[DeclaredVersions]) -> None:
         """Refuse a deploy that would delete the endpoint of a version that is needed (law 10)."""
         refuse_to_lose(self._stage, declared)
+
+    def guard_reading(self, may_not_read: Iterable[str]) -> None:
+        """Refuse a deploy that would shut a model out of the store while it reads what it serves there.
+
+        A published version keeps its role, and the role is the template's: without the permission it would
+        serve until its next cold start, and then no more. Asked for every alias, pins and shares included.
+        """
+        for model in may_not_read:
+            function = self._stage.function(model)
+            for state in self._stage.functions.aliases(function):
+                for lambda_version in (state.version, *state.weights):
+                    config = self._stage.functions.config(function, lambda_version)
+                    if reads_at_start(config):
+                        raise StillLiveError(
+                            f"`{model}:{served_by(config)}` is read from S3 whenever it starts, `{model}@"
+                            f"{state.alias}` leads to it, and the catalog gives `{model}` no `ephemeral_mb` "
+                            "any more",
+                            hint="Put `ephemeral_mb` back into models.toml, or first release versions that "
+                            "travel as layers until no rollback needs this one.",
+                        )
 
     def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> _Ready:
         base = self._base_for(model, publish=publish)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from model_store.contract.keys import plans_prefix
+from model_store.contract.keys import all_prepared_prefix, plans_prefix
 from model_store.contract.names import ByVersion
 from model_store.versions import models, versions
 from releases.bases import current_base
@@ -20,7 +20,7 @@ from releases.errors import NotDeployedError
 from releases.lease import holder
 from releases.ledger import Ledger, standing
 from releases.prepare import served_by
-from releases.records import UNRELEASED, Line, Plan
+from releases.records import UNRELEASED, Line, Plan, Prepared
 from releases.stage import Stage
 
 KEPT_RELEASES = 10
@@ -52,6 +52,7 @@ def _of_model(stage: Stage, model: str, keep: int) -> Iterator[tuple[int, str]]:
     yield from _planned(stage, model, carried_out)
     for ref in _provisioned(stage, model):
         yield ref.version, "an endpoint is made from it, and may read it again"
+    yield from _read_at_start(stage, model)
     busy = holder(stage.store, stage.clock, model)
     if busy is not None:
         for version in versions(stage.store, model):
@@ -94,6 +95,20 @@ def _serving(stage: Stage, model: str, alias: str) -> Iterator[int]:
         version = served_by(stage.functions.config(function, lambda_version))
         if version != UNRELEASED:
             yield version
+
+
+def _read_at_start(stage: Stage, model: str) -> Iterator[tuple[int, str]]:
+    """What published Lambda versions have no copy of: they read it from the store whenever they start.
+
+    Also those that nothing leads to but a pin, or a person who breaks the glass. A release that is being
+    checked has no record yet; before it moves anything it asks whether its version was taken away.
+    """
+    function = stage.function(model)
+    for key in stage.store.keys(all_prepared_prefix(model)):
+        prepared = Prepared.from_json(stage.store.get(key))
+        if not prepared.model_layer and stage.preparer.holds(function, prepared):
+            why = f"Lambda version {prepared.lambda_version} reads it from S3 when it starts"
+            yield prepared.version, why
 
 
 def _planned(stage: Stage, model: str, carried_out: set[str]) -> Iterator[tuple[int, str]]:

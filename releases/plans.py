@@ -16,9 +16,11 @@ from model_store.versions import load_manifest
 from releases import alarms, headroom, shadowing
 from releases.bases import current_base
 from releases.controller import Controller, shift_in
+from releases.endpoints import target_of
 from releases.ledger import in_force
 from releases.move import Seen, already_serves, shadow_in
-from releases.prepare import served_by
+from releases.placement import place, slow_start
+from releases.prepare import must_run_on, served_by
 from releases.records import UNRELEASED, Prepared
 from releases.shifting import can_begin, wanted_shift
 from releases.shifts import Shift, refuse_while_running
@@ -61,11 +63,11 @@ class Planner:
         """What ``Controller.release`` would do."""
         seen = self._look(ref.model, alias)
         self._refuse(ref.model, alias, seen, f"yard flip {ref} --now --reason TEXT")
-        preparing, prepared = self._prepare(ref)
+        preparing, prepared, warnings = self._prepare(ref)
         if prepared is not None and already_serves(seen, prepared):
-            return self._plan("release", ref.model, alias, seen, ref.version, ())
+            return self._plan("release", ref.model, alias, seen, ref.version, (), warnings)
         actions = (*preparing, self._flip(seen, alias, ref), *self._ended_shift(seen), self._arm(ref))
-        return self._plan("release", ref.model, alias, seen, ref.version, actions)
+        return self._plan("release", ref.model, alias, seen, ref.version, actions, warnings)
 
     def shift(
         self,
@@ -100,7 +102,7 @@ class Planner:
             return self._plan("shift", ref.model, alias, seen, ref.version, ())
         refuse_weights(current_base(self._stage.store, ref.model), ref)
         can_begin(seen, wanted)
-        preparing, _ = self._prepare(ref)
+        preparing, _, warnings = self._prepare(ref)
         actions = (
             Action("start", f"start an execution that takes {ByAlias(ref.model, alias)} to {ref} in steps"),
             *preparing,
@@ -109,7 +111,7 @@ class Planner:
             self._flip(seen, alias, ref),
             self._arm(ref),
         )
-        return self._plan("shift", ref.model, alias, seen, ref.version, actions)
+        return self._plan("shift", ref.model, alias, seen, ref.version, actions, warnings)
 
     def stop(self, model: str, *, alias: str = DEFAULT_ALIAS) -> Plan:
         """What ``Shifting.stop`` would do."""
@@ -127,10 +129,10 @@ class Planner:
     def shadow(self, ref: ByVersion, *, share: float, alias: str = DEFAULT_ALIAS) -> Plan:
         """What ``Shadowing.begin`` would do."""
         seen = self._look(ref.model, alias)
-        preparing, _ = self._prepare(ref)
+        preparing, _, slow = self._prepare(ref)
         refuse_weights(current_base(self._stage.store, ref.model), ref)
         live = shadowing.can_begin(self._stage, seen, ref, alias)
-        warnings = headroom.check_shadow(self._stage, ref, alias, share)
+        warnings = (*slow, *headroom.check_shadow(self._stage, ref, alias, share))
         running = shadow_in(seen)
         if running is not None and shadowing.shadows_already(running, ref, share):
             return self._plan("shadow", ref.model, alias, seen, live.version, (), warnings)
@@ -225,18 +227,20 @@ class Planner:
     def _serves(self, seen: Seen) -> int:
         return served_by(self._stage.functions.config(seen.state.function, seen.state.version))
 
-    def _prepare(self, ref: ByVersion) -> tuple[tuple[Action, ...], Prepared | None]:
+    def _prepare(self, ref: ByVersion) -> tuple[tuple[Action, ...], Prepared | None, tuple[str, ...]]:
         manifest = load_manifest(self._stage.store, ref)
         base = current_base(self._stage.store, ref.model)
+        must_run_on(manifest, target_of(base))
         prepared = self._stage.preparer.find(ref.model, ref.version, base)
         if prepared is None:
+            what = f"publish {ref} ({manifest.size:,} bytes) as a new Lambda version"
             made = (
-                Action("publish", f"publish {ref} ({manifest.size:,} bytes) as a new Lambda version"),
+                Action("publish", f"{what}; model: {place(manifest, base)}"),
                 Action("check", f"ask that version whether it is ready and reproduces {ref}'s golden sample"),
             )
-            return made, None
+            return made, None, slow_start(manifest, base)
         again = Action("check", f"ask Lambda version {prepared.lambda_version}, which is {ref}, once more")
-        return (again,), prepared
+        return (again,), prepared, slow_start(manifest, base)
 
     def _flip(self, seen: Seen, alias: str, ref: ByVersion) -> Action:
         return Action(

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
+
 LATEST = "$LATEST"
 
 
@@ -26,8 +28,8 @@ LATEST = "$LATEST"
 class FunctionConfig:
     """What Lambda reports about ``$LATEST`` or about one published version.
 
-    ``memory_mb`` in MiB, ``timeout_s`` in seconds. ``state`` is Pending, Active, Inactive or Failed;
-    ``update`` (of ``$LATEST``) is InProgress, Successful or Failed.
+    ``memory_mb`` and ``ephemeral_mb`` (``/tmp``) in MiB, ``timeout_s`` in seconds. ``state`` is Pending,
+    Active, Inactive or Failed; ``update`` (of ``$LATEST``) is InProgress, Successful or Failed.
     Source: Lambda API reference, ``FunctionConfiguration``.
     """
 
@@ -48,6 +50,7 @@ class FunctionConfig:
     state_reason: str = ""
     update: str = "Successful"
     update_reason: str = ""
+    ephemeral_mb: int = DEFAULT_EPHEMERAL_MB
 
 
 @dataclass(frozen=True, slots=True)

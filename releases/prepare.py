@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from model_store.contract import environment as env
 from model_store.contract.deployment import function_name, model_layer_name
+from model_store.contract.digest import Digest
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.extensions import DOMAIN, HINT, needs_extensions
-from model_store.contract.keys import prepared_key, prepared_prefix
+from model_store.contract.keys import manifest_key, prepared_key, prepared_prefix
 from model_store.contract.kinds import ONNX, RUNS_ON
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
@@ -27,6 +28,7 @@ from releases.collected import collected
 from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import LEASE_SECONDS, lease
+from releases.placement import place
 from releases.ports import Clock, FunctionConfig, Functions
 from releases.records import UNRELEASED, Base, Prepared, timestamp
 from releases.settle import wait_for_update, wait_until_active
@@ -122,8 +124,9 @@ class Preparer:
         self, manifest: Manifest, base: Base, endpoint: str, variables: dict[str, str]
     ) -> Prepared:
         """A Lambda version that is ``manifest`` on ``base``, with ``variables`` besides."""
-        layer = self._model_layer(manifest, base, endpoint)
+        layer, where = self._placed(manifest, base, endpoint)
         carried = {
+            **where,
             env.VERSION: str(manifest.version),
             env.DIGEST: str(manifest.digest),
             env.BASE: base.hash,
@@ -132,7 +135,7 @@ class Preparer:
         published = self._publish(
             manifest.model,
             base,
-            layers=(*base.layers, layer),
+            layers=(*base.layers, layer) if layer else base.layers,
             environment={**base.environment, **carried},
             description=f"{manifest.ref} sha256:{manifest.digest.short} base:{base.hash}",
         )
@@ -203,7 +206,7 @@ class Preparer:
 
     def layers_of(self, ref: ByVersion) -> set[str]:
         """The layers that ever carried this model version; the next release would use one again."""
-        return {record.model_layer for record in self._records(ref.model, ref.version)}
+        return {record.model_layer for record in self._records(ref.model, ref.version)} - {""}
 
     def _records(self, model: str, version: int) -> list[Prepared]:
         keys = list(self._store.keys(prepared_prefix(model, version)))
@@ -228,12 +231,23 @@ class Preparer:
             # by a function that has been deleted and made again. The record is true either way.
             return
 
+    def _placed(self, manifest: Manifest, base: Base, endpoint: str) -> tuple[str, dict[str, str]]:
+        """The layer that carries the model, or the variables that say where to read it at start.
+
+        What leads to an endpoint carries its manifest only, in a layer.
+        """
+        if endpoint or place(manifest, base).in_layer:
+            return self._model_layer(manifest, base, endpoint), {}
+        key = manifest_key(manifest.model, manifest.version)
+        return "", {env.MANIFEST: key, env.MANIFEST_DIGEST: Digest.of(self._store.get(key)).hex}
+
     def _model_layer(self, manifest: Manifest, base: Base, endpoint: str) -> str:
         """The layer that carries the model, or its manifest; one that an earlier base used is used again."""
         for record in self._records(manifest.model, manifest.version):
+            layer = record.model_layer
             fits = record.digest == str(manifest.digest) and bool(record.endpoint) == bool(endpoint)
-            if fits and self._functions.layer_exists(record.model_layer):
-                return record.model_layer
+            if layer and fits and self._functions.layer_exists(layer):
+                return layer
         self._say(f"packing {manifest.ref} as a layer")
         return self._functions.publish_layer(
             model_layer_name(self._stage, manifest.model),

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from model_store.contract import environment as env
+from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
 from releases.ports import FunctionConfig
 
 Kind = Literal["release", "rollback", "rebase", "retire", "shift", "stop", "alarm", "shadow"]
@@ -61,6 +62,8 @@ class Base:
     snap_start: str
     provisioned: int = 0
     """Environments that are kept started. No part of what a Lambda version is."""
+    ephemeral_mb: int = DEFAULT_EPHEMERAL_MB
+    """MiB of ``/tmp``, where a version that is read from S3 at start is put."""
 
     @classmethod
     def of(
@@ -87,16 +90,20 @@ class Base:
             architecture=config.architecture,
             snap_start=config.snap_start,
             provisioned=provisioned,
+            ephemeral_mb=config.ephemeral_mb,
         )
 
     @property
     def hash(self) -> str:
         """16 characters that name this base: equal Lambda versions stand on one base.
 
-        So the fingerprint is left out, and what is kept started of them.
+        So the fingerprint is left out, and what is kept started of them. A ``/tmp`` that nobody asked for
+        is left out too: bases that were recorded before there was a choice keep their names.
         """
         body = asdict(self)
         del body["fingerprint"], body["provisioned"]
+        if self.ephemeral_mb == DEFAULT_EPHEMERAL_MB:
+            del body["ephemeral_mb"]
         return hashlib.sha256(canonical(body)).hexdigest()[:16]
 
     def differences(
@@ -114,6 +121,7 @@ class Base:
             "role": self.role,
             "architecture": self.architecture,
             "snap_start": self.snap_start,
+            "ephemeral_mb": self.ephemeral_mb,
         }
         found = {name: getattr(config, name) for name in asked}
         return [
@@ -133,7 +141,10 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A model version on a base, as a Lambda version that passed its checks."""
+    """A model version on a base, as a Lambda version that passed its checks.
+
+    Without ``model_layer`` it reads the model from S3 when it starts.
+    """
 
     model: str
     version: int

@@ -11,6 +11,7 @@ from releases.bases import current_base
 from releases.endpoints import ANSWERING, KeptWarm, kept_warm
 from releases.errors import NotDeployedError
 from releases.ledger import moved_all, step_before
+from releases.placement import placed
 from releases.ports import LATEST, AliasState, FunctionConfig
 from releases.prepare import served_by
 from releases.records import Base, Line, Note
@@ -59,6 +60,8 @@ class AliasStatus:
     disagreements: tuple[str, ...]
     shift: ShiftStatus | None = None
     shadow: ShadowStatus | None = None
+    placement: str = ""
+    """How the function gets the model: `layer`, or `S3 at start` and its ``/tmp``; empty before a release."""
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -93,6 +96,7 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         disagreements=(*_disagreements(state, lines, config, shift), *_without_endpoint(stage, base, config)),
         shift=shift,
         shadow=_shadow(lines),
+        placement=placed(config),
     )
 
 

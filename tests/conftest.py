@@ -60,12 +60,13 @@ timeout_s = 10
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+ephemeral_mb = 512
 handoff = true
 queue = true
 inbox = true
 """
 """Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
-``echo`` takes requests by every way there is."""
+``echo`` takes requests by every way there is, and versions too large for a layer."""
 
 
 @pytest.fixture(scope="session")

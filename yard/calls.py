@@ -1,10 +1,14 @@
-"""Calling a deployed API: plain HTTP, signed with the caller's own credentials where the API asks for it."""
+"""Calling a deployed API: plain HTTP, signed with the caller's own credentials where the API asks for it.
+
+What Lambda does not carry goes through S3, there and back, if the model hands off (ADR 12).
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from model_store.contract.errors import SwitchyardError
@@ -49,6 +53,28 @@ def auth_for(place: Deployment, token_file: Path | None = None) -> Auth:
     return Anonymous()
 
 
+def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
+    """Send a JSON request to the model at ``path``, by whichever way it and its answer fit through.
+
+    Returns whatever was answered, errors included; an answer that lies in S3 is fetched. Raises
+    ``CallRefusedError`` where a request is too large and the model hands nothing off.
+    """
+    from switchyard_client.calls import goes_through
+    from switchyard_client.messages import Written
+
+    fits = goes_through(Written(body))
+    answer = call(
+        place,
+        "POST",
+        f"{path}/infer",
+        body if fits else _by_reference(place, path, body, token_file),
+        token_file=token_file,
+    )
+    if answer.status == 413 and fits and _hands_off(place, path, token_file):
+        answer = call(place, "POST", f"{path}/infer", _allowing_a_pointer(body), token_file=token_file)
+    return _fetched(answer)
+
+
 def call(
     place: Deployment, method: str, path: str, body: bytes | None = None, *, token_file: Path | None = None
 ) -> Answer:
@@ -57,8 +83,6 @@ def call(
     A body that Lambda would refuse is refused before it is sent, and so is a request that cannot say whom
     it is from.
     """
-    import httpx
-
     if place.api_url is None:
         raise ServiceError(
             f"stage `{place.stage}` has no API yet",
@@ -72,12 +96,79 @@ def call(
     url = f"{place.api_url}{path}"
     headers = {"content-type": "application/json"} if body is not None else {}
     headers = _signed(auth_for(place, token_file), method, url, headers, body)
+    return _sent(method, url, body, headers)
+
+
+def _by_reference(place: Deployment, path: str, body: bytes, token_file: Path | None) -> bytes:
+    """Upload ``body`` to where the model can read it, and return the request that names it."""
+    told = call(
+        place, "POST", f"{path}/uploads", json.dumps({"bytes": len(body)}).encode(), token_file=token_file
+    )
+    if told.status == 404:
+        raise CallRefusedError(
+            f"the request has {len(body):,} bytes, a Lambda model takes at most {MAX_PAYLOAD_BYTES:,}",
+            hint="Send fewer rows in one request, or set `handoff = true` for the model in models.toml.",
+        )
+    where = _document(told)
+    if told.status != 200 or "url" not in where:
+        raise CallRefusedError(
+            f"no upload of {len(body):,} bytes is taken: {told.status} {where.get('error', '')}".rstrip(),
+            hint="Send fewer rows in one request.",
+        )
+    put = _sent("PUT", str(where["url"]), body, dict(where.get("headers") or {}))
+    if put.status >= 300:
+        raise CallRefusedError(
+            f"the upload of {len(body):,} bytes was answered with {put.status}", hint="Repeat the command."
+        )
+    return json.dumps({"parameters": {"input_ref": where["input_ref"], "accept_output_url": True}}).encode()
+
+
+def _hands_off(place: Deployment, path: str, token_file: Path | None) -> bool:
+    parameters = _document(call(place, "GET", path, token_file=token_file)).get("parameters")
+    return isinstance(parameters, dict) and "handoff_max_bytes" in parameters
+
+
+def _allowing_a_pointer(body: bytes) -> bytes:
+    """The same request, which may be answered with an address."""
+    asked = json.loads(body)
+    return json.dumps(
+        {**asked, "parameters": {**asked.get("parameters", {}), "accept_output_url": True}}
+    ).encode()
+
+
+def _fetched(answer: Answer) -> Answer:
+    """The answer itself, if what came is only the address where it lies."""
+    parameters = _document(answer).get("parameters")
+    if not isinstance(parameters, dict) or "output_url" not in parameters:
+        return answer
+    got = _sent("GET", str(parameters["output_url"]), None, {})
+    if got.status != 200:
+        raise CallRefusedError(
+            f"the answer lies in S3, and asking for it was answered with {got.status}",
+            hint="Repeat the command.",
+        )
+    return replace(answer, body=got.body, took_ms=answer.took_ms + got.took_ms)
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    """The JSON object that was answered; an empty one if it was something else."""
+    if not answer.body.startswith(b"{"):
+        return {}
+    try:
+        return dict(json.loads(answer.body))
+    except ValueError:
+        return {}
+
+
+def _sent(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+    import httpx
+
     started = time.perf_counter()
     try:
         answer = httpx.request(method, url, content=body, headers=headers, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         raise ServiceError(
-            f"`{url}` did not answer: {error or type(error).__name__}",
+            f"`{url.partition('?')[0]}` did not answer: {error or type(error).__name__}",
             hint="Check the network and `yard status`, then repeat.",
         ) from error
     took_ms = (time.perf_counter() - started) * 1000

@@ -12,7 +12,7 @@ import numpy as np
 
 from functions.inference.predictor import BadInputError, Engine, Stop
 from functions.protocol.requests import Signature
-from functions.protocol.tensors import Array
+from functions.protocol.tensors import BFLOAT16, Array, floats_from_bfloat16
 
 Outputs = dict[str, Array]
 Result = Outputs | Exception
@@ -141,6 +141,8 @@ def _zeros_like(array: Array) -> Array:
 
 
 def _alike(found: Array, expected: Array, *, rtol: float, atol: float) -> bool:
+    if found.dtype == BFLOAT16:
+        found, expected = floats_from_bfloat16(found), floats_from_bfloat16(expected)
     if found.dtype.kind == "f":
         return np.allclose(found, expected, rtol=rtol, atol=atol, equal_nan=True)
     return np.array_equal(found, expected)

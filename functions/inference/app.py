@@ -61,6 +61,8 @@ def create_app(service: Service, log: RequestLog) -> FastAPI:
     )
     _add_server_routes(app, service)
     _add_model_routes(app, service)
+    if service.limits.handoff_max_bytes is not None:
+        _add_upload_routes(app, service, service.limits.handoff_max_bytes)
     for error in STATUS:
         app.add_exception_handler(error, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
@@ -118,6 +120,27 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
                 remaining_s=remaining_s(request.scope.get("aws.context")),
             )
         )
+
+
+def _add_upload_routes(app: FastAPI, service: Service, max_bytes: int) -> None:
+    """Describe the uploads of a model that hands off; its own are answered before they get here."""
+    described = openapi.upload_operation(max_bytes)
+
+    @app.post(
+        "/v2/models/{model}/uploads",
+        tags=["model"],
+        summary="Where to send a payload that Lambda does not carry",
+        openapi_extra=described,
+    )
+    @app.post(
+        "/v2/models/{model}/versions/{version}/uploads",
+        tags=["model"],
+        summary="The same, for a version",
+        openapi_extra=described,
+    )
+    async def upload(model: str, version: str | None = None) -> Response:
+        service.select(model, version)
+        raise HTTPException(404)
 
 
 def _refused(_: Request, error: Exception) -> Response:

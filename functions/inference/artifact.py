@@ -1,4 +1,4 @@
-"""The model layer: found on the import path, and hashed while Python is busy importing.
+"""The model: found in its layer on the import path, and hashed while Python is busy importing.
 
 Hashing a model takes as long as a tenth of a cold start, and so does nothing else at that moment: importing
 numpy and onnxruntime keeps one processor busy and leaves the others idle. So this module imports neither,
@@ -12,7 +12,8 @@ import mmap
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import orjson
 
@@ -23,17 +24,49 @@ from model_store.contract.manifest import Golden, Manifest
 from model_store.contract.names import check_name
 
 
-class Artifact:
-    """The files of a version, and the hashing of them, which begins at once and in the background."""
+class Artifact(Protocol):
+    """A version: what it is, and its files once they are known to be what was published."""
+
+    manifest: Manifest
+
+    def golden(self) -> Golden:
+        """The golden sample with its values."""
+
+    def verified(self) -> str:
+        """The folder of the files, every one of them byte for byte the manifest's (law 2)."""
+
+
+class InBackground:
+    """Work that is begun at once, in a thread, and whose end is waited for when somebody needs it."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def finished(self) -> None:
+        """Wait for the end; raise what the work raised."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits
+            self._failure = error
+
+
+class LayerArtifact:
+    """An ``Artifact`` whose files a model layer carries; the hashing of them begins at once."""
 
     def __init__(self, package: str, manifest: Manifest) -> None:
         self.manifest = manifest
         self._package = package
         self._folder = os.path.join(package, environment.FILES_FOLDER)
-        self._failure: Exception | None = None
-        _must_hold_exactly(self._folder, manifest)
-        self._hashing = threading.Thread(target=self._hash, daemon=True)
-        self._hashing.start()
+        must_hold_exactly(self._folder, manifest)
+        self._hashing = InBackground(self._hash)
 
     def golden(self) -> Golden:
         """The golden sample with its values, which stand in a file of their own."""
@@ -45,18 +78,13 @@ class Artifact:
         Raises ``IntegrityError`` where one is not. The folder is part of a Lambda layer, which nobody can
         write to, so what was read is what will be read.
         """
-        self._hashing.join()
-        if self._failure is not None:
-            raise self._failure
+        self._hashing.finished()
         return self._folder
 
     def _hash(self) -> None:
-        try:
-            for file in self.manifest.files:
-                found = Digest(_sha256(os.path.join(self._folder, file.path)))
-                file.digest.must_equal(found, what=f"`{file.path}`")
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for the hashes
-            self._failure = error
+        for file in self.manifest.files:
+            found = Digest(sha256_of(os.path.join(self._folder, file.path)))
+            file.digest.must_equal(found, what=f"`{file.path}`")
 
 
 def find_artifact(environ: Mapping[str, str], *, package: str | None = None) -> Artifact | None:
@@ -66,22 +94,29 @@ def find_artifact(environ: Mapping[str, str], *, package: str | None = None) -> 
     tell the same model, version and digest.
     """
     found = find_manifest(environ, package=package)
-    return Artifact(*found) if found else None
+    return LayerArtifact(*found) if found else None
 
 
 def find_manifest(environ: Mapping[str, str], *, package: str | None = None) -> tuple[str, Manifest] | None:
     """The folder of a model layer and the manifest in it, found as ``find_artifact`` does; files are not."""
-    model = check_name(required(environ, environment.MODEL))
+    check_name(required(environ, environment.MODEL))
     if environment.VERSION not in environ:
         if environment.DIGEST in environ:
             raise IntegrityError(f"`{environment.DIGEST}` is set and `{environment.VERSION}` is not")
         return None
     package = package or _model_package()
     manifest = _manifest(package)
-    _must_be(environment.MODEL, model, manifest.model)
-    _must_be(environment.VERSION, environ[environment.VERSION], str(manifest.version))
-    _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
+    must_be_named(environ, manifest, where="the model layer")
     return package, manifest
+
+
+def must_be_named(environ: Mapping[str, str], manifest: Manifest, *, where: str) -> None:
+    """Refuse a manifest, held by ``where``, of another model, version or digest than ``environ`` names."""
+    named = {environment.MODEL: manifest.model, environment.VERSION: str(manifest.version)}
+    for variable, found in named.items():
+        if environ.get(variable) != found:
+            raise IntegrityError(f"`{variable}` is `{environ.get(variable)}`, and {where} holds `{found}`")
+    _digest(environ).must_equal(manifest.digest, what=f"the artifact of {manifest.ref}")
 
 
 def golden_in(package: str, manifest: Manifest) -> Golden:
@@ -100,7 +135,7 @@ def required(environ: Mapping[str, str], name: str) -> str:
     raise IntegrityError(f"the environment variable `{name}` is not set")
 
 
-def _must_hold_exactly(folder: str, manifest: Manifest) -> None:
+def must_hold_exactly(folder: str, manifest: Manifest) -> None:
     """Refuse a folder in which a graph could read what nobody has verified, or would miss something."""
     found, named = set(_files_below(folder)), {file.path for file in manifest.files}
     if unexpected := found - named:
@@ -119,7 +154,7 @@ def _files_below(folder: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(here, name), folder)
 
 
-def _sha256(path: str) -> str:
+def sha256_of(path: str) -> str:
     """One call for the whole file: in between two of them, this thread would wait for the other."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
@@ -131,11 +166,6 @@ def _sha256(path: str) -> str:
 def _digest(environ: Mapping[str, str]) -> Digest:
     """The digest as people write it, ``sha256:…``, or its 64 characters alone."""
     return Digest(required(environ, environment.DIGEST).removeprefix("sha256:"))
-
-
-def _must_be(name: str, expected: str, found: str) -> None:
-    if expected != found:
-        raise IntegrityError(f"`{name}` is `{expected}`, and the model layer holds `{found}`")
 
 
 def _model_package() -> str:

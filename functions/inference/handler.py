@@ -1,6 +1,7 @@
 """Lambda entry point. Every line here runs once, in the init phase, before a SnapStart snapshot.
 
-The order is deliberate: the model is being hashed while numpy and onnxruntime are imported.
+The order is deliberate: the model is being hashed, or read from the store, while numpy and onnxruntime are
+imported.
 """
 
 # ruff: noqa: E402
@@ -9,9 +10,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from functions.inference.artifact import find_artifact
+from functions.inference.artifact import Artifact, find_artifact
+from model_store.contract.environment import MANIFEST, STAGE
 
-_artifact = find_artifact(os.environ)
+
+def _find() -> Artifact | None:
+    """In a layer, or read from the store while the rest is imported; only that imports what reads."""
+    if MANIFEST not in os.environ:
+        return find_artifact(os.environ)
+    from functions.inference.stored import find_stored
+
+    return find_stored(os.environ)
+
+
+_artifact = _find()
 
 from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
@@ -23,7 +35,7 @@ from functions.inference.served import load_served
 from functions.inference.service import ModelService
 from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
-from model_store.contract.environment import SHADOW, STAGE
+from model_store.contract.environment import SHADOW
 
 _served = load_served(os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))

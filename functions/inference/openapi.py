@@ -55,6 +55,43 @@ def infer_operation(service: Service) -> dict[str, Any]:
     }
 
 
+def upload_operation(max_bytes: int) -> dict[str, Any]:
+    """The request and the answers of ``uploads``, the way for a payload that Lambda does not carry."""
+    size = {"type": "integer", "minimum": 1, "maximum": max_bytes, "description": "Of the upload, exactly"}
+    place = _object(
+        {
+            "input_ref": {"type": "string", "description": "The infer request's parameter `input_ref`"},
+            "method": {"type": "string", "const": "PUT"},
+            "url": {"type": "string", "format": "uri"},
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "url_expires_s": {"type": "integer"},
+            "upload_expires_s": {"type": "integer"},
+        },
+        *("input_ref", "method", "url", "headers", "url_expires_s", "upload_expires_s"),
+    )
+    error = {"application/json": {"schema": _object({"error": {"type": "string"}}, "error")}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": _object({"bytes": size}, "bytes"), "example": {"bytes": 1}}
+            },
+        },
+        "responses": {
+            "200": {"description": "Where to send it", "content": {"application/json": {"schema": place}}},
+            **{
+                str(status): {"description": words, "content": error}
+                for status, words in (
+                    (400, "The body does not say how many bytes"),
+                    (404, "Another model or version is served here"),
+                    (413, f"More than {max_bytes} bytes"),
+                    (503, "No version is released yet"),
+                )
+            },
+        },
+    }
+
+
 def _request_schema(service: Service) -> dict[str, Any]:
     served = service.served
     inputs = [] if isinstance(served, Unreleased) else list(served.manifest.inputs)

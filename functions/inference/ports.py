@@ -8,6 +8,14 @@ The laws, checked against every adapter in ``tests/contract/test_inference_ports
 * ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
 * ``tell`` returns as soon as the event is taken, whatever becomes of it.
 * Everything else that goes wrong is ``CloudUnavailableError``, and the same call may work later.
+
+``Blobs`` are what a start reads, where no layer carries the model, and speak in the store's errors:
+
+* ``fill`` fills the whole buffer with exactly the bytes that stand there, or raises.
+* Nothing there is ``NotFoundError``, or ``AccessDeniedError`` where who asks may not know; an object that is
+  shorter than asked for, or longer than a ``limit``, is ``IntegrityError``.
+* What may work later is ``StoreUnavailableError``, expired credentials that can be renewed among it.
+* Both may be called from several threads at once.
 """
 
 from __future__ import annotations
@@ -53,6 +61,19 @@ class Shadow(Protocol):
     """Another version that is told what was asked and answered, and answers nobody."""
 
     def tell(self, event: bytes) -> None: ...
+
+
+class Blobs(Protocol):
+    """What the model store holds, for a function that may only read."""
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        """A whole object of at most ``limit`` bytes."""
+
+    def fill(self, key: str, start: int, buffer: memoryview) -> None:
+        """The bytes of an object from ``start`` on, as many as ``buffer`` has."""
+
+    def close(self) -> None:
+        """Let connections go; a snapshot must hold none. The next call makes new ones."""
 
 
 class Queue(Protocol):

@@ -144,7 +144,12 @@ def _session(graph: str, threads: int, providers: Sequence[str], library: str | 
     options = _options(threads)
     if library is not None:
         options.register_custom_ops_library(library)
-    return ort.InferenceSession(graph, options, providers=list(providers))
+    session = ort.InferenceSession(graph, options, providers=list(providers))
+    if any(node.type == "tensor(bfloat16)" for node in (*session.get_inputs(), *session.get_outputs())):
+        from functions.inference.bfloat16 import Bfloat16Session
+
+        return Bfloat16Session(session)
+    return session
 
 
 def _chain(

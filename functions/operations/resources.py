@@ -67,6 +67,10 @@ def _guard(
         deploy.refuse_while_shifting(declared)
         deploy.guard(declared, models(store))
         deploy.guard_endpoints([_declared(item) for item in properties.get("Models", [])])
+        # Absent in what an earlier Switchyard declared, where no version was read from S3.
+        deploy.guard_reading(
+            item["Model"] for item in properties.get("Models", []) if str(item.get("ReadsStore")) == "false"
+        )
     return {"Models": ",".join(sorted(declared))[:1000]}
 
 

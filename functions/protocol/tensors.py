@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 else:
     Array = np.ndarray
 
+BFLOAT16: np.dtype[Any] = np.dtype([("bfloat16", np.uint16)], align=True)
+"""BF16 as numpy can hold it: the upper half of an FP32, as bits. Nothing computes with it here."""
+
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -38,6 +41,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
     "FP16": np.dtype(np.float16),
+    "BF16": BFLOAT16,
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),
@@ -74,6 +78,8 @@ def array_from_json(name: str, datatype: str, shape: Sequence[int], data: Sequen
     dtype = DTYPES[datatype]
     if dtype.kind == "f":
         array = _floats(name, datatype, values, kinds)
+    elif datatype == "BF16":
+        array = _bfloat16(name, values, kinds)
     elif dtype.kind in "iu":
         array = _integers(name, datatype, values, kinds)
     else:
@@ -114,15 +120,33 @@ def json_from_array(name: str, array: Array) -> dict[str, Any]:
 
     Numeric data stay a numpy array: orjson writes those itself, without a Python object per element.
     """
+    datatype = DATATYPES[array.dtype]
+    if datatype == "BF16":
+        array = floats_from_bfloat16(array)
     if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
         raise UnwritableOutputError(_not_finite(name, array))
     flat = array.ravel()
     return {
         "name": name,
-        "datatype": DATATYPES[array.dtype],
+        "datatype": datatype,
         "shape": list(array.shape),
         "data": flat.tolist() if array.dtype.kind == "O" else flat,
     }
+
+
+def bfloat16_from_floats(array: Array) -> Array:
+    """FP32 rounded to BF16, to the nearest and halfway to the even one; what is too large is infinite."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16
+    # The bits of a NaN may all lie in the half that goes: it would come out as an infinity.
+    kept = np.where(np.isnan(array), (bits >> 16) | 0x40, rounded)
+    return kept.astype(np.uint16).view(BFLOAT16).reshape(array.shape)
+
+
+def floats_from_bfloat16(array: Array) -> Array:
+    """BF16 as FP32, which loses nothing."""
+    bits = np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16
+    return bits.view(np.float32).reshape(array.shape)
 
 
 def _not_finite(name: str, array: Array) -> str:
@@ -196,6 +220,20 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: frozenset[ty
         raise BadRequestError(
             f"input {quoted(name)} has {values[position]!r} at position {position}, "
             f"which is beyond {datatype} (largest {np.finfo(dtype).max})"
+        )
+    return array
+
+
+def _bfloat16(name: str, values: Sequence[Any], kinds: frozenset[type]) -> Array:
+    floats = _floats(name, "FP32", values, kinds)
+    with np.errstate(over="ignore"):
+        array = bfloat16_from_floats(floats)
+    finite = np.isfinite(floats_from_bfloat16(array))
+    if not finite.all():
+        position = int(np.flatnonzero(~finite)[0])
+        raise BadRequestError(
+            f"input {quoted(name)} has {values[position]!r} at position {position}, "
+            "which is beyond BF16 (largest 3.3895313892515355e+38)"
         )
     return array
 

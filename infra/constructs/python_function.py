@@ -38,6 +38,7 @@ class PythonFunctionProps:
     architecture: str = "x86_64"
     layers: tuple[lambda_.ILayerVersion, ...] = field(default=())
     snapstart: bool = False
+    ephemeral_mb: int | None = None
 
 
 class PythonFunction(Construct):
@@ -81,6 +82,7 @@ class PythonFunction(Construct):
             environment=dict(props.environment),
             role=self.role,
             log_group=self.log_group,
+            ephemeral_storage_size=cdk.Size.mebibytes(props.ephemeral_mb) if props.ephemeral_mb else None,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if props.snapstart else None,
         )
 

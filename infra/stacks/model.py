@@ -29,10 +29,12 @@ from infra.bundles import Tree
 from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
-from infra.preflight import check_environment, check_machine, check_size
+from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     DEFAULT_ALIAS,
+    bucket_key_parameter,
+    bucket_parameter,
     function_name,
     handoff_bucket_parameter,
     handoff_key_parameter,
@@ -41,8 +43,17 @@ from model_store.contract.deployment import (
     runtime_layer_name,
     shadow_alias,
 )
-from model_store.contract.environment import ANSWERS_QUEUE, HANDOFF_BUCKET, MAX_BATCH, MODEL, STAGE, TIMEOUT
+from model_store.contract.environment import (
+    ANSWERS_QUEUE,
+    BUCKET,
+    HANDOFF_BUCKET,
+    MAX_BATCH,
+    MODEL,
+    STAGE,
+    TIMEOUT,
+)
 from model_store.contract.environment import RUNTIME as RUNTIME_VARIABLE
+from model_store.contract.keys import BLOBS_PREFIX, versions_prefix
 
 REQUESTS, ANSWERS = "requests/", "answers/"
 """As the function has it (``functions.inference.doors.objects``)."""
@@ -81,9 +92,14 @@ class ModelStack(StageStack):
         name = function_name(stage.name, model.name)
         # What only the deploy knows, by the name that stands for it in the fingerprint.
         bucket = self._parameter(handoff_bucket_parameter) if model.handoff else None
+        store = self._parameter(bucket_parameter) if model.ephemeral_mb else None
         takes_messages = model.queue or model.inbox
         queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if takes_messages else None
-        later = {HANDOFF_BUCKET: bucket, ANSWERS_QUEUE: queues.answers.queue_url if queues else None}
+        later = {
+            BUCKET: store,
+            HANDOFF_BUCKET: bucket,
+            ANSWERS_QUEUE: queues.answers.queue_url if queues else None,
+        }
         known = {**_environment(stage, model), **self._told()}
         environment = check_environment(
             name, {**known, **{variable: value for variable, value in later.items() if value is not None}}
@@ -113,11 +129,15 @@ class ModelStack(StageStack):
                 environment=environment,
                 architecture=model.architecture,
                 snapstart=model.snapstart,
+                ephemeral_mb=model.ephemeral_mb,
             ),
         )
         inference.log_group.grant_write(inference.role)
         if bucket is not None:
             self._let_pass_payloads(inference, bucket)
+        if store is not None:
+            self._let_read_versions(inference, store)
+            self._say_if_slow()
         if queues is not None:
             self._let_answer_messages(inference, queues)
             if model.inbox:
@@ -139,6 +159,8 @@ class ModelStack(StageStack):
             "SnapStart": model.snapstart,
             "Code": code.digest,
         }
+        if model.ephemeral_mb:
+            literals["EphemeralStorage"] = model.ephemeral_mb
         self.fingerprint = _fingerprint(
             {
                 **literals,
@@ -299,6 +321,39 @@ class ModelStack(StageStack):
         ):
             value = f"s3://{bucket}/{prefix}{self.model.name}/"
             cdk.CfnOutput(self, id_, value=value, description=description)
+
+    def _let_read_versions(self, inference: PythonFunction, bucket: str) -> None:
+        """Let the function read its own manifests and the blobs that they name; it lists and writes nothing.
+
+        A blob is named by its digest and may belong to several models, so all blobs it is.
+        """
+        reading = iam.PolicyStatement(
+            sid="ReadVersions",
+            actions=["s3:GetObject"],
+            resources=[
+                f"arn:{self.partition}:s3:::{bucket}/{keys}"
+                for keys in (f"{BLOBS_PREFIX}*", f"{versions_prefix(self.model.name)}*")
+            ],
+        )
+        inference.role.add_to_policy(reading)
+        acknowledge_wildcards(
+            inference.role,
+            reading,
+            "Digests and numbers are made as models are published, in this stage's store",
+        )
+        inference.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="DecryptVersionsThroughS3",
+                actions=["kms:Decrypt"],
+                resources=[self._parameter(bucket_key_parameter)],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            )
+        )
+
+    def _say_if_slow(self) -> None:
+        """Warn at synth of what the first request after a cold start may wait for (law 8)."""
+        if warning := warn_of_slow_start(self.model):
+            cdk.Annotations.of(self).add_warning_v2("switchyard:slowStart", warning)
 
     def _let_answer_messages(self, inference: PythonFunction, queues: ModelQueues) -> None:
         inference.role.add_to_policy(

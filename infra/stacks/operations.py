@@ -180,6 +180,7 @@ class OperationsStack(StageStack):
                         "Aliases": list(model.aliases),
                         "Fingerprint": fingerprints[model.name],
                         **guarded(model),
+                        "ReadsStore": "true" if model.ephemeral_mb else "false",
                     }
                     for model in models.values()
                 ],

@@ -9,6 +9,9 @@ The model travels as a Lambda layer that holds an importable folder, ``python/sw
 sample stand in ``golden.json`` and not in the manifest, because a start of the function reads the one and
 seldom the other, and an image's values are megabytes. A function finds it through Python's own
 import path, so no code spells out where Lambda unpacks layers.
+
+A version too large for a layer (``model_store.contract.placement``) has none: ``MANIFEST`` and
+``MANIFEST_DIGEST`` say which manifest to read from the store, and the function reads the files that it names.
 """
 
 from __future__ import annotations
@@ -41,7 +44,14 @@ ATTEMPT = "SWITCHYARD_ATTEMPT"
 Lambda version that failed its checks must not come back."""
 
 BUCKET = "SWITCHYARD_BUCKET"
-"""Set on the operations function: the model store it works on."""
+"""The model store. Set on the operations function, which works on it, and on the function of a model that
+may read its versions from there at start."""
+
+MANIFEST = "SWITCHYARD_MANIFEST"
+"""Set by the release of a version that no layer carries: the key of its manifest in the model store."""
+
+MANIFEST_DIGEST = "SWITCHYARD_MANIFEST_DIGEST"
+"""Set with it: the sha256 of that manifest, 64 characters. The files' digests stand in there."""
 
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model_store.contract.manifest import Golden
-from model_store.contract.tensors import TensorData
-
-_FLOATS = frozenset({"FP16", "FP32", "FP64"})
+from model_store.contract.tensors import FLOATS, TensorData
 
 
 def differences(golden: Golden, outputs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -59,7 +57,7 @@ def _tensor_differences(expected: TensorData, got: Mapping[str, Any], golden: Go
 def _value_differences(
     where: str, expected: TensorData, values: Sequence[Any], golden: Golden
 ) -> Iterator[str]:
-    floats = expected.datatype in _FLOATS
+    floats = expected.datatype in FLOATS
     wrong = [
         at
         for at, (want, have) in enumerate(zip(expected.data, values, strict=True))

@@ -28,11 +28,12 @@ from model_store.contract.digest import Digest
 DIGITS = 9
 
 _HIGHEST = 999_999_999
+BLOBS_PREFIX = "blobs/"
 
 
 def blob_key(digest: Digest) -> str:
     """Bytes, named by their digest."""
-    return f"blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+    return f"{BLOBS_PREFIX}sha256/{digest.hex[:2]}/{digest.hex}"
 
 
 def versions_prefix(model: str) -> str:
@@ -148,9 +149,14 @@ def shift_end_key(model: str, alias: str, number: int) -> str:
     return f"{shifts_prefix(model, alias)}{number:0{DIGITS}d}.ended"
 
 
+def all_prepared_prefix(model: str) -> str:
+    """Everything that any version of a model was prepared as."""
+    return f"models/{model}/prepared/"
+
+
 def prepared_prefix(model: str, version: int) -> str:
     """Everything a version was prepared as."""
-    return f"models/{model}/prepared/{version:0{DIGITS}d}/"
+    return f"{all_prepared_prefix(model)}{version:0{DIGITS}d}/"
 
 
 def prepared_key(model: str, version: int, base: str, lambda_version: int) -> str:

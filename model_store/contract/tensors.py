@@ -23,11 +23,16 @@ DATATYPES = frozenset(
         "INT32",
         "INT64",
         "FP16",
+        "BF16",
         "FP32",
         "FP64",
         "BYTES",
     }
 )
+
+FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
+HALVES = frozenset({"FP16", "BF16"})
+"""Two or three decimal digits, so a golden sample is compared with less of them."""
 
 Dimension = int | str
 """A size, or the name of a size the caller chooses (a symbolic dimension such as ``batch``)."""

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from model_store.contract.digest import Digest
 from model_store.contract.errors import AccessDeniedError
+from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
 from model_store.ports import ObjectStore
 from releases.errors import DisagreementError, LostRaceError, NotDeployedError, ReleaseError, ServiceError
 from releases.ports import AliasState, Concurrency, FunctionConfig, Invocation, Provisioned
@@ -257,6 +258,7 @@ def read_config(function: str, body: Any) -> FunctionConfig:
         state_reason=body.get("StateReason", ""),
         update=body.get("LastUpdateStatus", "Successful"),
         update_reason=body.get("LastUpdateStatusReason", ""),
+        ephemeral_mb=(body.get("EphemeralStorage") or {}).get("Size", DEFAULT_EPHEMERAL_MB),
     )
 
 

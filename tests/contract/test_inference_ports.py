@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -15,9 +17,12 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from functions.inference.adapters import aws
-from functions.inference.adapters.memory import MemoryObjects, MemoryQueue, MemoryShadow
-from functions.inference.ports import Objects, Queue, Stored
+from functions.inference.adapters.memory import MemoryBlobs, MemoryObjects, MemoryQueue, MemoryShadow
+from functions.inference.adapters.s3_blobs import S3Blobs
+from functions.inference.ports import Blobs, Objects, Queue, Stored
 from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
+from local_cloud.cloud import Cloud
+from model_store.contract.errors import AccessDeniedError, IntegrityError, NotFoundError
 
 BUCKET = "handoff"
 LIMIT = 1 << 20
@@ -199,3 +204,82 @@ def test_every_error_of_aws_is_one_of_ours_without_its_words(error: Exception, k
     with pytest.raises(kind) as caught:
         objects.read(BUCKET, "a", limit=LIMIT)
     assert "private" not in str(caught.value)
+
+
+# What a start reads where no layer carries the model
+
+HELD = {"blobs/sha256/ab/ab12": bytes(range(256)) * 1024, "blobs/sha256/e3/e3b0": b""}
+
+
+@pytest.fixture(params=["memory", "s3"])
+def blobs(request: pytest.FixtureRequest) -> Iterator[Blobs]:
+    if request.param == "memory":
+        yield MemoryBlobs(HELD)
+        return
+    cloud: Cloud = request.getfixturevalue("strict_cloud")
+    environ = cloud.environment()
+    bucket = f"blobs-{uuid4().hex[:12]}"
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=cloud.endpoint_url,
+        region_name=cloud.region,
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        verify=environ.get("AWS_CA_BUNDLE") or True,
+    )
+    s3.create_bucket(Bucket=bucket)
+    for key, body in HELD.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    made = S3Blobs(bucket, environ)
+    yield made
+    made.close()
+    s3.close()
+
+
+every_store = pytest.mark.cloud
+
+
+@every_store
+def test_a_buffer_is_filled_with_exactly_what_stands_there(blobs: Blobs) -> None:
+    key, body = next(iter(HELD.items()))
+    for start, size in ((0, 1), (1000, 200_000), (len(body) - 1, 1), (0, len(body))):
+        buffer = bytearray(size)
+        blobs.fill(key, start, memoryview(buffer))
+        assert bytes(buffer) == body[start : start + size]
+
+
+@every_store
+def test_a_whole_object_is_given_up_to_its_limit(blobs: Blobs) -> None:
+    for key, body in HELD.items():
+        assert blobs.get(key, limit=len(body)) == body
+    with pytest.raises(IntegrityError, match="more than 10 bytes"):
+        blobs.get(next(iter(HELD)), limit=10)
+
+
+@every_store
+def test_what_is_not_there_or_not_so_long_is_said(blobs: Blobs) -> None:
+    missing = (NotFoundError, AccessDeniedError)
+    with pytest.raises(missing):
+        blobs.get("blobs/sha256/00/0000", limit=10)
+    with pytest.raises(missing):
+        blobs.fill("blobs/sha256/00/0000", 0, memoryview(bytearray(10)))
+    key, body = next(iter(HELD.items()))
+    for start in (len(body), len(body) - 5):
+        with pytest.raises(IntegrityError):
+            blobs.fill(key, start, memoryview(bytearray(10)))
+
+
+@every_store
+def test_several_threads_read_at_once_and_closing_is_not_the_end(blobs: Blobs) -> None:
+    key, body = next(iter(HELD.items()))
+
+    def read(start: int) -> bytes:
+        buffer = bytearray(1000)
+        blobs.fill(key, start, memoryview(buffer))
+        return bytes(buffer)
+
+    starts = range(0, 100_000, 1000)
+    for _ in range(2):
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(read, starts)) == [body[start : start + 1000] for start in starts]
+        blobs.close()

@@ -93,6 +93,16 @@ def test_twenty_megabytes_go_in_and_come_back(client: Client) -> None:
     assert result.digest is not None
 
 
+def test_yard_invoke_hands_off_by_itself_both_ways(echo: Deployed, tmp_path: Path) -> None:
+    rows = 6_500_000 // 4096
+    x = {"name": "x", "datatype": "FP32", "shape": [rows, 1024], "data": [1.5] * (rows * 1024)}
+    (tmp_path / "request.json").write_text(json.dumps({"inputs": [x]}))
+    assert (tmp_path / "request.json").stat().st_size > 6_291_456
+    said = echo.yard_json("invoke", "echo", "--data", str(tmp_path / "request.json"))
+    assert said["outputs"][0]["shape"] == [rows, 1024]
+    assert set(said["outputs"][0]["data"]) == {3.0}
+
+
 def test_five_megabytes_of_binary_are_too_many_for_lambda_alone(client: Client) -> None:
     """What goes through the hand-off would be refused without it."""
     metadata = client.metadata("echo")

@@ -6,18 +6,22 @@ itself refuses what would break the store's first law, to its administrator too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from onnx import TensorProto, helper
 
 from local_cloud.cloud import Cloud
 from tests.conftest import ROOT, Deployed
@@ -182,6 +186,82 @@ def test_a_mirror_may_ask_its_shadow_and_the_daily_look_may_ask_everything(stric
     assert "FunctionError" not in ran
     (model,) = strict.yard_json("status", "digits")["models"]
     assert {item["version"]: item["awake"] for item in model["awake"]} == {1: True, 2: True}
+
+
+ROWS, WIDTH = 614_400, 64  # 150 MiB of weights
+
+
+def too_large_for_a_layer(folder: Path, last: str) -> Path:
+    """``y`` is ``last`` of row ``i`` of a table beside the graph: 157 MB to carry, nothing to compute."""
+    folder.mkdir()
+    table = TensorProto(
+        name="table", data_type=TensorProto.FLOAT, dims=[ROWS, WIDTH], data_location=TensorProto.EXTERNAL
+    )
+    for key, value in {"location": "table.bin", "offset": "0", "length": str(ROWS * WIDTH * 4)}.items():
+        entry = table.external_data.add()
+        entry.key, entry.value = key, value
+    shapes: dict[str, tuple[int, list[str | int | None]]] = {
+        "i": (TensorProto.INT64, ["n"]),
+        "y": (TensorProto.FLOAT, ["n", WIDTH]),
+    }
+    i, y = (helper.make_tensor_value_info(name, *shape) for name, shape in shapes.items())
+    rows = [helper.make_node("Gather", ["table", "i"], ["rows"])]
+    graph = helper.make_graph([*rows, helper.make_node(last, ["rows"], ["y"])], "table", [i], [y], [table])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    np.arange(ROWS * WIDTH, dtype=np.float32).tofile(folder / "table.bin")
+    return folder
+
+
+def test_a_model_too_large_for_a_layer_is_released_and_rolled_back_like_any_other(
+    strict: Deployed, tmp_path: Path
+) -> None:
+    """Laws 2 and 6 with least privilege: its function may read it from the store, verifies it, and no more."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/echo/infer"
+    sample = {"inputs": [{"name": "i", "datatype": "INT64", "shape": [2], "data": [0, ROWS - 1]}]}
+    (tmp_path / "sample.json").write_text(json.dumps(sample))
+
+    def answered() -> tuple[str, float]:
+        answer = httpx.post(url, json=sample, verify=context, timeout=35)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-switchyard-model"], answer.json()["outputs"][0]["data"][-1]
+
+    for step in ("Identity", "Neg"):
+        folder = too_large_for_a_layer(tmp_path / step, step)
+        strict.yard_json("publish", "echo", str(folder), "--sample", str(tmp_path / "sample.json"))
+    plan = strict.yard_json("release", "echo:1", "--dry-run")
+    assert plan["actions"][0]["what"].endswith("version; model: S3 at start, 512 MB")
+    last = float(np.float32(ROWS * WIDTH - 1))
+    for version, value in ((1, last), (2, -last)):
+        strict.yard_json("release", f"echo:{version}")
+        assert answered() == (f"echo:{version}", value)
+    assert strict.yard_json("rollback", "echo")["version"] == 1
+    assert answered() == ("echo:1", last)
+    (live,) = strict.yard_json("status", "echo")["aliases"]
+    assert (live["placement"], live["disagreements"]) == ("S3 at start, 512 MB", [])
+
+
+def test_a_version_whose_bytes_are_gone_never_serves_and_the_refusal_says_which(
+    strict: Deployed, store: tuple[S3Client, str], tmp_path: Path
+) -> None:
+    """Laws 2 and 5: the start fails, so the check does, and nothing moves."""
+    s3, bucket = store
+    folder = too_large_for_a_layer(tmp_path / "model", "Abs")
+    sample = {"inputs": [{"name": "i", "datatype": "INT64", "shape": [1], "data": [7]}]}
+    (tmp_path / "sample.json").write_text(json.dumps(sample))
+    published = strict.yard_json("publish", "echo", str(folder), "--sample", str(tmp_path / "sample.json"))
+    (live,) = strict.yard_json("status", "echo")["aliases"]
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    s3.delete_object(Bucket=bucket, Key=f"blobs/sha256/{digest[:2]}/{digest}")
+
+    refused = strict.yard("release", f"echo:{published['version']}")
+    said = refused.stderr.decode()
+    assert refused.returncode == 1
+    assert "failed to start" in said
+    assert f"`blobs/sha256/{digest[:2]}/{digest}`" in said
+    (still,) = strict.yard_json("status", "echo")["aliases"]
+    assert (still["version"], still["lambda_version"]) == (live["version"], live["lambda_version"])
 
 
 def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -> None:

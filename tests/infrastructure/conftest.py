@@ -57,6 +57,7 @@ memory_mb = 512
 target = "lambda"
 timeout_s = 29
 snapstart = false
+ephemeral_mb = 2048
 max_batch = 64
 handoff = true
 queue = true

@@ -31,11 +31,12 @@ def invoke(
 ) -> None:
     """Send one request through the API. Without --data it sends the golden sample of what is asked.
 
+    What is too large for Lambda goes through S3, there and back, if the model hands off.
     Example: yard invoke digits --data request.json
     """
     from model_store.contract.names import check_alias, check_name
     from yard import deployment
-    from yard.calls import CallRefusedError, call
+    from yard.calls import CallRefusedError, infer
 
     check_name(name)
     check_alias(alias)
@@ -44,7 +45,7 @@ def invoke(
     body = body if body is not None else _golden(place, name, alias, version)
     prefix = "" if alias == "live" else f"/{alias}"
     pinned = f"/versions/{version}" if version is not None else ""
-    answer = call(place, "POST", f"{prefix}/v2/models/{name}{pinned}/infer", body, token_file=token_file)
+    answer = infer(place, f"{prefix}/v2/models/{name}{pinned}", body, token_file=token_file)
     said = _parsed(answer.body)
     if answer.status >= 400:
         reason = said.get("error") or said.get("message") if isinstance(said, dict) else None

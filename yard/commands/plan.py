@@ -113,8 +113,8 @@ def _version(store: ObjectStore, name: str) -> ByVersion:
 
 def _declared(model: str, stage: str) -> tuple[Function, int]:
     """What the catalog here says of the model, and how many of its versions are kept."""
+    from model_store.contract.placement import LAYER_BYTES
     from planning.sizing import Function
-    from releases.archive import MODEL_BUDGET_BYTES
     from yard import deployment
 
     path = deployment.catalog_path()
@@ -124,9 +124,9 @@ def _declared(model: str, stage: str) -> tuple[Function, int]:
         catalog = load_catalog(path)
         declared = catalog.models_for(stage).get(model) if stage in catalog.stages else None
         if declared is not None:
-            how = Function(declared.architecture, declared.snapstart, MODEL_BUDGET_BYTES)
+            how = Function(declared.architecture, declared.snapstart, LAYER_BYTES)
             return how, 1 + declared.rollback_depth
-    return Function(layer_budget=MODEL_BUDGET_BYTES), 3
+    return Function(layer_budget=LAYER_BYTES), 3
 
 
 def _show(

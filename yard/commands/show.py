@@ -13,6 +13,7 @@ from yard import options, output
 if TYPE_CHECKING:
     from model_store.contract.manifest import Manifest
     from model_store.pins import Pin
+    from model_store.ports import ObjectStore
 
 
 def show(ref: options.VersionRef, stage: options.Stage = "local", as_json: options.Json = False) -> None:
@@ -31,7 +32,8 @@ def show(ref: options.VersionRef, stage: options.Stage = "local", as_json: optio
     if as_json:
         output.print_json(json.loads(manifest.to_json()))
         return
-    _print(manifest, [pin for pin in pins(store, asked.model) if pin.ref == asked])
+    held = [pin for pin in pins(store, asked.model) if pin.ref == asked]
+    _print(manifest, held, _on_lambda(store, manifest))
 
 
 def diff(
@@ -66,7 +68,31 @@ def diff(
     output.data.print(output.table("", ["part", "what", before, after, "change"], rows))
 
 
-def _print(manifest: Manifest, held: list[Pin]) -> None:
+def _on_lambda(store: ObjectStore, manifest: Manifest) -> str:
+    """How a release would get this version to the function that the last deploy left, or why it would not."""
+    from model_store.contract.placement import fits_a_layer
+    from releases.bases import current_base
+    from releases.endpoints import target_of
+    from releases.errors import NotDeployedError, UnfitVersionError
+    from releases.placement import place
+    from releases.prepare import must_run_on
+
+    try:
+        base = current_base(store, manifest.model)
+    except NotDeployedError:
+        base = None
+    try:
+        must_run_on(manifest, target_of(base) if base else "lambda")
+        if base is None:
+            return (
+                "model: layer" if fits_a_layer(manifest) else "too large for a layer: read from S3 at start"
+            )
+        return f"model: {place(manifest, base)}"
+    except UnfitVersionError as error:
+        return f"not as it is: {error}"
+
+
+def _print(manifest: Manifest, held: list[Pin], on_lambda: str) -> None:
     print_ = output.data.print
     golden = manifest.golden
     sample = (
@@ -81,6 +107,7 @@ def _print(manifest: Manifest, held: list[Pin]) -> None:
         ("bytes", f"{manifest.size:,} in {len(manifest.files)} files, {manifest.entry} is loaded"),
         ("published", f"{manifest.created_at} by {manifest.created_by}"),
         ("golden sample", sample),
+        ("on Lambda", on_lambda),
         ("note", manifest.note or "-"),
         *(("pinned", f"by {pin.by} at {pin.at}: {pin.reason}") for pin in held),
     ]

@@ -200,7 +200,7 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
                 item.digest.removeprefix("sha256:")[:12] or "-",
                 item.since or "-",
                 item.by or "-",
-                f"{item.memory_mb} MB{'' if item.on_current_base or not item.version else ', older base'}",
+                _runs_on(item),
                 back,
                 "disagrees, see below" if item.disagreements else "ok",
             )
@@ -216,6 +216,16 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
             output.say(_shadow(item, item.shadow))
         for said in item.disagreements:
             output.warn(f"{item.ref}: {said}")
+
+
+def _runs_on(item: AliasStatus) -> str:
+    """The function's memory, and what is out of the ordinary; a model in a layer is not."""
+    said = [f"{item.memory_mb} MB"]
+    if item.version and not item.on_current_base:
+        said.append("older base")
+    if item.placement not in ("", "layer"):
+        said.append(f"model: {item.placement}")
+    return ", ".join(said)
 
 
 def _shift(item: AliasStatus, shift: ShiftStatus) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from functions.inference.ports import Address, Stored
 from functions.protocol.errors import TooLargeError, UnknownUploadError
+from model_store.contract.errors import IntegrityError, NotFoundError
 
 SCHEME = "memory://"
 
@@ -57,6 +59,41 @@ class MemoryObjects:
         """Fetch what an address leads to; ``None`` is S3's 403."""
         bucket, key, until = self._downloads[url]
         return self._objects[bucket, key][0].body if time.time() <= until else None
+
+
+class MemoryBlobs:
+    """The model store in a dictionary; ``breaking`` is asked before every answer and may raise."""
+
+    def __init__(
+        self,
+        objects: Mapping[str, bytes],
+        breaking: Callable[[str, int, memoryview], object] = lambda *_: None,
+    ) -> None:
+        self.objects = dict(objects)
+        self._breaking = breaking
+
+    def get(self, key: str, *, limit: int) -> bytes:
+        body = self._held(key)
+        self._breaking(key, 0, memoryview(body))
+        if len(body) > limit:
+            raise IntegrityError(f"`{key}` has more than {limit} bytes")
+        return body
+
+    def fill(self, key: str, start: int, buffer: memoryview) -> None:
+        body = self._held(key)[start : start + len(buffer)]
+        if len(body) < len(buffer):
+            raise IntegrityError(f"`{key}` is shorter than its manifest says")
+        buffer[:] = body
+        self._breaking(key, start, buffer)
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+    def _held(self, key: str) -> bytes:
+        try:
+            return self.objects[key]
+        except KeyError:
+            raise NotFoundError(f"nothing is stored at `{key}`") from None
 
 
 class MemoryQueue:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Annotations, Match
 
 from catalog import Catalog
 from infra.bundles import Tree
@@ -34,7 +35,9 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
     function = stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
     variables = dict(function["Environment"]["Variables"])
     # Known at deploy time only.
-    bucket, queue = (variables.pop(f"SWITCHYARD_{name}") for name in ("HANDOFF_BUCKET", "ANSWERS_QUEUE"))
+    names = ("HANDOFF_BUCKET", "ANSWERS_QUEUE", "BUCKET")
+    bucket, queue, store = (variables.pop(f"SWITCHYARD_{name}") for name in names)
+    assert "switchyard" in text_of(store)
     assert "handoffbucket" in text_of(bucket)
     assert "QueuesAnswers" in text_of(queue)
     assert variables == {
@@ -124,6 +127,42 @@ def test_an_object_under_the_model_s_prefix_becomes_a_message_of_its_queue(stage
     assert not stage.resources("Model-digits", "AWS::Events::Rule")
 
 
+def test_a_model_that_is_read_at_start_may_read_its_manifests_and_blobs_and_nothing_else(
+    stage: Deployed,
+) -> None:
+    own = {found["Sid"]: found for found in stage.statements("Model-fraud-eu") if "Sid" in found}
+    reading = own["ReadVersions"]
+    assert reading["Action"] == ["s3:GetObject"]
+    blobs, manifests = (text_of(resource) for resource in reading["Resource"])
+    assert blobs.endswith("/blobs/*")
+    assert manifests.endswith("/models/fraud-eu/versions/*")
+    assert all("switchyard" in resource and "bucket" in resource for resource in (blobs, manifests))
+    key = own["DecryptVersionsThroughS3"]
+    assert key["Action"] == ["kms:Decrypt"]
+    assert list(key["Condition"]["StringEquals"]) == ["kms:ViaService"]
+    touched = {
+        action
+        for found in stage.statements("Model-fraud-eu")
+        for action in found["Action"]
+        if found.get("Sid") not in {"PassPayloads", "UseTheKeyThroughS3"}
+        and action.startswith(("s3:", "kms:"))
+    }
+    assert touched == {"s3:GetObject", "kms:Decrypt"}
+
+
+def test_the_tmp_of_a_function_is_what_the_catalog_says_and_lambda_s_own_where_it_says_nothing(
+    stage: Deployed,
+) -> None:
+    function = stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
+    assert function["EphemeralStorage"] == {"Size": 2048}
+    assert "bucket" in text_of(function["Environment"]["Variables"]["SWITCHYARD_BUCKET"])
+    assert base_of(stage, "fraud-eu")["Base"]["EphemeralStorage"] == 2048
+    assert base_of(stage, "fraud-eu")["Base"]["Environment"] == function["Environment"]["Variables"]
+    digits = stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]
+    assert "EphemeralStorage" not in digits
+    assert "EphemeralStorage" not in base_of(stage, "digits")["Base"]
+
+
 def test_queued_requests_reach_the_live_alias_and_failures_are_kept(stage: Deployed) -> None:
     mapping = stage.only("Model-fraud-eu", "AWS::Lambda::EventSourceMapping")
     properties = mapping["Properties"]
@@ -188,24 +227,29 @@ def test_the_controller_is_asked_after_the_function_exists(stage: Deployed) -> N
 
 
 @pytest.fixture
-def fingerprint(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
-    """Ask for the fingerprint of ``digits`` with something changed."""
+def made(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
+    """Make the stack of ``digits`` with something changed."""
     for name in ("code", "layer"):
         (tmp_path / name).mkdir()
     (tmp_path / "layer.json").write_text('{"target": "local"}')
 
-    def ask(*, code: str = "c0", layer: str = "1a", **changes: object) -> str:
+    def make(*, code: str = "c0", layer: str = "1a", **changes: object) -> ModelStack:
         model = catalog.models_for("prod")["digits"].model_copy(update=changes)
-        stack = ModelStack(
+        return ModelStack(
             cdk.App(),
             stage=catalog.stage("prod"),
             model=model,
             code=Tree(tmp_path / "code", code * 32, {}),
             runtime_layer=Tree(tmp_path / "layer", layer * 32, {}),
         )
-        return stack.fingerprint
 
-    return ask
+    return make
+
+
+@pytest.fixture
+def fingerprint(made: Any) -> Any:
+    """Ask for the fingerprint of ``digits`` with something changed."""
+    return lambda **changes: made(**changes).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -214,6 +258,7 @@ def fingerprint(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> 
         {"memory_mb": 2048},
         {"timeout_s": 11},
         {"snapstart": False},
+        {"ephemeral_mb": 512},
         {"architecture": "arm64"},
         {"handoff": True},
         {"queue": True},
@@ -234,3 +279,14 @@ def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
         fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
         == fingerprint()
     )
+
+
+def test_a_start_that_may_be_too_slow_is_said_at_synth(made: Any) -> None:
+    """Law 8, as a warning: how large the versions will be nobody knows yet."""
+    slow = made(ephemeral_mb=2048, snapstart=False, timeout_s=29)
+    (warning,) = Annotations.from_stack(slow).find_warning("*", Match.string_like_regexp("takes some"))
+    said = str(warning.entry.data)
+    assert "`ephemeral_mb = 2048` takes some 36 s to be read from S3, by estimate" in said
+    assert "a start has 10 s and then the 29 s time limit of the first request, enough for 600 MB" in said
+    quick = made(ephemeral_mb=512)
+    assert not Annotations.from_stack(quick).find_warning("*", Match.string_like_regexp("takes some"))

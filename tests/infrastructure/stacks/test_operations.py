@@ -108,6 +108,13 @@ def test_the_guard_is_told_every_declared_alias(stage: Deployed) -> None:
     assert told == [("digits", ["live"]), ("fraud-eu", ["live", "candidate"]), ("bert", ["live"])]
 
 
+def test_the_guard_is_told_who_may_read_the_store_at_start(stage: Deployed) -> None:
+    """Law 10: a permission that something live starts with is not taken away."""
+    guard = stage.only("Operations", "Custom::SwitchyardGuard")
+    told = {item["Model"]: item["ReadsStore"] for item in guard["Properties"]["Models"]}
+    assert told == {"digits": "false", "fraud-eu": "true"}
+
+
 def test_the_guard_is_asked_whenever_a_base_changes(stage: Deployed) -> None:
     """A resource whose properties stay the same is not asked; a deploy during a shift must be refused."""
     guard = stage.only("Operations", "Custom::SwitchyardGuard")

@@ -106,6 +106,24 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
             "provisioned concurrency on stage `local`",
             "`snapstart = false`",
         ),
+        (
+            ("memory_mb = 1024", "snapstart = false\nephemeral_mb = 256"),
+            "models.digits.ephemeral_mb",
+            "`256`",
+            "512 to 10240",
+        ),
+        (
+            ("memory_mb = 1024", "ephemeral_mb = 513"),
+            "models.digits",
+            "has SnapStart and `ephemeral_mb = 513`, and AWS allows SnapStart with at most 512 MB of `/tmp`",
+            "Write `snapstart = false`, or `ephemeral_mb = 512`.",
+        ),
+        (
+            ("memory_mb = 512", "ephemeral_mb = 2048"),
+            "models.digits",
+            "`ephemeral_mb = 2048` on stage `local`, and AWS allows SnapStart",
+            "`snapstart = false`",
+        ),
         (("memory_mb = 1024", 'name = "other"'), "models.digits.name", "unknown key", "[models.digits]"),
         (
             ('["live", "candidate"]', '["candidate"]'),

@@ -37,6 +37,19 @@ def test_the_stages_are_offered_as_a_person_reads_them() -> None:
     assert Catalog.model_validate({"stages": stages}).stage_choice() == "`local` or `prod`"
 
 
+def test_a_large_tmp_without_snapstart_and_a_small_one_with_it_are_choices_of_each_stage() -> None:
+    model = Model.model_validate(
+        {
+            "name": "digits",
+            "target": "lambda",
+            "ephemeral_mb": 512,
+            "stages": {"prod": {"snapstart": False, "ephemeral_mb": 10_240}},
+        }
+    )
+    assert (model.on("prod").ephemeral_mb, model.on("local").ephemeral_mb) == (10_240, 512)
+    assert model.on("local").snapstart
+
+
 def test_provisioned_concurrency_without_snapstart_is_a_choice_of_each_stage() -> None:
     model = Model.model_validate(
         {

@@ -122,9 +122,23 @@ def test_more_routes_than_an_api_has_are_refused() -> None:
         preflight.check_routes(models, own_routes=3)
 
 
-def test_the_text_layer_lies_beside_the_plain_one_and_is_built_by_its_name(tmp_path: Path) -> None:
-    assert preflight.folder_of("build/layers/x86_64", "plain") == "build/layers/x86_64"
-    folder = preflight.folder_of("build/layers/x86_64", "text")
-    with pytest.raises(PreflightError, match="`build/layers/x86_64-text` is not built") as refused:
-        preflight.check_runtime_layer(folder, root=tmp_path)
-    assert refused.value.hint == "Run `python -m layers.build --for x86_64-text`."
+def served(**settings: object) -> Model:
+    return Model.model_validate({"name": "large", "target": "lambda", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "slow"),
+    [
+        ({}, False),
+        ({"ephemeral_mb": 512}, False),
+        ({"ephemeral_mb": 572, "snapstart": False}, False),
+        ({"ephemeral_mb": 573, "snapstart": False}, True),
+        ({"ephemeral_mb": 7_000, "snapstart": False, "provisioned_concurrency": 1}, False),
+        ({"ephemeral_mb": 10_240, "snapstart": False, "provisioned_concurrency": 1}, True),
+    ],
+)
+def test_a_tmp_that_takes_longer_to_fill_than_a_start_may_take_is_said(
+    settings: dict[str, object], slow: bool
+) -> None:
+    """Law 8, as a warning: it is an estimate, and no version is that large yet."""
+    assert (preflight.warn_of_slow_start(served(**settings)) is not None) is slow

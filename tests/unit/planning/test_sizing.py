@@ -92,7 +92,7 @@ def test_a_batch_that_would_take_too_long_is_not_planned_with() -> None:
         (Load(1, 1, p95_ms=5), MEASURED, "1769 MB", 1, "p95 about 11.5 ms, and 5 ms are wanted"),
         (Load(1, 1), replace(MEASURED, memory_mb=900.0), "1024 MB", 1, "needs 1,125 MB"),
         (Load(1, 200_000), MEASURED, "1769 MB", 1, "2,000 environments at the peak"),
-        (Load(1, 1), MEASURED, "1769 MB", 200_000_000, "a layer may have 130,000,000"),
+        (Load(1, 1), MEASURED, "1769 MB", 11 * 2**30, "`/tmp` has at most 10,240 MB"),
         (Load(1, 1), replace(MEASURED, memory_mb=7000.0), "c6i.xlarge", 1, "needs 8.5 GB"),
     ],
 )

@@ -10,13 +10,11 @@ from dataclasses import replace
 import pytest
 
 from model_store.adapters.memory import MemoryStore
-from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 from model_store.contract.keys import blob_key
-from model_store.contract.manifest import ArtifactFile, Golden, Manifest
+from model_store.contract.manifest import Golden, Manifest
 from model_store.versions import load_manifest
-from releases.archive import MODEL_BUDGET_BYTES, model_archive
-from releases.errors import UnfitVersionError
+from releases.archive import model_archive
 from tests.unit.releases.world import World
 
 
@@ -50,11 +48,3 @@ def test_bytes_that_are_not_what_was_published_are_refused(world: World) -> None
     swapped.put_once(blob_key(manifest.files[0].digest), b"something else")
     with pytest.raises(IntegrityError):
         model_archive(swapped, manifest)
-
-
-def test_a_model_that_cannot_fit_is_refused_with_the_numbers(world: World) -> None:
-    """Law 8: refused before anything is built."""
-    manifest = manifest_of(world)
-    large = ArtifactFile("model.onnx", Digest.of(b"large"), MODEL_BUDGET_BYTES + 1)
-    with pytest.raises(UnfitVersionError, match="130,000,001 bytes"):
-        model_archive(world.store, replace(manifest, files=(large,)))

@@ -223,6 +223,39 @@ def test_the_guard_refuses_to_lose_what_serves_before_its_first_line_is_written(
         Deploy(world.stage()).guard({}, ["digits"])
 
 
+def test_the_guard_refuses_to_shut_a_model_out_of_the_store_it_starts_from(world: World) -> None:
+    """Law 10: a published version keeps the template's role; its next cold start would be its last."""
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.publish_large(4)
+    for version in (4, 1):
+        world.controller().release(ref(version))
+    with pytest.raises(
+        StillLiveError, match=r"`digits:4` is read from S3 whenever it starts, `digits@v4` leads"
+    ):
+        Deploy(world.stage()).guard_reading(["digits"])
+    world.controller().retire("digits")
+    Deploy(world.stage()).guard_reading(["digits"])
+
+
+def test_the_guard_lets_go_of_a_permission_that_nothing_needs(world: World) -> None:
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.controller().release(ref(1))
+    Deploy(world.stage()).guard_reading(["digits", "never-deployed"])
+
+
+def test_a_version_on_its_way_by_a_share_keeps_its_permission(world: World) -> None:
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.controller().release(ref(1))
+    world.publish_large(4)
+    shift = world.begin(4, 0.5)
+    world.shifting().step("weigh", world.shifting().step("prepare", {"shift": shift.where, "step": 0}))
+    with pytest.raises(StillLiveError, match=r"`digits:4` is read from S3 .* `digits@live` leads"):
+        Deploy(world.stage()).guard_reading(["digits"])
+
+
 def test_a_deploy_that_changes_the_base_is_refused_while_a_shift_runs(world: World) -> None:
     """Law 4: the version that is tried stands on today's base."""
     world.controller().release(ByVersion("digits", 1))

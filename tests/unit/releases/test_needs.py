@@ -51,6 +51,22 @@ def test_the_last_releases_are_needed_also_when_they_were_rolled_back(six: World
     assert needed(six.stage())[ref(2)] == "it is one of the last 10 releases of `digits@live`"
 
 
+def test_what_a_published_version_reads_from_s3_at_start_is_needed_as_long_as_it_is_published(
+    six: World,
+) -> None:
+    """Law 10: without its blobs its next cold start would fail, whoever asks it by number or flips to it."""
+    six.ephemeral_mb = 512
+    six.deploy()
+    six.publish_large(7)
+    for version in (7, 1, 2):
+        six.controller().release(ref(version))
+    six.controller().retire("digits")
+    assert needed(six.stage(), keep=1)[ref(7)] == "Lambda version 2 reads it from S3 when it starts"
+    assert ref(1) not in needed(six.stage(), keep=1)
+    six.functions.delete(FUNCTION, "2")
+    assert ref(7) not in needed(six.stage(), keep=1)
+
+
 def test_older_releases_than_asked_for_are_not_needed(six: World) -> None:
     for version in range(1, 7):
         six.controller().release(ref(version))

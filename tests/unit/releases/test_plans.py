@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import NothingToRollBackError, ShiftRunningError, UnfitVersionError
@@ -191,11 +192,35 @@ def test_a_plan_reads_a_line_that_a_crash_left_unwritten_and_leaves_it(released:
     assert plan.then == 1
 
 
+def test_a_plan_says_how_the_model_gets_to_its_function(released: World) -> None:
+    assert Planner(released.stage()).release(ref(3)).actions[0].what.endswith("version; model: layer")
+    released.ephemeral_mb = 1024
+    released.deploy()
+    released.publish_large(4, 900_000_000, path="w.bin")
+    with pytest.raises(UnfitVersionError, match="of memory to be loaded"):
+        Planner(released.stage()).release(ref(4))
+    released.memory_mb = 2048
+    released.deploy()
+    plan = Planner(released.stage()).release(ref(4))
+    assert plan.actions[0].what == (
+        "publish digits:4 (900,001,000 bytes) as a new Lambda version; model: S3 at start, 1024 MB"
+    )
+    assert plan.warnings[0].startswith("reading `digits:4` from S3 takes some 15 s by estimate")
+    assert Controller(released.stage()).release(ref(4)).warnings[:1] == plan.warnings
+
+
 def test_what_a_command_refuses_its_plan_refuses_too(released: World) -> None:
     with pytest.raises(UnfitVersionError, match="no Lambda version"):
         Planner(released.stage()).flip(ref(3))
     with pytest.raises(NothingToRollBackError):
         Planner(released.stage()).rollback("digits", to=3)
+    released.publish(9, golden=NO_GOLDEN)
+    released.publish_large(8)
+    for version, fact in ((9, "no golden sample"), (8, "may not read its versions from S3")):
+        with pytest.raises(UnfitVersionError, match=fact):
+            Planner(released.stage()).release(ref(version))
+        with pytest.raises(UnfitVersionError, match=fact):
+            Planner(released.stage()).shift(ref(version), **SHIFT)
     released.begin(3)
     with pytest.raises(ShiftRunningError):
         Planner(released.stage()).release(ref(1))

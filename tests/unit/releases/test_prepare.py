@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from model_store.contract.deployment import function_name
+from model_store.contract.digest import Digest
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.bases import current_base
-from releases.errors import DisagreementError, LostRaceError
+from releases.errors import DisagreementError, LostRaceError, UnfitVersionError
 from tests.unit.releases.world import STAGE, Around, World
 
 FUNCTION = function_name(STAGE, "digits")
@@ -42,6 +43,50 @@ def test_the_layer_of_a_model_is_used_again_on_another_base(world: World) -> Non
     second = prepare(world, 1)
     assert second.model_layer == first.model_layer
     assert second.lambda_version != first.lambda_version
+
+
+def test_a_version_too_large_for_a_layer_is_told_where_its_manifest_is(world: World) -> None:
+    """Law 4: still the absolute base and the model; law 2: the manifest is named by its digest."""
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.publish_large(4)
+    prepared = prepare(world, 4)
+    published = world.functions.config(FUNCTION, prepared.lambda_version)
+    base = current_base(world.store, "digits")
+    assert published is not None
+    assert (prepared.model_layer, published.layers) == ("", base.layers)
+    key = "models/digits/versions/000000004.json"
+    assert published.environment == {
+        **base.environment,
+        "SWITCHYARD_VERSION": "4",
+        "SWITCHYARD_DIGEST": prepared.digest,
+        "SWITCHYARD_BASE": base.hash,
+        "SWITCHYARD_MANIFEST": key,
+        "SWITCHYARD_MANIFEST_DIGEST": Digest.of(world.store.get(key)).hex,
+    }
+    latest = world.functions.config(FUNCTION)
+    assert latest is not None
+    assert latest.environment == base.environment
+
+
+def test_what_is_read_at_start_is_prepared_once_too_and_again_on_another_base(world: World) -> None:
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.publish_large(4)
+    first = prepare(world, 4)
+    assert prepare(world, 4) == first
+    world.memory_mb = 1024
+    world.deploy()
+    assert prepare(world, 4).lambda_version != first.lambda_version
+
+
+def test_a_version_that_is_never_made_publishes_nothing(world: World) -> None:
+    """Law 8: a version that cannot fit is refused before anything is built or borrowed."""
+    world.publish_large(4)
+    calls: list[str] = []
+    with pytest.raises(UnfitVersionError, match="may not read its versions from S3"):
+        prepare(world, 4, Around(world.functions, before=calls.append))
+    assert calls == []
 
 
 def test_a_version_deleted_by_hand_is_made_again(world: World) -> None:

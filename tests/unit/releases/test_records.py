@@ -14,7 +14,7 @@ from model_store.contract.keys import plan_key
 from model_store.contract.names import ByVersion
 from releases.bases import current_base
 from releases.prepare import served_by
-from releases.records import Base, Line, Note, Prepared, moment, timestamp
+from releases.records import Base, Line, Note, Prepared, canonical, moment, timestamp
 from tests.unit.releases.world import STAGE, World
 
 FUNCTION = function_name(STAGE, "digits")
@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "role": "arn:other",
     "architecture": "arm64",
     "snap_start": "PublishedVersions",
+    "ephemeral_mb": 1024,
 }
 
 
@@ -53,6 +54,16 @@ def test_every_setting_of_a_base_counts_and_its_origin_does_not(base: Base) -> N
     for name, value in OTHER.items():
         assert replace(base, **{name: value}).hash != base.hash, name
     assert replace(base, fingerprint="other", provisioned=5).hash == base.hash
+
+
+def test_a_base_from_before_there_was_a_choice_of_tmp_keeps_its_name(base: Base) -> None:
+    """Law 6: what was prepared on it before an update of Switchyard stays prepared."""
+    body = json.loads(base.to_json())
+    del body["ephemeral_mb"]
+    before = Base.from_json(json.dumps(body).encode())
+    assert before == base
+    del body["fingerprint"], body["provisioned"]
+    assert before.hash == hashlib.sha256(canonical(body)).hexdigest()[:16]
 
 
 def test_every_setting_of_a_base_is_compared(world: World, base: Base) -> None:

@@ -14,6 +14,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.names import ByVersion
+from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
 from model_store.contract.tensors import TensorData, TensorSpec
 from model_store.ports import ObjectStore
 from releases.adapters.memory import MemoryFunctions
@@ -67,6 +68,8 @@ class World:
     said: list[str] = field(default_factory=list)
     memory_mb: int = 512
     runtime: str = "plain"
+    ephemeral_mb: int | None = None
+    """As in the catalog: with it, the model may be read from the store at start."""
     code: str = "code-1"
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
 
@@ -167,8 +170,15 @@ class World:
         self.store.put_once(manifest_key(model, version), manifest.to_json())
         return manifest.ref
 
+    def publish_large(self, version: int, size: int = 200_000_000, *, path: str = "w.bin") -> ByVersion:
+        """Store a version that says it has a file of ``size`` bytes, which nothing in memory ever reads."""
+        large = ArtifactFile(path, Digest.of(f"{version} {path}".encode()), size)
+        graph = ArtifactFile("model.onnx", Digest.of(f"digits {version}".encode()), 1000)
+        return self.publish(version, files=(graph, large))
+
     def declared(self, model: str = "digits", **changes: Any) -> DeployedModel:
-        return DeployedModel(model, f"{self.code}-{self.memory_mb}-{self.runtime}", **changes)
+        made_of = f"{self.code}-{self.memory_mb}-{self.runtime}-{self.ephemeral_mb}"
+        return DeployedModel(model, made_of, **changes)
 
     def deploy(self, *models: str, rebase: bool = True, **changes: Any) -> None:
         """What ``cdk deploy --all`` does: functions, then aliases and bases, then the rollout."""
@@ -177,10 +187,13 @@ class World:
             environment = {env.MODEL: model, env.STAGE: STAGE}
             if self.runtime != "plain":
                 environment[env.RUNTIME] = self.runtime
+            if self.ephemeral_mb:
+                environment[env.BUCKET] = "store"
             layers = ("arn:layer:runtime:1",)
             self.functions.deploy(
                 function_name(STAGE, model),
                 memory_mb=self.memory_mb,
+                ephemeral_mb=self.ephemeral_mb or DEFAULT_EPHEMERAL_MB,
                 code_sha256=self.code,
                 layers=layers,
                 environment=environment,

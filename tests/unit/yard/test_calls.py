@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from releases.errors import ServiceError
-from yard.calls import CallRefusedError, auth_for, call
+from yard.calls import CallRefusedError, auth_for, call, infer
 from yard.deployment import Deployment
 
 IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
@@ -58,3 +63,144 @@ def test_a_stage_that_asks_for_a_token_gets_one_or_no_call_at_all(
     assert auth_for(JWT, file).headers("GET", "/", {}, b"") == {"authorization": "Bearer mine"}
     assert auth_for(JWT).headers("GET", "/", {}, b"") == {"authorization": "Bearer the-environment-s"}
     assert auth_for(Deployment("dev", "bucket", None, "none"), file).headers("GET", "/", {}, b"") == {}
+
+
+# What Lambda does not carry
+
+LARGE = json.dumps({"inputs": [{"data": [0] * 3_000_000}]}).encode()
+MODEL = "/v2/models/m"
+
+
+class Api(ThreadingHTTPServer):
+    """A model that hands off, its bucket, and a log of who asked what."""
+
+    daemon_threads = True
+    hands_off = True
+    upload_status = 200
+    put_status = 200
+    get_status = 200
+    large_answer = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[str] = []
+        self.uploaded = b""
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def place(self) -> Deployment:
+        return Deployment("prod", "bucket", self.address, "none")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Api
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _answer(self, status: int, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length", "0")))
+
+    def do_GET(self) -> None:
+        self.server.seen.append(f"GET {self.path}")
+        if self.path == "/out":
+            self._answer(self.server.get_status, {"model_name": "m", "outputs": ["large"]})
+        else:
+            self._answer(200, {"parameters": {"handoff_max_bytes": 9} if self.server.hands_off else {}})
+
+    def do_PUT(self) -> None:
+        self.server.seen.append(f"PUT {self.path} {self.headers['x-signed']}")
+        self.server.uploaded = self._body()
+        self._answer(self.server.put_status, {})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self._body())
+        self.server.seen.append(f"POST {self.path}")
+        if self.path.endswith("/uploads"):
+            self._upload(asked)
+            return
+        parameters = asked.get("parameters", {})
+        if not self.server.large_answer:
+            self._answer(200, {"model_name": "m", "outputs": [], "parameters": {"told": parameters}})
+        elif parameters.get("accept_output_url") is True:
+            self._answer(200, {"outputs": [], "parameters": {"output_url": f"{self.server.address}/out"}})
+        else:
+            self._answer(413, {"error": "the answer has too many bytes"})
+
+    def _upload(self, asked: Any) -> None:
+        if not self.server.hands_off:
+            self._answer(404, {"error": "there is no such path here"})
+        elif self.server.upload_status != 200:
+            self._answer(self.server.upload_status, {"error": "at most 5 are taken"})
+        else:
+            headers = {"content-length": str(asked["bytes"]), "x-signed": "yes"}
+            url = f"{self.server.address}/in"
+            self._answer(200, {"input_ref": "ref", "url": url, "headers": headers})
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    server = Api()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_request_that_fits_is_one_request(api: Api) -> None:
+    assert infer(api.place, MODEL, b'{"inputs": []}').status == 200
+    assert api.seen == [f"POST {MODEL}/infer"]
+
+
+def test_a_request_that_lambda_does_not_carry_goes_through_s3(api: Api) -> None:
+    answer = infer(api.place, MODEL, LARGE)
+    assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer"]
+    assert api.uploaded == LARGE
+    told = json.loads(answer.body)["parameters"]["told"]
+    assert told == {"input_ref": "ref", "accept_output_url": True}
+
+
+def test_an_answer_that_lambda_does_not_carry_is_asked_for_again_and_fetched(api: Api) -> None:
+    api.large_answer = True
+    answer = infer(api.place, MODEL, b'{"inputs": [], "parameters": {"mine": 1}}')
+    assert json.loads(answer.body)["outputs"] == ["large"]
+    assert api.seen == [f"POST {MODEL}/infer", f"GET {MODEL}", f"POST {MODEL}/infer", "GET /out"]
+
+
+def test_both_ways_through_s3_take_no_second_asking(api: Api) -> None:
+    api.large_answer = True
+    assert json.loads(infer(api.place, MODEL, LARGE).body)["outputs"] == ["large"]
+    assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer", "GET /out"]
+
+
+def test_a_model_that_hands_nothing_off_is_said_so_with_what_to_set(api: Api) -> None:
+    api.hands_off = False
+    with pytest.raises(CallRefusedError, match="takes at most 6,291,456") as caught:
+        infer(api.place, MODEL, LARGE)
+    assert "`handoff = true`" in (caught.value.hint or "")
+    api.large_answer = True
+    assert infer(api.place, MODEL, b'{"inputs": []}').status == 413
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"upload_status": 413}, "no upload of .* is taken: 413 at most 5 are taken"),
+        ({"put_status": 403}, "was answered with 403"),
+        ({"get_status": 403, "large_answer": True}, "lies in S3, and asking for it was answered with 403"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_said(api: Api, wrong: dict[str, Any], words: str) -> None:
+    vars(api).update(wrong)
+    with pytest.raises(CallRefusedError, match=words):
+        infer(api.place, MODEL, LARGE)

@@ -14,7 +14,7 @@ import pytest
 import functions
 from functions.protocol.tensors import DTYPES
 from model_store.contract.events import http_event, read_answer
-from tests.unit.functions.conftest import SAMPLES, Caller
+from tests.unit.functions.conftest import ONNX_TYPES, SAMPLES, Caller
 
 X: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 0, 0, 0]}
 A: dict[str, Any] = {"name": "a", "datatype": "FP32", "shape": [2], "data": [1, 0]}
@@ -84,12 +84,12 @@ def test_the_content_type_makes_no_difference(digits: Caller, content_type: str)
 def test_every_datatype_goes_through_the_model_unchanged(every_datatype: Caller) -> None:
     inputs = [
         {"name": f"in_{name.lower()}", "datatype": name, "shape": [1, 2], "data": [SAMPLES[name]]}
-        for name in DTYPES
+        for name in ONNX_TYPES
     ]
     reply = every_datatype.infer(*inputs)
     assert reply.status == 200
     answered = {output["name"]: output for output in reply.json["outputs"]}
-    for name in DTYPES:
+    for name in ONNX_TYPES:
         output = answered[f"out_{name.lower()}"]
         assert (output["datatype"], output["shape"]) == (name, [1, 2])
         assert [DTYPES[name].type(value) for value in output["data"]] == [
@@ -275,7 +275,7 @@ def test_no_body_whatever_makes_the_server_fail(every_datatype: Caller, arithmet
     chance = random.Random(20261122)
     typed = [
         {"name": f"in_{name.lower()}", "datatype": name, "shape": [1, 2], "data": [SAMPLES[name]]}
-        for name in DTYPES
+        for name in ONNX_TYPES
     ]
     statuses = set()
     for caller, inputs in ((every_datatype, typed), (arithmetic, [A, B | {"data": [1, 1]}])):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import functions
-from functions.inference.artifact import Artifact, find_artifact
+from functions.inference.artifact import LayerArtifact, find_artifact
 from model_store.contract import environment
 from model_store.contract.environment import FILES_FOLDER
 from model_store.contract.errors import IntegrityError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def verify(layer: Layer) -> Path:
-    return Path(Artifact(str(layer.package), layer.manifest).verified())
+    return Path(LayerArtifact(str(layer.package), layer.manifest).verified())
 
 
 def test_the_files_that_were_published_are_verified(external_layer: Layer) -> None:

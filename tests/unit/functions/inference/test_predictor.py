@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from functions.inference.artifact import Artifact
+from functions.inference.artifact import LayerArtifact
 from functions.inference.predictor import BadInputError, Predictor, threads_for
 from model_store.contract import extensions
 from model_store.contract.environment import FILES_FOLDER
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(layer: Layer) -> Predictor:
-    return Predictor.load(Artifact(str(layer.package), layer.manifest))
+    return Predictor.load(LayerArtifact(str(layer.package), layer.manifest))
 
 
 def test_the_wanted_outputs_come_back_in_the_wanted_order(linear_layer: Layer) -> None:

@@ -111,6 +111,21 @@ def test_the_guard_refuses_to_lose_a_live_model_but_never_a_stack_that_rolls_bac
     send(world, GUARD, {"Models": []}, rolling_back=True)
 
 
+def test_the_guard_asks_whether_a_model_may_still_read_what_it_starts_from(world: World) -> None:
+    """Law 10. An earlier Switchyard says nothing of it, and had nothing to say."""
+    cdk_deploy(world)
+    world.ephemeral_mb = 512
+    world.deploy()
+    world.publish_large(1)
+    world.controller().release(ByVersion("digits", 1))
+    for said in ({}, {"ReadsStore": "true"}):
+        assert send(world, GUARD, {"Models": [{**LIVE, **said}]}) == {"Models": "digits"}
+    closed = {"Models": [{**LIVE, "ReadsStore": "false"}]}
+    with pytest.raises(StillLiveError, match="no `ephemeral_mb` any more"):
+        send(world, GUARD, closed)
+    send(world, GUARD, closed, rolling_back=True)
+
+
 def test_a_physical_id_is_stable_whatever_else_changes() -> None:
     first = physical_id(MODEL, {"Stage": "prod", "Model": "digits", "Fingerprint": "a"})
     assert first == physical_id(MODEL, {"Stage": "prod", "Model": "digits", "Fingerprint": "b"})

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from functions.protocol.binary import array_from_binary, binary_from_array
 from functions.protocol.errors import BadRequestError
-from functions.protocol.tensors import DTYPES, Array
+from functions.protocol.tensors import BFLOAT16, DTYPES, Array
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
@@ -43,11 +43,20 @@ def test_an_array_written_and_read_back_is_the_same_array(datatype: str, data: s
     assert back.tolist() == array.tolist() if datatype == "BYTES" else back.tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("datatype", sorted(set(DTYPES) - {"BYTES", "BOOL"}))
+@pytest.mark.parametrize("datatype", sorted(set(DTYPES) - {"BYTES", "BOOL", "BF16"}))
 def test_numbers_are_little_endian_in_their_native_size(datatype: str) -> None:
     array = np.array([1, 0, 2], DTYPES[datatype])
     assert bytes(binary_from_array(array)) == array.astype(array.dtype.newbyteorder("<")).tobytes()
     assert read(datatype, [3], array.tobytes()).tolist() == [1, 0, 2]
+
+
+def test_bfloat16_is_its_two_bytes_and_lies_where_the_processor_can_read_it() -> None:
+    bits = np.array([0x3F80, 0x4049], "<u2")
+    array = read("BF16", [2], bits.tobytes())
+    assert array.dtype == BFLOAT16
+    assert bytes(binary_from_array(array)) == bits.tobytes()
+    unaligned = array_from_binary("x", "BF16", [2], memoryview(b"?" + bits.tobytes())[1:])
+    assert unaligned.view(np.uint16).flags.aligned
 
 
 def test_an_array_of_another_byte_order_is_turned() -> None:

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from functions.protocol.errors import BadRequestError, UnwritableOutputError
-from functions.protocol.tensors import DTYPES, Array, array_from_json, json_from_array
+from functions.protocol.tensors import (
+    BFLOAT16,
+    DTYPES,
+    Array,
+    array_from_json,
+    bfloat16_from_floats,
+    floats_from_bfloat16,
+    json_from_array,
+)
 from model_store.contract.tensors import DATATYPES
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -20,6 +28,10 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
 def arrays(datatype: str) -> st.SearchStrategy[Array]:
     dtype = DTYPES[datatype]
+    if datatype == "BF16":
+        finite = st.integers(0, 0xFFFF).filter(lambda bits: bits & 0x7F80 != 0x7F80)
+        drawn = hnp.arrays(np.uint16, SHAPES, elements=finite, fill=st.nothing())
+        return drawn.map(lambda bits: bits.view(BFLOAT16))
     elements: st.SearchStrategy[Any] | None = None
     if datatype == "BYTES":
         elements = st.text()
@@ -58,7 +70,8 @@ def test_an_array_written_and_read_back_is_the_same_array(datatype: str, data: s
 @given(data=st.data())
 def test_nested_lists_mean_what_flat_ones_mean(datatype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(datatype).filter(lambda drawn: drawn.ndim > 0))
-    assert same(array_from_json("x", datatype, array.shape, array.tolist()), array)
+    numbers = floats_from_bfloat16(array) if datatype == "BF16" else array
+    assert same(array_from_json("x", datatype, array.shape, numbers.tolist()), array)
 
 
 def test_an_array_that_is_not_contiguous_is_written_in_row_major_order() -> None:
@@ -83,6 +96,50 @@ def test_a_number_that_overflows_to_infinity_is_refused(datatype: str) -> None:
     assert array_from_json("x", datatype, [1], [largest]).tolist() == [largest]
     with pytest.raises(BadRequestError, match=rf"at position 1, which is beyond {datatype}"):
         array_from_json("x", datatype, [2], [0, largest * 2])
+
+
+BFLOAT16_MAX = 3.3895313892515355e38
+
+
+def test_a_number_that_overflows_bfloat16_is_refused() -> None:
+    ends = array_from_json("x", "BF16", [2], [BFLOAT16_MAX, -BFLOAT16_MAX])
+    assert floats_from_bfloat16(ends).tolist() == [BFLOAT16_MAX, -BFLOAT16_MAX]
+    for beyond in (3.4e38, 1e39):
+        with pytest.raises(BadRequestError, match=r"at position 1, which is beyond (BF16|FP32)"):
+            array_from_json("x", "BF16", [2], [0, beyond])
+
+
+@pytest.mark.parametrize(
+    ("number", "bits"),
+    [
+        (0.0, 0x0000),
+        (-0.0, 0x8000),
+        (1.0, 0x3F80),
+        (1.0 + 2**-8, 0x3F80),  # halfway: to the even one
+        (1.0 + 3 * 2**-8, 0x3F82),  # halfway: to the even one
+        (1.0 + 2**-8 + 2**-16, 0x3F81),
+        (0.1, 0x3DCD),
+        (float("inf"), 0x7F80),
+        (3.4e38, 0x7F80),
+        (1e-45, 0x0000),
+    ],
+)
+def test_floats_are_rounded_to_the_nearest_bfloat16(number: float, bits: int) -> None:
+    """As ml_dtypes, TensorFlow and PyTorch round."""
+    (rounded,) = bfloat16_from_floats(np.array([number], np.float32)).view(np.uint16).tolist()
+    assert rounded == bits
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0xFFFFFFFF])
+def test_a_nan_stays_one(bits: int) -> None:
+    array = np.array([bits], np.uint32).view(np.float32)
+    assert np.isnan(floats_from_bfloat16(bfloat16_from_floats(array))).all()
+
+
+def test_bfloat16_that_json_cannot_say_is_refused() -> None:
+    array = np.array([0, 0x7F80], np.uint16).view(BFLOAT16)
+    with pytest.raises(UnwritableOutputError, match="infinity in output `x` at position 1"):
+        json_from_array("x", array)
 
 
 def test_whole_numbers_may_be_written_with_a_fraction_of_zero() -> None:

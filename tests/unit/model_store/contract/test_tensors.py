@@ -12,7 +12,7 @@ def test_every_chosen_size_is_minus_one_on_the_wire() -> None:
     assert TensorSpec("x", "FP32", ()).wire_shape == []
 
 
-@pytest.mark.parametrize("datatype", ["FLOAT", "fp32", "", "BF16"])
+@pytest.mark.parametrize("datatype", ["FLOAT", "fp32", "", "BF8"])
 def test_a_datatype_that_the_protocol_does_not_know_is_refused(datatype: str) -> None:
     with pytest.raises(InvalidArtifactError, match="unknown datatype"):
         TensorSpec("x", datatype, ())

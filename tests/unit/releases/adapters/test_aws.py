@@ -115,6 +115,16 @@ def test_a_configuration_is_read_with_all_that_is_missing(stubbed: Stubbed) -> N
     assert (config.layers, config.environment, config.snap_start, config.state) == ((), {}, "None", "Active")
 
 
+def test_the_tmp_of_a_function_is_read_and_512_mb_where_nothing_is_said(stubbed: Stubbed) -> None:
+    functions, stub, _ = stubbed
+    asked = {"FunctionName": "f"}
+    for answer, size in (({}, 512), ({"EphemeralStorage": {"Size": 2048}}, 2048)):
+        stub.add_response("get_function_configuration", {**CONFIG, **answer}, asked)
+        config = functions.config("f")
+        assert config is not None
+        assert config.ephemeral_mb == size
+
+
 def test_a_small_layer_travels_in_the_request_and_a_large_one_through_the_store(stubbed: Stubbed) -> None:
     functions, stub, store = stubbed
     arn = "arn:aws:lambda:eu-central-1:000000000000:layer:f-model:1"

@@ -1,14 +1,19 @@
 """``yard show`` and ``yard diff``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from model_store.contract.environment import BUCKET
 from model_store.contract.errors import InvalidNameError, NotFoundError
+from model_store.contract.keys import manifest_key
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
 from model_store.pins import pin
+from releases.bases import record_base
+from releases.records import Base
 
 Put = Callable[[str, int, bytes], Manifest]
 Yard = Callable[..., Any]
@@ -23,6 +28,22 @@ def test_a_version_is_shown_with_all_that_is_known_of_it(store: Any, put: Put, y
         *("FP32", "accuracy", "0.97", "model.onnx", "1 inputs, 1 outputs", "by bob at then: audit"),
     ):
         assert word in shown
+
+
+def test_a_version_is_shown_with_its_way_to_lambda(store: Any, put: Put, yard: Yard) -> None:
+    """Before a deploy, on one that it fits, and on one that it does not."""
+    put("digits", 1, b"model")
+    large = replace(put("digits", 2, b"large"), version=3)
+    large = replace(large, files=(replace(large.files[0], size=200_000_000),))
+    store.put_once(manifest_key("digits", 3), large.to_json())
+    assert "model: layer" in yard("show", "digits:1").stdout
+    assert "read from S3 at start" in yard("show", "digits:3").stdout
+    base = Base("f", "p", "c", (), {}, 1024, 10, "python3.13", "h", "r", "x86_64", "None")
+    record_base(store, "digits", base)
+    assert "model: layer" in yard("show", "digits:1").stdout
+    assert "not as it is: `digits:3` has 200,000,000 bytes" in yard("show", "digits:3").stdout
+    record_base(store, "digits", replace(base, environment={BUCKET: "store"}))
+    assert "model: S3 at start, 512 MB" in yard("show", "digits:3").stdout
 
 
 def test_as_json_it_is_the_manifest_itself(
