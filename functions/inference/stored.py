@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import mmap
 import os
 import random
 import sys
@@ -109,8 +110,9 @@ class StoredArtifact:
 
     def _read_all(self, wanted: list[tuple[_Growing, _Cut]]) -> None:
         """Read everything that is missing, several parts at once, and hand it on in order."""
-        buffers = [bytearray(0) for _ in range(AT_ONCE)]
-        waiting: deque[tuple[_Growing, bytearray, Future[memoryview]]] = deque()
+        # Mapped, so that they go back to the system: malloc would keep them, and the model needs the memory.
+        buffers: list[mmap.mmap | None] = [None] * AT_ONCE
+        waiting: deque[tuple[_Growing, mmap.mmap, Future[memoryview]]] = deque()
         pool = ThreadPoolExecutor(AT_ONCE)
 
         def hand_on() -> None:
@@ -123,8 +125,8 @@ class StoredArtifact:
                 if not buffers:
                     hand_on()
                 buffer = buffers.pop()
-                if len(buffer) < cut.size:
-                    buffer = bytearray(cut.size)
+                if buffer is None or len(buffer) < cut.size:
+                    buffer = mmap.mmap(-1, cut.size)
                 view = memoryview(buffer)[: cut.size]
                 waiting.append((file, buffer, pool.submit(self._read_cut, file.file, cut, view)))
             while waiting:

@@ -20,7 +20,7 @@ from functions.endpoint.batches import (
 )
 from functions.inference.predictor import BadInputError, Stop
 from functions.protocol.requests import Signature
-from functions.protocol.tensors import Array
+from functions.protocol.tensors import BFLOAT16, Array, bfloat16_from_floats, floats_from_bfloat16
 from model_store.contract.tensors import Dimension, TensorSpec
 
 POISON = 666.0
@@ -192,3 +192,22 @@ def test_texts_keep_company_with_empty_texts() -> None:
 
 def test_a_request_is_repeated_to_as_many_rows_as_wanted() -> None:
     assert repeated(work(1, 2), 5).inputs["x"].reshape(-1).tolist() == [1, 2, 1, 2, 1]
+
+
+class RoundingInCompany(Doubling):
+    """An engine of BF16 whose last bit depends on how many rows there are, as sums in another order do."""
+
+    def __call__(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str], *, options: Stop | None = None
+    ) -> dict[str, Array]:
+        floats = floats_from_bfloat16(inputs["x"]) * (2 if len(inputs["x"]) == 1 else 2 + 2**-7)
+        return dict.fromkeys(outputs, bfloat16_from_floats(floats))
+
+
+def test_rows_of_bfloat16_are_joined_and_compared_as_numbers() -> None:
+    x = bfloat16_from_floats(np.array([[1.0, 3.0]], np.float32))
+    asked = Work({"x": x}, ("y",))
+    assert keeps_rows_apart(RoundingInCompany(), asked, rtol=1e-2, atol=1e-3)
+    assert not keeps_rows_apart(RoundingInCompany(), asked, rtol=1e-4, atol=1e-5)
+    joined = run(RoundingInCompany(), [asked, asked])
+    assert [result["y"].dtype == BFLOAT16 for result in joined if isinstance(result, dict)] == [True, True]
