@@ -65,7 +65,20 @@ def create_app(service: ModelService, log: RequestLog) -> FastAPI:
         app.add_exception_handler(error, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
     app.add_middleware(Around, log=log, headers=service.served.headers)
+    _describe_uploads(app, service)
     return app
+
+
+def _describe_uploads(app: FastAPI, service: ModelService) -> None:
+    """FastAPI's own way to say more than its routes do ("Extending OpenAPI")."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        openapi.add_uploads(schema, service)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _add_server_routes(app: FastAPI, service: ModelService) -> None:

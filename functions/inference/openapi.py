@@ -55,6 +55,75 @@ def infer_operation(service: ModelService) -> dict[str, Any]:
     }
 
 
+def add_uploads(schema: dict[str, Any], service: ModelService) -> None:
+    """Describe the hand-off where the model has one: where an upload is asked for, and how it is named.
+
+    These calls are answered before the framework (``functions.inference.handoff``), which so knows nothing
+    of them by itself.
+    """
+    most = service.limits.handoff_max_bytes
+    if most is None:
+        return
+    error = {"application/json": {"schema": _object({"error": {"type": "string"}}, "error")}}
+    number, text = {"type": "integer", "minimum": 1}, {"type": "string"}
+    answer = _object(
+        {
+            "input_ref": {
+                **text,
+                "description": "Names the upload in `parameters.input_ref` of an inference",
+            },
+            "method": {"type": "string", "const": "PUT"},
+            "url": {**text, "format": "uri"},
+            "headers": {"type": "object", "additionalProperties": text},
+            "url_expires_s": number,
+            "upload_expires_s": number,
+        },
+        "input_ref",
+        "method",
+        "url",
+        "headers",
+    )
+    operation = {
+        "tags": ["model"],
+        "summary": "Ask where to put a request that Lambda does not carry",
+        "description": (
+            "Put what would have been the body of an inference at `url`, with `headers`, and infer with "
+            '`{"parameters": {"input_ref": …, "input_header_length": …, "accept_output_url": true}}`. '
+            "`input_header_length` is its `Inference-Header-Content-Length`, left out for JSON. An answer "
+            "that is too large comes without outputs and with `parameters.output_url`."
+        ),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _object({"bytes": {**number, "maximum": most}}, "bytes"),
+                    "example": {"bytes": min(most, 20_971_520)},
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "An address for exactly that many bytes",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **{
+                str(status): {"description": words, "content": error}
+                for status, words in (
+                    (400, "The body does not say how many bytes"),
+                    (413, "More bytes than are taken"),
+                    (503, "No version is released yet, or S3 does not answer"),
+                )
+            },
+        },
+    }
+    for path, names in (
+        ("/v2/models/{model}/uploads", ("model",)),
+        ("/v2/models/{model}/versions/{version}/uploads", ("model", "version")),
+    ):
+        parameters = [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
+        schema["paths"][path] = {"post": {**operation, "parameters": parameters}}
+
+
 def _request_schema(service: ModelService) -> dict[str, Any]:
     served = service.served
     inputs = list(served.signature.inputs.values()) if isinstance(served, Served) else []
