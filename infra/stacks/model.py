@@ -74,8 +74,12 @@ class ModelStack(StageStack):
         # What only the deploy knows, by the name that stands for it in the fingerprint.
         bucket = self._handoff_parameter(handoff_bucket_parameter) if model.handoff else None
         queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if model.queue else None
-        later = {HANDOFF_BUCKET: bucket, ANSWERS_QUEUE: queues.answers.queue_url if queues else None}
+        later: dict[str, str | None] = {
+            HANDOFF_BUCKET: bucket,
+            ANSWERS_QUEUE: queues.answers.queue_url if queues else None,
+        }
         known = {**_environment(stage, model), **self._told()}
+        later |= self._told_later()
         environment = check_environment(
             name, {**known, **{variable: value for variable, value in later.items() if value is not None}}
         )
@@ -104,6 +108,8 @@ class ModelStack(StageStack):
                 environment=environment,
                 architecture=model.architecture,
                 snapstart=model.snapstart,
+                subnets=self._joined()[0],
+                security_groups=self._joined()[1],
             ),
         )
         inference.log_group.grant_write(inference.role)
@@ -172,6 +178,14 @@ class ModelStack(StageStack):
     def _told(self) -> dict[str, str]:
         """What its function is told besides what every function is; part of the base."""
         return {}
+
+    def _told_later(self) -> dict[str, str]:
+        """The same, of what only the deploy knows."""
+        return {}
+
+    def _joined(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Subnets and security groups of its function; none where it needs no network of the account."""
+        return (), ()
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:  # noqa: ARG002
         """Declare what stands behind the function. On Lambda that is the model itself."""
