@@ -139,7 +139,9 @@ def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage
     ]
     looks = [f"sagemaker:Describe{what}" for what in ("Endpoint", "EndpointConfig", "Model")]
     assert [found["Action"] for found in about] == [looks]
-    assert text_of(about[0]["Resource"]).endswith(f":endpoint/switchyard-{stage.stage}-*")
+    places = sorted(text_of(resource).rsplit(":", 1)[1] for resource in about[0]["Resource"])
+    kinds = ("endpoint-config", "endpoint", "model")
+    assert places == [f"{kind}/switchyard-{stage.stage}-*" for kind in kinds]
 
 
 def test_the_guard_waits_until_the_function_has_its_permissions(stage: Deployed) -> None:
