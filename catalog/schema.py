@@ -20,8 +20,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError
 from model_store.contract.names import check_alias, check_name
 from model_store.contract.placement import DEFAULT_EPHEMERAL_MB, MAX_EPHEMERAL_MB, SNAPSTART_EPHEMERAL_MB
 
-TARGETS = ("lambda", "sagemaker")
-LATER_TARGETS = ("ec2",)
+TARGETS = ("lambda", "sagemaker", "ec2")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -183,9 +182,11 @@ class Jwt(_Table):
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
-    The last four are about heavy models: ``endpoint_image`` names the container's image, which is built
+    The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
-    ``vpc_security_groups`` their machines stand in the account's own network.
+    ``vpc_security_groups`` SageMaker's machines stand in the account's own network. On EC2 they stand in
+    ``vpc``, in those subnets; ``grpc_callers`` may ask them by gRPC, for which load balancers want a
+    ``grpc_certificate``.
     """
 
     name: Annotated[str, _name(check_stage)]
@@ -212,6 +213,9 @@ class Stage(_Table):
     endpoint_key: heavy.KeyArn | None = None
     vpc_subnets: heavy.Subnets = ()
     vpc_security_groups: heavy.SecurityGroups = ()
+    vpc: heavy.Vpc | None = None
+    grpc_certificate: heavy.Certificate | None = None
+    grpc_callers: heavy.Networks = ()
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:
@@ -229,10 +233,17 @@ class Stage(_Table):
 
     @model_validator(mode="after")
     def _has_a_whole_network(self) -> Stage:
-        if bool(self.vpc_subnets) != bool(self.vpc_security_groups):
+        if self.vpc_security_groups and not self.vpc_subnets:
+            raise mistake("has `vpc_security_groups` without `vpc_subnets`", "Write both, or neither.")
+        if self.vpc_subnets and not (self.vpc_security_groups or self.vpc):
             raise mistake(
-                "has `vpc_subnets` without `vpc_security_groups`, or the other way round",
-                "Write both, or neither.",
+                "has `vpc_subnets` without `vpc_security_groups` or `vpc`",
+                "Write the security groups of SageMaker's machines, or the `vpc` of EC2's.",
+            )
+        if bool(self.grpc_callers) != bool(self.grpc_certificate):
+            raise mistake(
+                "has `grpc_callers` without `grpc_certificate`, or the other way round",
+                "Write both, or neither: a load balancer carries gRPC over TLS only.",
             )
         return self
 
@@ -261,6 +272,9 @@ class Overrides(_Table):
     keep_warm: heavy.KeepWarm | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
+    spot: bool | None = None
+    warm_instances: heavy.WarmInstances | None = None
+    target_gpu_utilization: heavy.Percent | None = None
 
 
 class Model(_Table):
@@ -281,7 +295,7 @@ class Model(_Table):
     """
 
     name: Annotated[str, _name(check_name)]
-    target: Literal["lambda", "sagemaker"]
+    target: Literal["lambda", "sagemaker", "ec2"]
     memory_mb: Memory = 1_024
     timeout_s: Timeout = 10
     snapstart: bool = True
@@ -303,6 +317,9 @@ class Model(_Table):
     keep_warm: heavy.KeepWarm = "24h"
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
+    spot: bool = False
+    warm_instances: heavy.WarmInstances = 0
+    target_gpu_utilization: heavy.Percent | None = None
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")

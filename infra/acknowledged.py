@@ -66,6 +66,24 @@ def acknowledge_passing_payloads(bucket: Construct) -> None:
     )
 
 
+def acknowledge_private_balancer(balancer: Construct) -> None:
+    """Say why a load balancer keeps no access log of its own."""
+    _accept(
+        balancer,
+        "AwsSolutions-ELB2",
+        "It is private: the gateway logs every request and its outcome, the container counts gRPC calls",
+    )
+
+
+def acknowledge_quiet_fleet(group: Construct) -> None:
+    """Say why a group of machines notifies nobody of its scaling."""
+    _accept(
+        group,
+        "AwsSolutions-AS3",
+        "Scaling is its normal life and stands in its activity history; too few healthy machines is an alarm",
+    )
+
+
 def acknowledge_last_queues(*queues: Construct) -> None:
     """Say why a queue has no dead-letter queue."""
     reason = "Nothing of ours reads it: it holds answers for their reader, or is the dead-letter queue"

@@ -16,6 +16,7 @@ from infra.stacks import heavy as heavy_stack
 from infra.stacks import model as model_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
+from infra.stacks.ec2 import Ec2Stack
 from infra.stacks.handoff import HandoffStack
 from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
@@ -23,6 +24,7 @@ from infra.stacks.operations import OperationsStack
 from infra.stacks.rollout import RolloutStack
 from infra.stacks.sagemaker import SageMakerStack
 from infra.stacks.store import StoreStack
+from model_store.contract.endpoints import SAGEMAKER
 
 
 def declare(
@@ -56,7 +58,8 @@ def declare(
         if not model.is_heavy:
             under = layers[model.runtime]
             return ModelStack(scope, stage=stage, model=model, code=inference_code, runtime_layer=under)
-        return SageMakerStack(
+        kind = SageMakerStack if model.target == SAGEMAKER else Ec2Stack
+        return kind(
             scope,
             stage=stage,
             model=model,

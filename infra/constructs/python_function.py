@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -39,6 +40,8 @@ class PythonFunctionProps:
     layers: tuple[lambda_.ILayerVersion, ...] = field(default=())
     snapstart: bool = False
     ephemeral_mb: int | None = None
+    subnets: tuple[str, ...] = field(default=())
+    security_groups: tuple[str, ...] = field(default=())
 
 
 class PythonFunction(Construct):
@@ -85,6 +88,12 @@ class PythonFunction(Construct):
             ephemeral_storage_size=cdk.Size.mebibytes(props.ephemeral_mb) if props.ephemeral_mb else None,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if props.snapstart else None,
         )
+        if props.subnets:
+            # By ids, as CloudFormation takes them: the L2 would look the network up, or guess its zones.
+            resource = cast("lambda_.CfnFunction", self.function.node.default_child)
+            resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+                subnet_ids=list(props.subnets), security_group_ids=list(props.security_groups)
+            )
 
 
 def retention(days: int) -> logs.RetentionDays:

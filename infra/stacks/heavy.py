@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -78,6 +79,15 @@ class HeavyStack(ModelStack):
         return endpoint_name(
             self.stage.name, self.model.name, locked.ref.version, locked.digest, self.configuration
         )
+
+    def any_configuration(self, locked: LockedVersion) -> str:
+        """The names of a version's endpoints, also of the one that serves while its successor is made."""
+        return self.endpoint_name(locked).removesuffix(self.configuration) + "*"
+
+    @property
+    def instance_type(self) -> str:
+        assert self.model.instance_type is not None  # the catalog refuses a heavy model without
+        return self.model.instance_type
 
     def container_environment(self, locked: LockedVersion) -> dict[str, str]:
         """What the container is told of its version, and what the catalog says about its rows."""
@@ -157,3 +167,28 @@ class HeavyStack(ModelStack):
         """What a container mounts. Another's image finds the artifact's own files, under their own names."""
         inside = f"{FILES_FOLDER}/" if self.model.image else ""
         return f"s3://{self.bucket}/{served_prefix(self.model.name, locked.ref.version)}{inside}"
+
+
+def pulling(stack: cdk.Stack, image: str) -> list[iam.PolicyStatement]:
+    """Pull a named image from ECR. One of another registry needs no permission of this account."""
+    repository = repository_of(image)
+    if repository is None:
+        return []
+    account, region, name = repository
+    return [
+        iam.PolicyStatement(sid="EnterRegistry", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+        iam.PolicyStatement(
+            sid="PullImage",
+            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            resources=[f"arn:{stack.partition}:ecr:{region}:{account}:repository/{name}"],
+        ),
+    ]
+
+
+def repository_of(image: str) -> tuple[str, str, str] | None:
+    """Account, region and name of an image of ECR; ``None`` for any other registry."""
+    host, _, path = image.partition("/")
+    parts = host.split(".")
+    if len(parts) < 6 or parts[1:3] != ["dkr", "ecr"]:
+        return None
+    return parts[0], parts[3], path.partition("@")[0].partition(":")[0]

@@ -95,12 +95,13 @@ class ModelStack(StageStack):
         store = self._parameter(bucket_parameter) if model.ephemeral_mb else None
         takes_messages = model.queue or model.inbox
         queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if takes_messages else None
-        later = {
+        later: dict[str, str | None] = {
             BUCKET: store,
             HANDOFF_BUCKET: bucket,
             ANSWERS_QUEUE: queues.answers.queue_url if queues else None,
         }
         known = {**_environment(stage, model), **self._told()}
+        later |= self._told_later()
         environment = check_environment(
             name, {**known, **{variable: value for variable, value in later.items() if value is not None}}
         )
@@ -130,6 +131,8 @@ class ModelStack(StageStack):
                 architecture=model.architecture,
                 snapstart=model.snapstart,
                 ephemeral_mb=model.ephemeral_mb,
+                subnets=self._joined()[0],
+                security_groups=self._joined()[1],
             ),
         )
         inference.log_group.grant_write(inference.role)
@@ -205,6 +208,14 @@ class ModelStack(StageStack):
     def _told(self) -> dict[str, str]:
         """What its function is told besides what every function is; part of the base."""
         return {}
+
+    def _told_later(self) -> dict[str, str]:
+        """The same, of what only the deploy knows."""
+        return {}
+
+    def _joined(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Subnets and security groups of its function; none where it needs no network of the account."""
+        return (), ()
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:  # noqa: ARG002
         """Declare what stands behind the function. On Lambda that is the model itself."""

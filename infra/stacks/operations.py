@@ -336,14 +336,19 @@ class OperationsStack(StageStack):
         """Whether a version has an endpoint, before it is released on it."""
         if not any(model.target == SAGEMAKER for model in models.values()):
             return ()
-        every = self.format_arn(
-            service="sagemaker", resource="endpoint", resource_name=f"switchyard-{self.stage.name}-*"
-        )
-        return (
-            iam.PolicyStatement(
-                sid="LookAtEndpoints", actions=["sagemaker:DescribeEndpoint"], resources=[every]
-            ),
-        )
+        every = [
+            self.format_arn(
+                service="sagemaker", resource=kind, resource_name=f"switchyard-{self.stage.name}-*"
+            )
+            for kind in ("endpoint", "endpoint-config", "model")
+        ]
+        # Down to the container: an endpoint that was put back in silence names another configuration (law 9).
+        looks = [
+            "sagemaker:DescribeEndpoint",
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:DescribeModel",
+        ]
+        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
 
     def _releasing(self) -> tuple[iam.PolicyStatement, ...]:
         """What preparing and moving an alias needs.

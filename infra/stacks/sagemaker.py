@@ -16,7 +16,7 @@ from infra.acknowledged import acknowledge_wildcards
 from infra.constructs.endpoint_image import EndpointImage
 from infra.constructs.python_function import ROLE_PATH, PythonFunction
 from infra.constructs.sagemaker_endpoint import SageMakerEndpoint, SageMakerEndpointProps
-from infra.stacks.heavy import HeavyStack
+from infra.stacks.heavy import HeavyStack, pulling
 from model_store.contract.endpoints import DEVICE_VARIABLE, GRPC_PORT_VARIABLE
 from model_store.contract.keys import served_prefix
 
@@ -55,14 +55,9 @@ class SageMakerStack(HeavyStack):
             "image": self.image.identity,
             "instance_type": instance_type,
             "key": self._volume_key,
-            "subnets": sorted(self.stage.vpc_subnets),
+            "subnets": sorted(self._subnets),
             "security_groups": sorted(self.stage.vpc_security_groups),
         }
-
-    @property
-    def instance_type(self) -> str:
-        assert self.model.instance_type is not None  # the catalog refuses a heavy model without
-        return self.model.instance_type
 
     @property
     def settings(self) -> dict[str, str]:
@@ -90,6 +85,11 @@ class SageMakerStack(HeavyStack):
         gateway.role.add_to_policy(asking)
         acknowledge_wildcards(gateway.role, asking, WHY_ANY_CONFIGURATION)
         return made
+
+    @property
+    def _subnets(self) -> tuple[str, ...]:
+        """Where its machines stand; a stage may name subnets for those of EC2 alone."""
+        return self.stage.vpc_subnets if self.stage.vpc_security_groups else ()
 
     @property
     def _volume_key(self) -> str | None:
@@ -120,7 +120,7 @@ class SageMakerStack(HeavyStack):
                 alarm_topic=self.alarm_topic,
                 volume_gb=None if has_local_disk(self.instance_type) else _volume_gb(locked.size),
                 key=self._volume_key,
-                subnets=stage.vpc_subnets,
+                subnets=self._subnets,
                 security_groups=stage.vpc_security_groups,
             ),
         )
@@ -178,46 +178,23 @@ class SageMakerStack(HeavyStack):
             ),
         ]
         if self.image.repository is None:
-            statements += self._pulling()
-        if self.stage.vpc_subnets:
+            statements += pulling(self, self.image.uri)
+        if self._subnets:
             statements.append(
                 iam.PolicyStatement(sid="JoinNetwork", actions=list(JOIN_NETWORK), resources=["*"])
             )
         return statements
 
-    def _pulling(self) -> list[iam.PolicyStatement]:
-        """Pull a named image. One of another registry needs no permission of this account."""
-        repository = _repository(self.image.uri)
-        if repository is None:
-            return []
-        account, region, name = repository
-        return [
-            iam.PolicyStatement(sid="EnterRegistry", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-            iam.PolicyStatement(
-                sid="PullImage",
-                actions=[
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:BatchGetImage",
-                    "ecr:GetDownloadUrlForLayer",
-                ],
-                resources=[f"arn:{self.partition}:ecr:{region}:{account}:repository/{name}"],
-            ),
-        ]
-
     def _endpoint_arn(self, locked: LockedVersion) -> str:
         return self.format_arn(
-            service="sagemaker", resource="endpoint", resource_name=self._any_configuration(locked)
+            service="sagemaker", resource="endpoint", resource_name=self.any_configuration(locked)
         )
-
-    def _any_configuration(self, locked: LockedVersion) -> str:
-        """The names of a version's endpoints, also of the one that serves while its successor is made."""
-        return self.endpoint_name(locked).removesuffix(self.configuration) + "*"
 
     def _log_arn(self, locked: LockedVersion) -> str:
         return self.format_arn(
             service="logs",
             resource="log-group",
-            resource_name=f"/aws/sagemaker/Endpoints/{self._any_configuration(locked)}",
+            resource_name=f"/aws/sagemaker/Endpoints/{self.any_configuration(locked)}",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
 
@@ -239,12 +216,3 @@ JOIN_NETWORK = (
 def _volume_gb(size: int) -> int:
     """Room for the files, as much again for what an engine makes of them, and the image."""
     return min(MAX_VOLUME_GB, MIN_VOLUME_GB + math.ceil(2 * size / GIB))
-
-
-def _repository(image: str) -> tuple[str, str, str] | None:
-    """Account, region and name of an image of ECR; ``None`` for any other registry."""
-    host, _, path = image.partition("/")
-    parts = host.split(".")
-    if len(parts) < 6 or parts[1:3] != ["dkr", "ecr"]:
-        return None
-    return parts[0], parts[3], path.partition("@")[0].partition(":")[0]

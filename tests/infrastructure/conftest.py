@@ -24,12 +24,17 @@ CATALOG = """
 auth = "none"
 keep_data = false
 endpoint_image = "switchyard-endpoint:local"
+vpc = "vpc-0123456789abcdef0"
+vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 runtime_layer = "build/layers/none"
 
 [stages.prod]
 runtime_layer = "build/layers/none"
 vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 vpc_security_groups = ["sg-0123456789abcdef0"]
+vpc = "vpc-0123456789abcdef0"
+grpc_certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
+grpc_callers = ["10.0.0.0/16"]
 endpoint_key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 throttle_rate = 50
 throttle_burst = 70
@@ -79,21 +84,32 @@ keep_warm = "2d"
 versions = [1]
 instance_type = "ml.m5.large"
 max_instances = 1
+
+[models.clip]
+target = "ec2"
+versions = [7]
+instance_type = "g5.xlarge"
+min_instances = 2
+max_instances = 6
+warm_instances = 1
+target_invocations_per_instance = 900
+target_gpu_utilization = 70
+timeout_s = 20
 """
 
 
-def _locked(version: int, size: int = 100 * 1024**2) -> LockedVersion:
-    file = LockedFile("model.onnx", Digest.of(f"bert {version}".encode()), size)
+def _locked(version: int, size: int = 100 * 1024**2, model: str = "bert") -> LockedVersion:
+    file = LockedFile("model.onnx", Digest.of(f"{model} {version}".encode()), size)
     return LockedVersion(
-        ByVersion("bert", version), file.digest, Digest.of(b"manifest"), "onnx", file.path, (file,)
+        ByVersion(model, version), file.digest, Digest.of(b"manifest"), "onnx", file.path, (file,)
     )
 
 
 LOCK = Lock(
     {
-        "prod": {"bert": {3: _locked(3), 4: _locked(4)}},
-        "partner": {"bert": {3: _locked(3), 4: _locked(4)}},
-        "local": {"bert": {1: _locked(1)}},
+        "prod": {"bert": {3: _locked(3), 4: _locked(4)}, "clip": {7: _locked(7, model="clip")}},
+        "local": {"bert": {1: _locked(1)}, "clip": {7: _locked(7, model="clip")}},
+        "partner": {"bert": {3: _locked(3), 4: _locked(4)}, "clip": {7: _locked(7, model="clip")}},
     },
 )
 
@@ -146,6 +162,8 @@ def text_of(value: Any) -> str:
             return f"<{'.'.join(argument)}>"
         if kind == "Fn::Join":
             return str(argument[0]).join(text_of(part) for part in argument[1])
+        if kind == "Fn::Sub":
+            return str(argument).replace("${", "<").replace("}", ">")
         raise AssertionError(f"unexpected intrinsic {kind}")
     return str(value)
 

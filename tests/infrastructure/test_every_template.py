@@ -10,15 +10,8 @@ if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
 CONCERNS = {
-    "Store",
-    "Operations",
-    "Handoff",
-    "Inbox",
-    "Model-digits",
-    "Model-fraud-eu",
-    "Model-bert",
-    "Api",
-    "Rollout",
+    *("Store", "Operations", "Handoff", "Inbox", "Api", "Rollout"),
+    *("Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"),
 }
 
 
@@ -53,7 +46,7 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     assert stage.depends_on("Model-digits") == {"Operations"}
     assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff", "Inbox"}
     assert stage.depends_on("Model-bert") == {"Operations"}
-    models = {"Model-digits", "Model-fraud-eu", "Model-bert"}
+    models = {"Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"}
     assert stage.depends_on("Rollout") == {"Operations", *models}
     assert stage.depends_on("Api") == {"Operations", *models}
 
@@ -79,7 +72,7 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         for concern, _, resource in every_resource(stage)
         if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert len(functions) == 5
+    assert len(functions) == 6
     for concern, function in functions:
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"
@@ -107,10 +100,10 @@ def test_no_role_carries_a_managed_policy_or_may_pass_roles(stage: Deployed) -> 
 def test_custom_resources_give_up_in_time_and_are_ours(stage: Deployed) -> None:
     own = [resource for _, _, resource in every_resource(stage) if resource["Type"].startswith("Custom::")]
     assert Counter(resource["Type"] for resource in own) == {
-        "Custom::SwitchyardFolder": 2 if stage.stage == "prod" else 1,
+        "Custom::SwitchyardFolder": 3 if stage.stage == "prod" else 2,
         "Custom::SwitchyardGuard": 1,
-        "Custom::SwitchyardModel": 3,
-        "Custom::SwitchyardRollout": 2,
+        "Custom::SwitchyardModel": 4,
+        "Custom::SwitchyardRollout": 3,
     }
     assert {resource["Properties"]["ServiceTimeout"] for resource in own} == {"960"}
 
@@ -141,17 +134,18 @@ def test_stateful_stacks_resist_deletion_where_data_is_kept(prod: Deployed, loca
             if artifact.get("properties", {}).get("terminationProtection")
         }
 
-    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu", "Model-bert"}
+    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"}
     assert protected(local) == set()
 
 
 def test_the_stages_differ_in_values_only(prod: Deployed, local: Deployed) -> None:
-    for concern in CONCERNS - {"Model-bert"}:
+    for concern in CONCERNS - {"Model-bert", "Model-clip"}:
         shape = {id_: found["Type"] for id_, found in prod.templates[concern]["Resources"].items()}
         assert shape == {id_: found["Type"] for id_, found in local.templates[concern]["Resources"].items()}
     # A heavy model has one endpoint for each version that the stage lists.
-    heavy = [
-        {found["Type"] for found in deployed.templates["Model-bert"]["Resources"].values()}
-        for deployed in (prod, local)
-    ]
-    assert heavy[0] == heavy[1]
+    for concern in ("Model-bert", "Model-clip"):
+        heavy = [
+            {found["Type"] for found in deployed.templates[concern]["Resources"].values()}
+            for deployed in (prod, local)
+        ]
+        assert heavy[0] == heavy[1]

@@ -36,6 +36,8 @@ def test_every_alias_of_every_model_has_its_routes(stage: Deployed) -> None:
         # A heavy model's are the same: whoever calls does not see what is behind.
         "ANY /v2/models/bert",
         "ANY /v2/models/bert/{proxy+}",
+        "ANY /v2/models/clip",
+        "ANY /v2/models/clip/{proxy+}",
     }
 
 
@@ -99,7 +101,7 @@ def test_the_permission_stands_on_the_alias_and_for_this_api_only(stage: Deploye
     prefix = f"switchyard-{stage.stage}-"
     assert {f"{prefix}digits:live", f"{prefix}fraud-eu:live", f"{prefix}fraud-eu:candidate"} < allowed
     assert f"{prefix}bert:live" in allowed
-    assert len(allowed) == 5
+    assert len(allowed) == 6
 
 
 def test_requests_are_throttled_and_logged_without_what_they_carry(prod: Deployed) -> None:
@@ -133,6 +135,7 @@ def test_the_front_knows_every_alias_and_may_ask_it(stage: Deployed) -> None:
         {"model": "fraud-eu", "alias": "live"},
         {"model": "fraud-eu", "alias": "candidate"},
         {"model": "bert", "alias": "live"},
+        {"model": "clip", "alias": "live"},
     ]
     (asks,) = (found for found in stage.statements("Api") if found["Action"] == ["lambda:InvokeFunction"])
     assert {text_of(resource).split(f"switchyard-{stage.stage}-")[1] for resource in asks["Resource"]} == {
@@ -140,4 +143,5 @@ def test_the_front_knows_every_alias_and_may_ask_it(stage: Deployed) -> None:
         "fraud-eu:live",
         "fraud-eu:candidate",
         "bert:live",
+        "clip:live",
     }

@@ -105,7 +105,12 @@ def test_the_guard_is_told_every_declared_alias(stage: Deployed) -> None:
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     assert guard["Properties"]["Stage"] == stage.stage
     told = [(item["Model"], item["Aliases"]) for item in guard["Properties"]["Models"]]
-    assert told == [("digits", ["live"]), ("fraud-eu", ["live", "candidate"]), ("bert", ["live"])]
+    assert told == [
+        ("digits", ["live"]),
+        ("fraud-eu", ["live", "candidate"]),
+        ("bert", ["live"]),
+        ("clip", ["live"]),
+    ]
 
 
 def test_the_guard_is_told_who_may_read_the_store_at_start(stage: Deployed) -> None:
@@ -119,8 +124,8 @@ def test_the_guard_is_asked_whenever_a_base_changes(stage: Deployed) -> None:
     """A resource whose properties stay the same is not asked; a deploy during a shift must be refused."""
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     rollout = stage.only("Rollout", "Custom::SwitchyardRollout")
-    heavy = stage.only("Model-bert", "Custom::SwitchyardRollout")
-    rolled_out = [*rollout["Properties"]["Models"], *heavy["Properties"]["Models"]]
+    heavy = [stage.only(f"Model-{name}", "Custom::SwitchyardRollout") for name in ("bert", "clip")]
+    rolled_out = [model for found in (rollout, *heavy) for model in found["Properties"]["Models"]]
     prints = [item["Fingerprint"] for item in guard["Properties"]["Models"]]
     assert prints == [item["Fingerprint"] for item in rolled_out]
 
@@ -147,8 +152,11 @@ def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage
         for found in stage.statements("Operations")
         if any(action.startswith("sagemaker:") for action in found["Action"])
     ]
-    assert [found["Action"] for found in about] == [["sagemaker:DescribeEndpoint"]]
-    assert text_of(about[0]["Resource"]).endswith(f":endpoint/switchyard-{stage.stage}-*")
+    looks = [f"sagemaker:Describe{what}" for what in ("Endpoint", "EndpointConfig", "Model")]
+    assert [found["Action"] for found in about] == [looks]
+    places = sorted(text_of(resource).rsplit(":", 1)[1] for resource in about[0]["Resource"])
+    kinds = ("endpoint-config", "endpoint", "model")
+    assert places == [f"{kind}/switchyard-{stage.stage}-*" for kind in kinds]
 
 
 def test_the_guard_waits_until_the_function_has_its_permissions(stage: Deployed) -> None:

@@ -14,7 +14,8 @@ from catalog import Catalog, load_catalog, load_lock, lock_path
 from functions.endpoint import settings
 from infra import checks
 from infra.bundles import Tree
-from infra.stacks.sagemaker import SageMakerStack, _repository
+from infra.stacks.heavy import repository_of
+from infra.stacks.sagemaker import SageMakerStack
 from model_store.contract import endpoints
 from model_store.contract.endpoints import endpoint_name
 from model_store.contract.errors import CatalogError
@@ -190,9 +191,11 @@ def test_logs_are_forgotten_and_alarms_tell_the_topic(prod: Deployed) -> None:
         assert re.match("switchyard/prod/bert/Endpoint/[34]-[0-9a-f]{8}/[a-z]+", alarm["AlarmName"])
 
 
-@pytest.fixture
-def synth(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
-    """Synthesise ``bert`` with something changed, and return the resources by their type."""
+@pytest.fixture(scope="module")
+def synth(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory, node_of_the_project: None) -> Any:
+    """Synthesise ``bert`` with something changed, and return the resources by their type. Once for each change."""
+    tmp_path = tmp_path_factory.mktemp("synth")
+    made: dict[str, Any] = {}
     for name in ("code", "layer", "endpoint/functions/endpoint"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "layer.json").write_text('{"target": "local"}')
@@ -201,6 +204,9 @@ def synth(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
     def synth(
         *, endpoint: str = "e0", code: str = "c0", stage: dict[str, Any] | None = None, **changes: object
     ) -> dict[str, dict[str, Any]]:
+        asked = repr((endpoint, code, stage, changes))
+        if asked in made:
+            return dict(made[asked])
         app = cdk.App()
         stack = SageMakerStack(
             app,
@@ -212,7 +218,7 @@ def synth(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
             lock=LOCK,
         )
         template = app.synth().get_stack_by_name(stack.stack_name).template
-        return {
+        made[asked] = {
             type_: {
                 id_: found["Properties"]
                 for id_, found in template["Resources"].items()
@@ -220,6 +226,7 @@ def synth(catalog: Catalog, tmp_path: Path, node_of_the_project: None) -> Any:
             }
             for type_ in (*MADE_ONCE, "Custom::SwitchyardModel")
         }
+        return dict(made[asked])
 
     return synth
 
@@ -310,7 +317,7 @@ def test_a_key_encrypts_the_disk_where_the_machine_brings_none_of_its_own(synth:
     ],
 )
 def test_a_named_image_may_be_pulled_from_its_own_repository(image: str, repository: str | None) -> None:
-    found = _repository(image)
+    found = repository_of(image)
     assert (f"{found[0]}:repository/{found[2]}" if found else None) == repository
 
 

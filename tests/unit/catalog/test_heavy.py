@@ -132,7 +132,7 @@ def test_a_stage_may_name_image_key_and_network_of_its_endpoints(tmp_path: Path)
         (("arn:aws:kms", "aws:kms"), "stages.prod.endpoint_key", "not the ARN of a KMS key"),
         (("subnet-0123456789abcdef0", "subnet-1"), "stages.prod.vpc_subnets", "not a subnet"),
         (("sg-0123456789abcdef0", "sg"), "stages.prod.vpc_security_groups", "not a security group"),
-        (('["sg-0123456789abcdef0"]', "[]"), "stages.prod", "without `vpc_security_groups`"),
+        (('["sg-0123456789abcdef0"]', "[]"), "stages.prod", "without `vpc_security_groups` or `vpc`"),
     ],
 )
 def test_what_is_no_image_key_or_network_is_refused(
@@ -175,4 +175,54 @@ def test_a_variable_that_cannot_be_is_refused(tmp_path: Path, change: tuple[str,
     """Law 8."""
     with pytest.raises(CatalogError) as caught:
         read(tmp_path, OWN.replace(*change))
+    assert found in str(caught.value)
+
+
+EC2 = """
+[stages.prod]
+runtime_layer = "build/layers/x86_64"
+vpc = "vpc-0123456789abcdef0"
+vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+grpc_certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
+grpc_callers = ["10.0.0.0/16"]
+
+[models.clip]
+target = "ec2"
+instance_type = "g5.xlarge"
+max_instances = 4
+target_gpu_utilization = 70
+warm_instances = 1
+"""
+
+
+def test_a_model_on_ec2_may_follow_its_gpus_and_keep_machines_warm(tmp_path: Path) -> None:
+    catalog = read(tmp_path, EC2)
+    model = catalog.models["clip"]
+    assert (model.target_gpu_utilization, model.warm_instances, model.spot) == (70, 1, False)
+    assert catalog.stage("prod").grpc_callers == ("10.0.0.0/16",)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("warm_instances = 1", "warm_instances = 1\nspot = true"), "no warm pool where spot"),
+        (('"g5.xlarge"', '"ml.g5.xlarge"'), "which EC2 does not offer"),
+        (("= 70", "= 100"), "outside 10 to 95"),
+        (("target_gpu_utilization = 70\n", ""), "says not when"),
+        (('"vpc-0123456789abcdef0"', '"default"'), "not a VPC"),
+        (('"10.0.0.0/16"', '"0.0.0.0/0"'), "which is everybody"),
+        (('"10.0.0.0/16"', '"10.0.0.0/8/8"'), "not a network"),
+        (("arn:aws:acm", "acm"), "not the ARN of a certificate"),
+        (('grpc_callers = ["10.0.0.0/16"]\n', ""), "`grpc_callers` without `grpc_certificate`"),
+        (
+            ('target = "ec2"\ninstance_type = "', 'target = "sagemaker"\ninstance_type = "ml.'),
+            "SageMaker keeps",
+        ),
+    ],
+)
+def test_what_ec2_cannot_do_is_refused(tmp_path: Path, change: tuple[str, str], found: str) -> None:
+    """Law 8."""
+    assert change[0] in EC2
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path, EC2.replace(*change, 1))
     assert found in str(caught.value)

@@ -135,12 +135,6 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
         (('["live", "candidate"]', '["live", "v7"]'), "aliases[1]", "reads like a version", "`candidate`"),
         (('["live", "candidate"]', '"live"'), "models.digits.stages.local.aliases", '`"live"`', "a list"),
         (
-            ('target = "lambda"', 'target = "ec2"'),
-            "models.digits.target",
-            "not in this version yet",
-            "`lambda`",
-        ),
-        (
             ('target = "lambda"', 'target = "lamda"'),
             "models.digits.target",
             "`lamda`",
