@@ -42,6 +42,11 @@ log_retention_days = 90
 
 [stages.partner]
 auth = "jwt"
+vpc = "vpc-0123456789abcdef0"
+vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+vpc_security_groups = ["sg-0123456789abcdef0"]
+grpc_certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
+grpc_callers = ["10.0.0.0/16"]
 runtime_layer = "build/layers/none"
 
 [stages.partner.jwt]

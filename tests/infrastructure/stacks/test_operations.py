@@ -117,7 +117,7 @@ def test_the_guard_is_told_who_may_read_the_store_at_start(stage: Deployed) -> N
     """Law 10: a permission that something live starts with is not taken away."""
     guard = stage.only("Operations", "Custom::SwitchyardGuard")
     told = {item["Model"]: item["ReadsStore"] for item in guard["Properties"]["Models"]}
-    assert told == {"digits": "false", "fraud-eu": "true"}
+    assert told == {"digits": "false", "fraud-eu": "true", "bert": "false", "clip": "false"}
 
 
 def test_the_guard_is_asked_whenever_a_base_changes(stage: Deployed) -> None:
@@ -143,7 +143,7 @@ def test_the_guard_is_told_which_versions_have_an_endpoint_and_for_how_long(prod
         2 * 86_400,
         2,
     )
-    assert set(told["digits"]) == {"Model", "Aliases", "Fingerprint"}
+    assert set(told["digits"]) == {"Model", "Aliases", "Fingerprint", "ReadsStore"}
 
 
 def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage: Deployed) -> None:
@@ -269,7 +269,7 @@ def test_once_a_day_it_asks_whether_all_can_answer_and_an_alarm_of_each_model_te
         found["Properties"] for found in stage.resources("Operations", "AWS::CloudWatch::Alarm").values()
     ]
     assert {alarm["AlarmName"] for alarm in alarms} == {
-        f"switchyard/{stage.stage}/{model}/cannot-answer" for model in ("digits", "fraud-eu")
+        f"switchyard/{stage.stage}/{model}/cannot-answer" for model in ("digits", "fraud-eu", "bert", "clip")
     }
     for alarm in alarms:
         assert (alarm["MetricName"], alarm["Period"], alarm["Threshold"]) == ("CannotAnswer", 86_400, 1)
