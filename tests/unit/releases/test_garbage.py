@@ -16,7 +16,7 @@ from model_store.contract.names import ByVersion
 from model_store.pins import pin
 from model_store.sweeps import claim, running
 from releases.adapters.memory_collector import MemoryFunctionCollector
-from releases.errors import ServiceError
+from releases.errors import ServiceError, UnfitVersionError
 from releases.garbage import LAYER, VERSION, LambdaPlan, collect, plan
 from releases.needs import needed
 from releases.prepare import served_by
@@ -226,6 +226,15 @@ def test_a_version_that_was_taken_can_be_released_again(many: World) -> None:
     take(many)
     many.controller().release(ref(2))
     assert many.status().version == 2
+
+
+def test_a_rollback_beyond_what_is_kept_moves_nothing_and_says_what_to_do(many: World) -> None:
+    """Law 6: a rollback builds nothing; what has to be built is a release."""
+    take(many)
+    with pytest.raises(UnfitVersionError, match="no Lambda version of `digits:2` is left") as refusal:
+        many.controller().rollback("digits", to=2)
+    assert refusal.value.hint == "Prepare it again, which takes longer: `yard release digits:2`."
+    assert many.status().version == 15
 
 
 def test_where_lambda_does_not_answer_nothing_is_called_garbage(many: World) -> None:
