@@ -415,8 +415,8 @@ server's own, of all its processes, per answered request. The load comes from `w
 
 {machine}, {processors} processors shared with other work (a load of {load} at the end), Python {python};
 {rounds} interleaved rounds of {seconds} s, median (smallest to largest). Requests per second are what a
-server gets of processors that it shares with the others' leftovers and other work: a server of two processes gets two
-shares. Not measured here: compute-bound models, and a GPU (`benchmarks/gpu.py`).
+server gets of processors that it shares with other work: a server of two processes gets two shares. Not
+measured here: compute-bound models, and a GPU (`benchmarks/gpu.py`).
 """
 
 
