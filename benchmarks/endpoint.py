@@ -1,11 +1,16 @@
 """The endpoint container against a hand-written server: the same model, bodies, load and machine.
 
-    python -m benchmarks.endpoint [--rounds 7] [--seconds 2]
+    python -m benchmarks.endpoint [--rounds 7] [--seconds 1] [--peers FOLDER] [--write]
+
+``--peers`` installs other servers into virtual environments below FOLDER (``benchmarks.peers``) and measures
+them in the same rounds; with all of them it takes seven minutes. ``--write`` puts the tables into
+``docs/benchmarks.md``.
 
 The model is the perceptron 1000-500-250-100-1, where the server and not the arithmetic is what is measured.
 Servers are started once and measured in turn, round after round; a figure is the median of the rounds with
 their smallest and largest. CPU is the server's own, user and system, per answered request. Load comes from
-``wrk`` (Debian: ``apt-get install wrk``) in a process of its own.
+``wrk`` (Debian: ``apt-get install wrk``) in a process of its own. Time and memory are those of all processes
+that a server has started; memory that several share is counted once (PSS).
 """
 
 from __future__ import annotations
@@ -16,15 +21,15 @@ import json
 import os
 import platform
 import shutil
-import socket
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +37,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from benchmarks import peers
+from benchmarks.report import write_section
 from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
@@ -40,6 +47,7 @@ from model_store.contract.tensors import TensorData, TensorSpec
 SIZES = (1000, 500, 250, 100, 1)
 PATH = "/v2/models/perceptron/infer"
 TICKS = os.sysconf("SC_CLK_TCK")
+PEER_NAMES = frozenset(peer.name for peer in peers.PEERS)
 
 LUA = """
 wrk.method = "POST"
@@ -55,6 +63,9 @@ end
 """
 
 
+RAW, OURS, PLAIN = "raw ASGI", "endpoint", "endpoint, batching off"
+
+
 @dataclass(frozen=True)
 class Case:
     """One way of asking."""
@@ -62,17 +73,27 @@ class Case:
     name: str
     binary: bool
     connections: int
-    servers: tuple[str, ...]
 
 
-CASES = (
-    Case("JSON, 1 connection", False, 1, ("raw ASGI", "endpoint")),
-    Case("binary, 1 connection", True, 1, ("raw ASGI", "endpoint")),
-    Case("JSON, 16 connections", False, 16, ("raw ASGI", "endpoint")),
-    Case("binary, 16 connections", True, 16, ("raw ASGI", "endpoint")),
-    Case("JSON, 64 connections", False, 64, ("raw ASGI", "endpoint", "endpoint, batching off")),
-    Case("binary, 64 connections", True, 64, ("raw ASGI", "endpoint", "endpoint, batching off")),
+CASES = tuple(
+    Case(f"{'binary' if binary else 'JSON'}, {count} connection{'s' if count > 1 else ''}", binary, count)
+    for count in (1, 16, 64)
+    for binary in (False, True)
 )
+
+
+@dataclass
+class Server:
+    """A server that runs, and how it is asked."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    url: str
+    binary: bool
+    first_answer_s: float
+
+    def takes(self, case: Case) -> bool:
+        return (self.binary or not case.binary) and (self.name != PLAIN or case.connections == 64)
 
 
 @dataclass(frozen=True)
@@ -157,59 +178,98 @@ def write_bodies(folder: Path) -> dict[bool, Path]:
 
 
 @contextmanager
-def running(command: list[str], environ: Mapping[str, str], port: int) -> Iterator[int]:
-    """A server, from its first answer to its end. Yields its process id."""
-    process = subprocess.Popen(command, env={**os.environ, **environ}, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1):
-                    break
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
-                    break
-            except OSError:
-                pass
-            time.sleep(0.05)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
+def running(
+    name: str, command: peers.Command, url: str, folder: Path, *, binary: bool = True
+) -> Iterator[Server]:
+    """A server in a session of its own, from its first answer to its end.
+
+    Raises ``peers.NotInstalledError`` if it gives none within a minute and a half.
+    """
+    log = folder / f"{name}.log".replace(" ", "-")
+    body = (folder / "body-False").read_bytes()
+    with log.open("wb") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command.line,
+            env={**os.environ, **command.environ},
+            stdout=output,
+            stderr=output,
+            cwd=folder if name in PEER_NAMES else None,
+            start_new_session=True,
+        )
+        try:
+            if not answers(url, body, process):
+                said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+                why = next((line for line in reversed(said) if "Error" in line), said[-1])
+                raise peers.NotInstalledError(f"it does not answer: {why[:160]}")
+            yield Server(name, process, url, binary, time.perf_counter() - started)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
 
 
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def answers(url: str, body: bytes, process: subprocess.Popen[bytes]) -> bool:
+    """Ask until there is an answer; no if the server ends before."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    deadline = time.perf_counter() + 90
+    while time.perf_counter() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                answer.read()
+                return True
+        except OSError:
+            time.sleep(0.01)
+    return False
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def processes(root: int) -> Iterator[tuple[Path, list[str]]]:
+    """A server's first process, those of its session and all that came from them, with their ``/proc``."""
+    found: dict[int, tuple[Path, list[str]]] = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with suppress(OSError):
+                fields = (place / "stat").read_text().rsplit(")", 1)[1].split()
+                found[int(place.name)] = place, fields
+    mine = {pid for pid, (_, fields) in found.items() if int(fields[3]) == root} | {root}
+    more = mine
+    while more:
+        more = {pid for pid, (_, fields) in found.items() if int(fields[1]) in mine and pid not in mine}
+        mine |= more
+    yield from (found[pid] for pid in mine if pid in found)
 
 
-def memory_mb(pid: int) -> float:
-    """What a process holds in memory."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def cpu_s(root: int) -> float:
+    """User and system time of a server's processes so far."""
+    return sum(int(fields[11]) + int(fields[12]) for _, fields in processes(root)) / TICKS
 
 
-def measure(pid: int, port: int, script: Path, connections: int, seconds: float) -> Sample:
+def memory_mb(root: int) -> float:
+    """What a server's processes hold in memory."""
+    held = 0
+    for place, _ in processes(root):
+        with suppress(OSError):
+            for line in (place / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    held += int(line.split()[1])
+    return held / 1000
+
+
+def measure(server: Server, script: Path, connections: int, seconds: float) -> Sample:
     """Load a server for a while."""
-    before = cpu_s(pid)
+    before = cpu_s(server.process.pid)
     done = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script, f"http://127.0.0.1:{port}{PATH}"],
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script, server.url],
         capture_output=True,
         text=True,
         check=True,
     )
-    spent = cpu_s(pid) - before
+    spent = cpu_s(server.process.pid) - before
     said = json.loads(done.stderr)
-    if said["bad"]:
-        raise SystemExit(f"{said['bad']} of {said['requests']} requests failed: nothing to compare")
+    if said["bad"] or not said["requests"]:
+        raise SystemExit(f"{server.name}: {said['bad']} of {said['requests']} requests failed")
     return Sample(
         per_second=said["requests"] / said["us"] * 1e6,
         cpu_ms=spent / said["requests"] * 1000,
@@ -222,80 +282,183 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=int, default=1)
     parser.add_argument("--case", default="", help="only cases whose name contains this")
+    parser.add_argument("--peers", type=Path, help="install other servers below this folder and measure them")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
         print("skipped: the load generator wrk is not installed (Debian: apt-get install wrk)")
         return 0
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        model = folder / "model"
-        named = perceptron(model)
-        scripts = write_bodies(folder)
-        raw, ours, plain = free_port(), free_port(), free_port()
-        endpoint = [sys.executable, "-m", "functions.endpoint"]
-        quiet = {
-            **named,
-            "SWITCHYARD_HOST": "127.0.0.1",
-            "SWITCHYARD_GRPC_PORT": "off",
-            "SWITCHYARD_THREADS": "1",
-        }
-        with (
-            running(
-                [sys.executable, "-m", "benchmarks.raw_asgi", str(model / "files/model.onnx"), str(raw)],
-                {},
-                raw,
-            ) as raw_pid,
-            running(endpoint, {**quiet, "SAGEMAKER_BIND_TO_PORT": str(ours)}, ours) as ours_pid,
-            running(
-                endpoint,
-                {**quiet, "SAGEMAKER_BIND_TO_PORT": str(plain), "SWITCHYARD_BATCHING": "off"},
-                plain,
-            ) as plain_pid,
-        ):
-            servers = {
-                "raw ASGI": (raw_pid, raw),
-                "endpoint": (ours_pid, ours),
-                "endpoint, batching off": (plain_pid, plain),
-            }
-            cases = [case for case in CASES if asked.case in case.name]
-            samples: dict[tuple[str, str], list[Sample]] = {}
-            for number in range(asked.rounds + 1):
-                for case in cases:
-                    for server in case.servers:
-                        pid, port = servers[server]
+        scripts, servers, skipped = start(folder, asked.peers, stack)
+        cases = [case for case in CASES if asked.case in case.name]
+        samples: Samples = {}
+        for number in range(asked.rounds + 1):
+            for case in cases:
+                for server in servers:
+                    if server.takes(case):
                         seconds = asked.seconds if number else 1
-                        sample = measure(pid, port, scripts[case.binary], case.connections, seconds)
+                        sample = measure(server, scripts[case.binary], case.connections, seconds)
                         if number:  # the first round warms up
-                            samples.setdefault((case.name, server), []).append(sample)
-            report(cases, samples, asked.rounds, asked.seconds)
-            held = ", ".join(f"{server} {memory_mb(pid):.0f} MB" for server, (pid, _) in servers.items())
-            print(f"\nMemory at the end: {held}.")
+                            samples.setdefault((case.name, server.name), []).append(sample)
+        text = report(cases, servers, samples, skipped, asked.rounds, asked.seconds)
+    print(text)
+    if asked.write:
+        write_section("Endpoint container", text)
     return 0
 
 
+Samples = dict[tuple[str, str], list[Sample]]
+
+
+def start(
+    folder: Path, others: Path | None, stack: ExitStack
+) -> tuple[dict[bool, Path], list[Server], dict[str, str]]:
+    """Every server that starts, and why the others do not."""
+    model = folder / "model"
+    named = perceptron(model)
+    scripts = write_bodies(folder)
+    graph = str(model / "files/model.onnx")
+    quiet = {
+        **named,
+        "SWITCHYARD_HOST": "127.0.0.1",
+        "SWITCHYARD_GRPC_PORT": "off",
+        "SWITCHYARD_THREADS": "1",
+    }
+    endpoint = [sys.executable, "-m", "functions.endpoint"]
+    ports = [peers.free_port() for _ in range(3)]
+    commands = {
+        RAW: peers.Command([sys.executable, "-m", "benchmarks.raw_asgi", graph, str(ports[0])]),
+        OURS: peers.Command(endpoint, {**quiet, "SAGEMAKER_BIND_TO_PORT": str(ports[1])}),
+        PLAIN: peers.Command(
+            endpoint, {**quiet, "SAGEMAKER_BIND_TO_PORT": str(ports[2]), "SWITCHYARD_BATCHING": "off"}
+        ),
+    }
+    servers = [
+        stack.enter_context(running(name, command, f"http://127.0.0.1:{port}{PATH}", folder))
+        for (name, command), port in zip(commands.items(), ports, strict=True)
+    ]
+    skipped: dict[str, str] = {}
+    for number, peer in enumerate(peers.PEERS if others else ()):
+        assert others is not None
+        place = folder / f"peer{number}"
+        place.mkdir()
+        for script in folder.glob("body-*"):
+            shutil.copy(script, place)
+        try:
+            home = peers.install(peer, others.absolute())
+            port = peers.free_port()
+            command = peer.write(place, home, graph, port)
+            url = f"http://127.0.0.1:{port}{peer.path}"
+            servers.append(stack.enter_context(running(peer.name, command, url, place, binary=peer.binary)))
+        except peers.NotInstalledError as error:
+            skipped[peer.name] = str(error)
+    return scripts, servers, skipped
+
+
 def report(
-    cases: list[Case], samples: dict[tuple[str, str], list[Sample]], rounds: int, seconds: float
-) -> None:
-    """Print the table; the last column is against the hand-written server in the same rounds."""
-    print(
-        f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}; "
-        f"{rounds} interleaved rounds of {seconds:g} s, median (smallest to largest)\n"
-    )
-    print("| case | server | CPU ms per request | requests/s | p50 ms | p95 ms | CPU against raw ASGI |")
-    print("|---|---|---|---|---|---|---|")
+    cases: list[Case],
+    servers: list[Server],
+    samples: Samples,
+    skipped: dict[str, str],
+    rounds: int,
+    seconds: float,
+) -> str:
+    """The tables; the last column is against the hand-written server in the same rounds."""
+    lines = [
+        INTRODUCTION.format(
+            machine=platform.machine(),
+            processors=os.cpu_count(),
+            python=platform.python_version(),
+            rounds=rounds,
+            seconds=f"{seconds:g}",
+            load=f"{os.getloadavg()[1]:.0f}",
+        ),
+        "| bar | wanted | measured | met |",
+        "|---|---|---|---|",
+        *bars(cases, servers, samples),
+        "",
+        "| server | start to first answer | memory at the end |",
+        "|---|---|---|",
+        *(
+            f"| {server.name} | {server.first_answer_s:.2f} s | {memory_mb(server.process.pid):.0f} MB |"
+            for server in servers
+        ),
+        "",
+        "| case | server | CPU ms per request | requests/s | p50 ms | p95 ms | CPU against raw ASGI |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for case in cases:
-        base = samples[case.name, "raw ASGI"]
-        for server in case.servers:
-            mine = samples[case.name, server]
+        base = samples[case.name, RAW]
+        for server in servers:
+            mine = samples.get((case.name, server.name))
+            if mine is None:
+                continue
             ratios = [one.cpu_ms / other.cpu_ms for one, other in zip(mine, base, strict=True)]
-            print(
-                f"| {case.name} | {server} | {_spread([s.cpu_ms for s in mine], 3)} "
-                f"| {statistics.median(s.per_second for s in mine):.0f} "
-                f"| {statistics.median(s.p50_ms for s in mine):.2f} "
-                f"| {statistics.median(s.p95_ms for s in mine):.2f} | {_spread(ratios, 2)} |"
+            lines.append(
+                f"| {case.name} | {server.name} | {_spread([s.cpu_ms for s in mine], 3)} "
+                f"| {_median(mine, 'per_second'):.0f} | {_median(mine, 'p50_ms'):.2f} "
+                f"| {_median(mine, 'p95_ms'):.2f} | {_spread(ratios, 2)} |"
             )
+    for name, reason in skipped.items():
+        lines += ["", f"{name} was not measured: {reason}."]
+    return "\n".join(lines) + "\n"
+
+
+INTRODUCTION = """`python -m benchmarks.endpoint --peers FOLDER --write`: the perceptron 1000-500-250-100-1,
+one onnxruntime thread and one worker each, against a hand-written server on raw ASGI (uvicorn, orjson,
+`session.run` on the loop; no checks, queue, metrics or drain) and the products that install
+([`benchmarks/peers.py`](../benchmarks/peers.py)). Servers are measured in turn, round after round; CPU is the
+server's own, of all its processes, per answered request. The load comes from `wrk`.
+
+{machine}, {processors} processors shared with other work (a load of {load} at the end), Python {python};
+{rounds} interleaved rounds of {seconds} s, median (smallest to largest). Requests per second are what a
+server gets of processors that it shares with other work: a server of two processes gets two shares. Not
+measured here: compute-bound models, and a GPU (`benchmarks/gpu.py`).
+"""
+
+
+def bars(cases: list[Case], servers: list[Server], samples: Samples) -> Iterator[str]:
+    """What is wanted of the endpoint, one line each; what was not measured is left out."""
+    products = [server for server in servers if server.name in PEER_NAMES]
+    for case in cases:
+        mine = samples[case.name, OURS]
+        if case.connections == 1:
+            base = samples[case.name, RAW]
+            ratio = statistics.median(a.cpu_ms / b.cpu_ms for a, b in zip(mine, base, strict=True))
+            yield _bar(f"CPU, {case.name}, against the hand-written server", "≤", 1.15, ratio)
+        asked = [samples[case.name, each.name] for each in products if each.takes(case)]
+        if not asked:
+            continue
+        best = min(_median(each, "cpu_ms") for each in asked)
+        yield _bar(f"CPU, {case.name}, against the best product", "≤", 1, _median(mine, "cpu_ms") / best)
+        if case.connections == 1:
+            best = min(_median(each, "p95_ms") for each in asked)
+            yield _bar(f"p95, {case.name}, against the best product", "≤", 1, _median(mine, "p95_ms") / best)
+        if case.connections == 64:
+            best = max(_median(each, "per_second") for each in asked)
+            ratio = _median(mine, "per_second") / best
+            yield _bar(f"requests/s, {case.name}, against the best product", "≥", 2, ratio)
+    if products:
+        ours = next(server for server in servers if server.name == OURS)
+        least = min(memory_mb(each.process.pid) for each in products)
+        held = memory_mb(ours.process.pid)
+        yield _bar("memory at the end, against the smallest product", "≤", 1, held / least)
+    for triton in (server for server in products if server.name == "Triton"):
+        ratio = ours.first_answer_s / triton.first_answer_s
+        yield _bar("start to first answer, against Triton", "≤", 0.5, ratio)
+
+
+def _bar(what: str, sign: str, wanted: float, found: float) -> str:
+    met = found <= wanted if sign == "≤" else found >= wanted
+    return f"| {what} | {sign} {wanted:g} | {found:.2f} | {'yes' if met else '**no**'} |"
+
+
+def _median(samples: list[Sample], what: str) -> float:
+    values: list[float] = [getattr(sample, what) for sample in samples]
+    return statistics.median(values)
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -171,8 +171,14 @@ class HttpServer:
         self._is_scheduled = False
         ready, self._ready = self._ready, []
         for exchange in ready:
-            if not exchange.gone:
+            if exchange.gone:
+                continue
+            try:
                 self._app(exchange)
+            except Exception as error:  # noqa: BLE001 - one request's failure must not be another's
+                context = {"message": "the app failed on a request", "exception": error}
+                self._loop.call_exception_handler(context)
+                exchange.respond(500, _TEXT, b'{"error":"the server failed on this request"}', close=True)
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)

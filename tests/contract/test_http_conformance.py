@@ -33,6 +33,7 @@ class Echo:
         self.waiting: list[Exchange] = []
         self.gone = 0
         self.together: list[int] = []
+        self.complaints: list[str] = []
         self.server: HttpServer
 
     def __call__(self, exchange: Exchange) -> None:
@@ -40,6 +41,8 @@ class Echo:
         if exchange.target == b"/later":
             self.waiting.append(exchange)
             exchange.on_gone = self._gone
+        elif exchange.target == b"/fail":
+            raise RuntimeError("as asked")
         elif exchange.target == b"/large":
             exchange.respond(200, PLAIN, b"x" * 8_000_000)
         elif exchange.body is None:
@@ -132,7 +135,7 @@ async def serving() -> AsyncIterator[tuple[Echo, Call]]:
             caller.close()
         await app.server.close(1.0)
         assert app.server.arriving == 0
-        assert not complaints
+        assert [str(each.get("exception")) for each in complaints] == app.complaints
 
 
 async def soon(happens: Callable[[], bool]) -> None:
@@ -214,6 +217,17 @@ def test_what_arrives_in_one_turn_is_seen_together() -> None:
         for caller in callers:
             await caller.answer()
         assert max(app.together) > 1
+
+    run(test)
+
+
+def test_a_request_that_the_app_fails_on_is_nobody_else_s_trouble() -> None:
+    async def test(app: Echo, call: Call) -> None:
+        app.complaints = ["as asked"]
+        callers = [await call() for _ in range(5)]
+        for number, caller in enumerate(callers):
+            caller.send(get(b"/fail" if number == 1 else b"/a"))
+        assert [(await caller.answer())[0] for caller in callers] == [200, 500, 200, 200, 200]
 
     run(test)
 
