@@ -16,7 +16,7 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import function_name, model_layer_name
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.keys import prepared_key, prepared_prefix
-from model_store.contract.kinds import ONNX, RUNS_ON
+from model_store.contract.kinds import ONNX, RUNS_ON, TORCH_PICKLE
 from model_store.contract.manifest import Manifest
 from model_store.ports import ObjectStore
 from releases.archive import manifest_archive, model_archive
@@ -87,7 +87,7 @@ class Preparer:
 
     def _made(self, manifest: Manifest, base: Base) -> Prepared:
         """The published version, not checked yet."""
-        must_run_on(manifest, target_of(base))
+        must_run_on(manifest, target_of(base), own_image=base.environment.get(env.OWN_IMAGE) == "on")
         endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
@@ -278,8 +278,14 @@ class Preparer:
                 return
 
 
-def must_run_on(manifest: Manifest, target: str) -> None:
-    """Refuse what ``target`` cannot run, before anything is packed or published (law 8)."""
+def must_run_on(manifest: Manifest, target: str, *, own_image: bool = False) -> None:
+    """Refuse what ``target`` cannot run, before anything is packed or published (law 8).
+
+    What a team's own container runs is the team's to know; but nothing that executes code when it is loaded
+    (law 12).
+    """
+    if own_image and manifest.kind != TORCH_PICKLE:
+        return
     if manifest.kind not in RUNS_ON[target]:
         kinds = " or ".join("ONNX" if kind == ONNX else kind for kind in RUNS_ON[target])
         where = "a Lambda model" if target == "lambda" else f"a model on {target}"
