@@ -137,6 +137,7 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
         "model_store.adapters.s3",
         "releases.adapters.aws",
         "releases.adapters.cloudwatch",
+        "releases.adapters.sagemaker",
         "releases.adapters.step_functions",
         "releases.adapters.translated",
     }
