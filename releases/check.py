@@ -29,6 +29,9 @@ def check(functions: Functions, clock: Clock, manifest: Manifest, function: str,
     wait_until_active(functions, clock, function, lambda_version)
     path = f"/v2/models/{manifest.model}"
     _ask(functions, manifest, function, lambda_version, http_event("GET", f"{path}/ready", None), "readiness")
+    if not manifest.golden.is_there:
+        # Let in by ``releases.prepare`` for a team's own container alone: it says no more than ready.
+        return
     body = json.dumps({"inputs": [tensor.as_json() for tensor in manifest.golden.inputs]}).encode()
     answer = _ask(
         functions,

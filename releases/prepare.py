@@ -18,7 +18,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.errors import AlreadyExistsError
 from model_store.contract.extensions import DOMAIN, HINT, needs_extensions
 from model_store.contract.keys import manifest_key, prepared_key, prepared_prefix
-from model_store.contract.kinds import ONNX, RUNS_ON
+from model_store.contract.kinds import ONNX, RUNS_ON, TORCH_PICKLE
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
 from model_store.ports import ObjectStore
@@ -94,7 +94,7 @@ class Preparer:
 
     def _made(self, manifest: Manifest, base: Base) -> Prepared:
         """The published version, not checked yet."""
-        must_run_on(manifest, target_of(base))
+        must_run_on(manifest, target_of(base), own_image=base.environment.get(env.OWN_IMAGE) == "on")
         if target_of(base) == "lambda":
             must_have_its_operators(manifest, base)
         endpoint = self._answering_endpoint(manifest, base)
@@ -330,8 +330,14 @@ class Preparer:
                 return
 
 
-def must_run_on(manifest: Manifest, target: str) -> None:
-    """Refuse what ``target`` cannot run, before anything is packed or published (law 8)."""
+def must_run_on(manifest: Manifest, target: str, *, own_image: bool = False) -> None:
+    """Refuse what ``target`` cannot run, before anything is packed or published (law 8).
+
+    What a team's own container runs is the team's to know; but nothing that executes code when it is loaded
+    (law 12).
+    """
+    if own_image and manifest.kind != TORCH_PICKLE:
+        return
     if manifest.kind not in RUNS_ON[target]:
         kinds = " or ".join("ONNX" if kind == ONNX else kind for kind in RUNS_ON[target])
         where = "a Lambda model" if target == "lambda" else f"a model on {target}"

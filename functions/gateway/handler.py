@@ -10,6 +10,7 @@ import os
 from functools import cache
 
 from functions.gateway.adapters import endpoint_of
+from functions.gateway.openai import openai_routes
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
 from functions.inference.door import HttpDoor
@@ -28,6 +29,6 @@ _service = GatewayService(
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
-_http = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+_http = HttpDoor(_service, _log, {**openai_routes(_service), **handoff_routes(_service, os.environ)})
 
 handler = Doors(PinnedDoor(_http, _pin, connect=siblings_of(os.environ)), _service, _log, os.environ)

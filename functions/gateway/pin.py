@@ -21,13 +21,16 @@ from model_store.contract.names import check_name
 class Pin(NamedTuple):
     """A released version that somebody else computes.
 
-    ``labels`` go into every log line, ``headers`` into every answer, as where a model is run here.
+    ``labels`` go into every log line, ``headers`` into every answer, as where a model is run here. With
+    ``own_image`` a team's container answers, which names neither version nor digest: what vouches for it
+    is the endpoint's name, which carries both, and the folder it was made with.
     """
 
     manifest: Manifest
     target: str
     endpoint: str
     golden: Callable[[], Golden]
+    own_image: bool = False
 
     @property
     def model(self) -> str:
@@ -58,4 +61,5 @@ def find_pin(environ: Mapping[str, str], *, package: str | None = None) -> Pin |
     if target not in HEAVY_TARGETS:
         raise IntegrityError(f"`{environment.TARGET}` is `{target}`, and no gateway stands before that")
     endpoint = required(environ, environment.ENDPOINT)
-    return Pin(manifest, target, endpoint, lambda: golden_in(folder, manifest))
+    own_image = environ.get(environment.OWN_IMAGE) == "on"
+    return Pin(manifest, target, endpoint, lambda: golden_in(folder, manifest), own_image)

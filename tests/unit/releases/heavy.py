@@ -26,6 +26,7 @@ class HeavyWorld(World):
     def __init__(self, *, reads_until_ready: int = 0) -> None:
         self.endpoints = MemoryEndpoints(reads_until_ready=reads_until_ready)
         self.configuration = CONFIGURATION
+        self.own_image = False
         super().__init__(MemoryFunctions(self.gateway))
 
     def gateway(self, config: FunctionConfig, event: dict[str, Any]) -> Any:
@@ -56,6 +57,7 @@ class HeavyWorld(World):
             env.STAGE: STAGE,
             env.TARGET: "sagemaker",
             env.ENDPOINT_CONFIGURATION: self.configuration,
+            **({env.OWN_IMAGE: "on"} if self.own_image else {}),
         }
         layers = ("arn:layer:runtime:1",)
         self.functions.deploy(

@@ -8,6 +8,7 @@ import pytest
 
 from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
+from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.endpoints import SERVICE_PATIENCE_S, kept_warm
 from releases.errors import DisagreementError, ServiceError, UnfitVersionError, UnprovisionedError
@@ -185,3 +186,37 @@ def test_the_artifact_of_an_endpoint_is_not_collected(heavy: HeavyWorld) -> None
         ref(1): "an endpoint is made from it, and may read it again",
         ref(2): "an endpoint is made from it, and may read it again",
     }
+
+
+@pytest.fixture
+def own(heavy: HeavyWorld) -> HeavyWorld:
+    """The same, with a team's own container on the endpoints."""
+    heavy.own_image = True
+    heavy.deploy()
+    return heavy
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torch-export"])
+def test_a_team_s_own_container_runs_what_it_runs_and_only_has_to_be_ready(
+    own: HeavyWorld, kind: str
+) -> None:
+    own.publish(7, kind=kind, golden=NO_GOLDEN)
+    own.provision(7)
+    assert own.controller().release(ByVersion("digits", 7)).ref == ByVersion("digits", 7)
+
+
+def test_our_own_container_still_wants_what_it_can_run_and_check(heavy: HeavyWorld) -> None:
+    heavy.publish(7, kind="safetensors")
+    heavy.publish(8, golden=NO_GOLDEN)
+    heavy.provision(7, 8)
+    for version, said in ((7, "safetensors artifact"), (8, "no golden sample")):
+        with pytest.raises(UnfitVersionError, match=said):
+            heavy.controller().release(ByVersion("digits", version))
+
+
+def test_no_container_gets_what_executes_code_when_it_is_loaded(own: HeavyWorld) -> None:
+    """Law 12."""
+    own.publish(7, kind="torch-pickle", golden=NO_GOLDEN)
+    own.provision(7)
+    with pytest.raises(UnfitVersionError, match="torch-pickle"):
+        own.controller().release(ByVersion("digits", 7))

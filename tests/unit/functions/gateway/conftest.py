@@ -28,10 +28,11 @@ from model_store.contract.events import http_event, read_answer
 from tests.unit.functions.conftest import Layer, Reply
 
 
-def pin_of(layer: Layer) -> Pin:
+def pin_of(layer: Layer, **more: str) -> Pin:
     """What a release would publish for this layer."""
     environ = {
         **layer.environ,
+        **more,
         environment.TARGET: "sagemaker",
         environment.ENDPOINT: "switchyard-test-digits",
     }
