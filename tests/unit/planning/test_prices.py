@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from planning.prices import HOURS, TABLE, PricesError, read_prices
+from releases.prices import AS_OF, PER_HOUR, REGION
 
 
 def test_the_table_of_the_repository_says_where_and_when() -> None:
     prices = read_prices()
-    assert prices.where == "list prices of us-east-1 as of 2025-12"
+    assert prices.where == "list prices of us-east-1 as of 2025-11"
     assert prices.lambda_.gb_second("arm64") < prices.lambda_.gb_second("x86_64")
     assert {price.target for price in prices.instances.values()} == {"sagemaker", "ec2"}
     assert prices.instances["g5.xlarge"].month == pytest.approx(1.006 * HOURS)
@@ -23,12 +24,20 @@ def test_sagemaker_costs_more_than_the_same_instance_bare() -> None:
     assert all(prices[name].hour < prices[f"ml.{name}"].hour < 2 * prices[name].hour for name in both)
 
 
+def test_status_and_plan_name_the_same_price_of_the_same_month() -> None:
+    prices = read_prices()
+    assert (AS_OF[:7], REGION) == (prices.as_of, prices.region)
+    both = prices.instances.keys() & PER_HOUR.keys()
+    assert len(both) > 5
+    assert {name: prices.instances[name].hour for name in both} == {name: PER_HOUR[name] for name in both}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         (("0.20", '"free"'), "lambda.million_requests"),
         (("as_of", "as_off"), "as_of"),
-        (('as_of = "2025-12"', 'as_of = "lately"'), "as_of"),
+        (('as_of = "2025-11"', 'as_of = "lately"'), "as_of"),
         (("vcpus = 4", "vcpus = 0"), "vcpus"),
         (("[lambda]", "[lambda"), "no table of prices"),
     ],

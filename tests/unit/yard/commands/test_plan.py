@@ -38,7 +38,7 @@ def test_the_newest_version_is_measured_and_sized_as_the_catalog_deploys_it(
     assert found["recommended"]["target"] == "lambda"
     assert "snapshots" not in found["recommended"]["costs"]
     assert {run["threads"] for run in found["measured"]["runs"]} >= {1}
-    assert found["prices"] == {"as_of": "2025-12", "region": "us-east-1"}
+    assert found["prices"] == {"as_of": "2025-11", "region": "us-east-1"}
 
 
 def test_people_get_two_tables_and_one_sentence(digits: Any, yard: Yard) -> None:
@@ -46,7 +46,7 @@ def test_people_get_two_tables_and_one_sentence(digits: Any, yard: Yard) -> None
     assert done.exit_code == 0
     assert "digits:1: " in done.stdout
     assert "below what a model's layer may have" in done.stdout
-    assert "0.5 requests/s, 2 at the peak; list prices of us-east-1 as of 2025-12" in done.stdout
+    assert "0.5 requests/s, 2 at the peak; list prices of us-east-1 as of 2025-11" in done.stdout
     assert "not measured here" in done.stdout
     assert "a month (list prices of us-east-1" in done.stderr
 
