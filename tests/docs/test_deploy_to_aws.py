@@ -304,6 +304,10 @@ S3: dict[str, tuple[Store, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "put_once": (lambda it, _: it.put_once("a/b", DATA), (("PutObject", {}),)),
     "try_put_once": (lambda it, _: it.try_put_once("a/b", DATA), (("PutObject", {}),)),
     "put_file_once": (lambda it, path: it.put_file_once("a/b", path, Digest.of(DATA)), (("PutObject", {}),)),
+    "copy_once": (
+        lambda it, _: it.copy_once("a/b", "a/c", Digest.of(DATA)),
+        (("GetObject", {"Body": body(DATA)}), ("PutObject", {})),
+    ),
     "get": (lambda it, _: it.get("a/b"), (("GetObject", {"Body": body(DATA)}),)),
     "fetch_file": (
         lambda it, path: it.fetch_file("a/b", path.with_name("copy"), Digest.of(DATA)),

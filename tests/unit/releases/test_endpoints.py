@@ -206,10 +206,10 @@ def test_a_team_s_own_container_runs_what_it_runs_and_only_has_to_be_ready(
 
 
 def test_our_own_container_still_wants_what_it_can_run_and_check(heavy: HeavyWorld) -> None:
-    heavy.publish(7, kind="safetensors")
+    heavy.publish(7, kind="torch-pickle")
     heavy.publish(8, golden=NO_GOLDEN)
     heavy.provision(7, 8)
-    for version, said in ((7, "safetensors artifact"), (8, "no golden sample")):
+    for version, said in ((7, "torch-pickle artifact"), (8, "no golden sample")):
         with pytest.raises(UnfitVersionError, match=said):
             heavy.controller().release(ByVersion("digits", version))
 
