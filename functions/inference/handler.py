@@ -25,6 +25,11 @@ def _find() -> Artifact | None:
 
 _artifact = _find()
 
+# numpy's linear algebra makes a thread for every processor when it is imported, and those wait in a busy
+# loop for tens of milliseconds: processor time that a start needs. Nothing here uses them; onnxruntime has
+# its own. Source: OpenBLAS user manual, "Runtime variables".
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
 from functions.inference.doors.payloads import handoff_routes
