@@ -28,7 +28,6 @@ from infra.stacks.heavy import HeavyStack, pulling, repository_of
 from infra.stacks.stage_stack import MODEL_TAG, STAGE_TAG
 from model_store.contract.endpoints import DEVICE_VARIABLE
 from model_store.contract.environment import ENDPOINT_URL
-from model_store.contract.keys import served_prefix
 
 GIB = 1024**3
 DISK_GB = {True: 150, False: 30}
@@ -211,26 +210,8 @@ class Ec2Stack(HeavyStack):
         return role
 
     def _may(self) -> list[iam.PolicyStatement]:
-        bucket = f"arn:{self.partition}:s3:::{self.bucket}"
-        prefixes = [served_prefix(self.model.name, locked.ref.version) for locked in self.locked]
         return [
-            iam.PolicyStatement(
-                sid="ReadOwnFolders",
-                actions=["s3:GetObject"],
-                resources=[f"{bucket}/{prefix}*" for prefix in prefixes],
-            ),
-            iam.PolicyStatement(
-                sid="ListOwnFolders",
-                actions=["s3:ListBucket"],
-                resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
-            ),
-            iam.PolicyStatement(
-                sid="UseTheKeyThroughS3",
-                actions=["kms:Decrypt"],
-                resources=[self.bucket_key],
-                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
-            ),
+            *self._reading_folders(),
             iam.PolicyStatement(
                 sid="WriteLogs",
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"],

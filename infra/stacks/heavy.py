@@ -111,6 +111,30 @@ class HeavyStack(ModelStack):
         """Declare an endpoint for each of ``locked``; each waits for its folder."""
         raise NotImplementedError
 
+    def _reading_folders(self) -> list[iam.PolicyStatement]:
+        """What whoever starts a container may read: the folders of the listed versions, and nothing else."""
+        bucket = f"arn:{self.partition}:s3:::{self.bucket}"
+        prefixes = [served_prefix(self.model.name, locked.ref.version) for locked in self.locked]
+        return [
+            iam.PolicyStatement(
+                sid="ReadOwnFolders",
+                actions=["s3:GetObject"],
+                resources=[f"{bucket}/{prefix}*" for prefix in prefixes],
+            ),
+            iam.PolicyStatement(
+                sid="ListOwnFolders",
+                actions=["s3:ListBucket"],
+                resources=[bucket],
+                conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            ),
+            iam.PolicyStatement(
+                sid="UseTheKeyThroughS3",
+                actions=["kms:Decrypt"],
+                resources=[self.bucket_key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+        ]
+
     def _told(self) -> dict[str, str]:
         # The stack's own constructs can be made from here on, and nothing of the function is yet.
         self.bucket = ssm.StringParameter.value_for_string_parameter(self, bucket_parameter(self.stage.name))

@@ -18,7 +18,6 @@ from infra.constructs.python_function import ROLE_PATH, PythonFunction
 from infra.constructs.sagemaker_endpoint import SageMakerEndpoint, SageMakerEndpointProps
 from infra.stacks.heavy import HeavyStack, pulling
 from model_store.contract.endpoints import DEVICE_VARIABLE, GRPC_PORT_VARIABLE
-from model_store.contract.keys import served_prefix
 
 GIB = 1024**3
 MIN_VOLUME_GB = 30
@@ -145,26 +144,8 @@ class SageMakerStack(HeavyStack):
 
     def _may(self) -> list[iam.PolicyStatement]:
         """Source: SageMaker developer guide, "CreateModel API: Execution Role Permissions", cut to size."""
-        bucket = f"arn:{self.partition}:s3:::{self.bucket}"
-        prefixes = [served_prefix(self.model.name, locked.ref.version) for locked in self.locked]
         statements = [
-            iam.PolicyStatement(
-                sid="ReadOwnFolders",
-                actions=["s3:GetObject"],
-                resources=[f"{bucket}/{prefix}*" for prefix in prefixes],
-            ),
-            iam.PolicyStatement(
-                sid="ListOwnFolders",
-                actions=["s3:ListBucket"],
-                resources=[bucket],
-                conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
-            ),
-            iam.PolicyStatement(
-                sid="UseTheKeyThroughS3",
-                actions=["kms:Decrypt"],
-                resources=[self.bucket_key],
-                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
-            ),
+            *self._reading_folders(),
             iam.PolicyStatement(
                 sid="WriteLogs",
                 actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],

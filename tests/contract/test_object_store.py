@@ -18,6 +18,7 @@ from uuid import uuid4
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from model_store.adapters.directory import DirectoryStore
 from model_store.adapters.memory import MemoryStore
@@ -87,11 +88,23 @@ def moto_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
+    one_at_a_time(monkeypatch)
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
         client.meta.events.register_first("before-send.s3.UploadPart", as_bytes)
         client.create_bucket(Bucket="models")
         yield S3Store("models", client=client, sleep=hardly)
+
+
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto answers in the caller's thread, and closes what another one is reading. S3 does not."""
+    turn, answer = threading.RLock(), BotocoreStubber.__call__
+
+    def in_turn(self: BotocoreStubber, *args: Any, **settings: Any) -> Any:
+        with turn:
+            return answer(self, *args, **settings)
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", in_turn)
 
 
 def cloud_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
