@@ -18,11 +18,9 @@ from functions.inference.embedded_metrics import shadow_metrics
 from functions.inference.quick import body_of, remaining_s
 from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
 from functions.protocol.binary import array_from_binary
 from functions.protocol.headers import json_length
-from functions.protocol.requests import decode_request
 from functions.protocol.tensors import Array, array_from_json
 from model_store.contract.environment import (
     AGREES_METRIC,
@@ -36,7 +34,7 @@ from model_store.contract.environment import (
 from model_store.contract.manifest import Golden
 
 Event = Mapping[str, Any]
-Computes = Callable[[Event, float | None], Mapping[str, Array]]
+Computes = Callable[[bytes | str, int | None, float | None], Mapping[str, Array]]
 
 
 def answer(
@@ -44,7 +42,8 @@ def answer(
 ) -> dict[str, Any]:
     """Answer one mirrored request and compare; what is returned goes nowhere but into tests and logs.
 
-    ``computes`` gives this version's outputs for a request, within the seconds it is told.
+    ``computes`` gives this version's outputs for a body, the length of its JSON where binary data follow,
+    and the seconds there are.
     """
     try:
         return _compare(event, context, service, log, computes)
@@ -54,25 +53,12 @@ def answer(
         return said
 
 
-def computed_here(service: ModelService) -> Computes:
-    """The outputs of the model that this function runs itself."""
-
-    def outputs(request: Event, seconds: float | None) -> Mapping[str, Array]:
-        served = service.select()
-        length = json_length((request.get("headers") or {}).items())
-        decoded = decode_request(body_of(dict(request)), served.signature, json_length=length)
-        return service.run(served, decoded, seconds)
-
-    return outputs
-
-
 def asked_for(service: Service) -> Computes:
     """The outputs that an endpoint answers, whichever form they come in."""
 
-    def outputs(request: Event, seconds: float | None) -> Mapping[str, Array]:
-        length = json_length((request.get("headers") or {}).items())
+    def outputs(body: bytes | str, length: int | None, seconds: float | None) -> Mapping[str, Array]:
         said = service.infer(
-            body_of(dict(request)),
+            body,
             service.served.model,
             json_length=length,
             remaining_s=seconds,
@@ -92,7 +78,9 @@ def _compare(
     started = time.perf_counter()
     status, mine = 200, dict[str, Array]()
     try:
-        mine = dict(computes(event["request"], remaining_s(context)))
+        request = event["request"]
+        length = json_length((request.get("headers") or {}).items())
+        mine = dict(computes(body_of(dict(request)), length, remaining_s(context)))
     except Exception as error:  # noqa: BLE001 - what the live version answered and this one did not
         status = STATUS.get(type(error), 500)
     ms = round((time.perf_counter() - started) * 1000, 3)

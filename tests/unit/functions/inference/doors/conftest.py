@@ -56,7 +56,7 @@ class House:
             self.log,
             {},
             compare=lambda event, context: shadow.answer(
-                event, context, self.service, self.log, shadow.computed_here(self.service)
+                event, context, self.service, self.log, self.service.outputs
             ),
         )
 
