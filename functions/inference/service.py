@@ -90,6 +90,13 @@ class ModelService:
             self.must_fit(answer)
         return Encoded(answer.body, answer.json_length, Work(model_ms, self._rows(request), size))
 
+    def outputs(
+        self, body: bytes | str, json_length: int | None, remaining_s: float | None
+    ) -> dict[str, Array]:
+        """The outputs that a request wants, for who compares them and sends them to nobody."""
+        served = self.select()
+        return self.run(served, decode_request(body, served.signature, json_length=json_length), remaining_s)
+
     def run(self, served: Served, request: InferRequest, remaining_s: float | None) -> dict[str, Array]:
         """The outputs that ``request`` wants, if it has no more rows and takes no more time than allowed."""
         self._must_be_few(request)
