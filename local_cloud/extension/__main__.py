@@ -22,6 +22,7 @@ from ministack import app
 from ministack.core import tls
 
 from local_cloud.extension import (
+    alarm_stacks,
     alarms,
     autoscaling,
     buckets,
@@ -34,6 +35,7 @@ from local_cloud.extension import (
     jwt_authorizers,
     lambda_permissions,
     limits,
+    metric_data,
     metrics,
     propagation,
     provisioned,
@@ -64,8 +66,10 @@ def install() -> None:
         workers,
         faults,
         metrics,
+        metric_data,
         embedded_metrics,
         alarms,
+        alarm_stacks,
         versions,
         propagation,
         provisioned,
