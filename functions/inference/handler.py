@@ -58,7 +58,7 @@ if SHADOW in os.environ:
 def _compare(event: dict[str, Any], context: object) -> dict[str, Any]:
     from functions.inference.doors import shadow
 
-    return shadow.answer(event, context, _service, _log)
+    return shadow.answer(event, context, _service, _log, _service.outputs)
 
 
 handler = Doors(

@@ -22,6 +22,7 @@ from ministack import app
 from ministack.core import tls
 
 from local_cloud.extension import (
+    alarm_stacks,
     alarms,
     autoscaling,
     buckets,
@@ -37,6 +38,7 @@ from local_cloud.extension import (
     limits,
     load_balancers,
     machines,
+    metric_data,
     metrics,
     propagation,
     provisioned,
@@ -67,8 +69,10 @@ def install() -> None:
         workers,
         faults,
         metrics,
+        metric_data,
         embedded_metrics,
         alarms,
+        alarm_stacks,
         versions,
         propagation,
         provisioned,

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store", "releases", "yard")
+ROOMS = (
+    *("catalog", "functions", "infra", "layers", "local_cloud"),
+    *("model_store", "releases", "telemetry", "yard"),
+)
 
 ELSEWHERE = {
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
@@ -50,6 +53,9 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
+    "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",
     "yard/options.py": "tests/unit/yard/test_main.py",
 }
