@@ -162,7 +162,9 @@ class Fleets:
             **fleet(hosting, self.stack, 2, 2.0),
             **fleet(hosting, self.stack, 3, 3.0, machines=2),
         }
-        outputs = {name: {"Ref": name} for name in self.resources if "Targets" in name or name == "Grpc"}
+        outputs: dict[str, Any] = {
+            name: {"Ref": name} for name in self.resources if "Targets" in name or name == "Grpc"
+        }
         outputs["Address"] = {"Fn::GetAtt": ["Balancer", "DNSName"]}
         self.made = self.account.stack(self.stack, self.resources, outputs)
         assert self.made["StackStatus"] == "CREATE_COMPLETE"
@@ -170,6 +172,9 @@ class Fleets:
     def health(self, group: str) -> list[str]:
         found = self.elb.describe_target_health(TargetGroupArn=self.made[group])
         return [item["TargetHealth"]["State"] for item in found["TargetHealthDescriptions"]]
+
+    def until_healthy(self, group: str, count: int) -> None:
+        until(lambda: self.health(group) == ["healthy"] * count)
 
     def rest(self, number: int | None) -> httpx.Response:
         x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
@@ -210,7 +215,7 @@ def test_machines_are_listed_with_their_target_groups_and_become_healthy(fleets:
     assert {item["InstanceType"] for item in group["Instances"]} == {"m5.large"}
     assert set(group["TargetGroupARNs"]) == {fleets.made["HttpTargets3"], fleets.made["GrpcTargets3"]}
     for targets in ("HttpTargets3", "GrpcTargets3"):
-        until(lambda targets=targets: fleets.health(targets) == ["healthy"] * 2)
+        fleets.until_healthy(targets, 2)
 
 
 def test_grpc_is_carried_call_by_call_as_the_rules_say_at_that_moment(fleets: Fleets) -> None:
@@ -316,7 +321,7 @@ def test_a_group_grows_and_shrinks_as_it_is_told(fleets: Fleets) -> None:
     name = f"{fleets.stack}-2"
     for count in (2, 1):
         fleets.asg.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=count)
-        until(lambda count=count: fleets.health("HttpTargets2") == ["healthy"] * count)
+        fleets.until_healthy("HttpTargets2", count)
     assert fleets.rest(2).status_code == 200
 
 
