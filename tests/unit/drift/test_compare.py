@@ -50,7 +50,9 @@ def test_the_feature_that_moved_is_the_model_s_number_and_is_named() -> None:
 
 
 def test_outputs_are_a_metric_of_their_own() -> None:
-    baseline = trained(column("x", RANDOM.normal(size=1_000)), column("label", np.array(["a", "b"] * 500, object), OUTPUT))
+    baseline = trained(
+        column("x", RANDOM.normal(size=1_000)), column("label", np.array(["a", "b"] * 500, object), OUTPUT)
+    )
     found = judged(
         baseline, column("x", RANDOM.normal(size=300)), column("label", np.array(["a"] * 300, object), OUTPUT)
     )
