@@ -329,7 +329,7 @@ def _operator_sets(model: onnx.ModelProto) -> set[str]:
 
 
 def _must_survive_its_callers(model: onnx.ModelProto, name: str) -> None:
-    """The library's decoder of pictures ends the whole process on bytes that are none, as callers may send."""
+    """The library's decoder of pictures ends the whole process on bytes that are no picture."""
     if FATAL_DOMAIN in _operator_sets(model):
         raise InvalidArtifactError(
             f"`{PurePosixPath(name).name}` imports `{FATAL_DOMAIN}`, whose decoder of pictures "
