@@ -128,6 +128,12 @@ ROWS_METRIC = "Rows"
 PAYLOAD_BYTES_METRIC = "PayloadBytes"
 """Size of an answered inference's request, as the protocol has it: after base64."""
 
+REQUEST_METRICS = (
+    *(INVOCATIONS_METRIC, FAULTS_METRIC, COLD_STARTS_METRIC, LATENCY_METRIC, MODEL_LATENCY_METRIC),
+    *(OVERHEAD_METRIC, ROWS_METRIC, PAYLOAD_BYTES_METRIC),
+)
+"""Everything that callers' requests count as, and so what a model and each answering version cost."""
+
 AGREES_METRIC = "ShadowAgrees"
 """1 where a version answered a mirrored request as the live one did, else 0: its count is the requests."""
 
