@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_store.contract.deployment import function_name
-from model_store.contract.environment import COLD_STARTS_METRIC, REQUEST_METRICS
+from model_store.contract.environment import COLD_STARTS_METRIC, METRICS
 from planning.prices import HOURS, Prices
 from planning.sizing import LOG_BYTES
 from releases.bases import current_base
@@ -165,7 +165,7 @@ def _front(used: dict[str, float], prices: Prices) -> list[Item]:
 def _watched(answering: int, alarms: int, hours: float, prices: Prices) -> list[Item]:
     """Metrics are charged by the hour in which they have data, alarms while they exist."""
     month = hours / HOURS
-    series = len(REQUEST_METRICS) * (1 + answering) if answering else 0
+    series = len(METRICS) * (1 + answering) if answering else 0
     return [
         Item("metrics", series, "metrics", series * prices.front.metric_month * month, estimated=True),
         Item("alarms", alarms, "alarms", alarms * prices.front.alarm_month * month),
