@@ -49,8 +49,8 @@ def numbers(world: World, monkeypatch: pytest.MonkeyPatch) -> MemoryNumbers:
     of_lambda = (("FunctionName", f"switchyard-{STAGE}-digits"),)
     made.record(Metric(LAMBDA, "Invocations", of_lambda), *[1.0] * 1000)
     made.record(Metric(LAMBDA, "Duration", of_lambda), *[20.0] * 1000)
-    for version in (2, None):
-        made.record(metric_of(STAGE, "digits", version, FAULTS_METRIC), *[0.0] * 1000)
+    for whom in (2, None):
+        made.record(metric_of(STAGE, "digits", whom, FAULTS_METRIC), *[0.0] * 1000)
     return made
 
 
