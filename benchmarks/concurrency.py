@@ -270,8 +270,8 @@ def main() -> None:
     introduction = (
         "Written by `python -m benchmarks.concurrency --write`: Lambda's documented rules, played, not "
         f"measured. {RATE:,} requests a second of {DURATION_S * 1000:.0f} ms each ({PEAK} in flight), an "
-        f"environment that takes {START_S:g} s to start, {LIMIT:,} executions at once in the account. While the "
-        "first environments start, every request that comes starts another: a flip at once needs not "
+        f"environment that takes {START_S:g} s to start, {LIMIT:,} executions at once in the account. While "
+        "the first environments start, every request that comes starts another: a flip at once needs not "
         f"{PEAK} of them but {headroom().to_start:,}, and Lambda starts {BURST:,} in ten seconds. With the "
         "[rules](adr/0049-a-flip-is-priced-in-environments-that-start.md) on, what would throttle is refused "
         "before the alias moves, and the refusal says which steps fit.\n\n"
