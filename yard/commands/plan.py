@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
     from model_store.ports import ObjectStore
     from planning.measure import Measured
-    from planning.sizing import Function, Load, Option
+    from planning.sizing import Function, Load, Option, Watched
 
 
 def plan(
@@ -58,8 +59,8 @@ def plan(
     prices = read_prices(prices_file) if prices_file else read_prices()
     store = deployment.find(stage).store()
     ref = _version(store, name)
-    function, kept = _declared(ref.model, stage)
-    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept)
+    function, kept, watched = _declared(ref.model, stage)
+    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept, watched)
     with tempfile.TemporaryDirectory(prefix="switchyard-plan-") as folder:
         with output.transferring(f"fetching {ref}") as progress:
             manifest = fetch(store, ref, Path(folder) / FILES_FOLDER, on_progress=progress)
@@ -78,6 +79,8 @@ def plan(
                 "layer_budget": function.layer_budget,
                 "load": {"rate": load.rate, "peak": load.peak, "p95_ms": load.p95_ms, "kept": load.kept},
                 "measured": measured.as_json(),
+                "watched": asdict(load.watched),
+                "watching_usd_month": round(sizing.watching(load, prices), 2),
                 "prices": {"as_of": prices.as_of, "region": prices.region},
                 "recommended": best.as_json() if best else None,
                 "options": [option.as_json() for option in found],
@@ -92,7 +95,8 @@ def plan(
         )
         raise typer.Exit(1)
     output.done(
-        f"{best.target}, {best.size}, {best.count} at the peak: ${best.month:,.2f} a month ({prices.where})"
+        f"{best.target}, {best.size}, {best.count} at the peak: ${best.month:,.2f} a month, of which "
+        f"${sizing.watching(load, prices):,.2f} for watching it ({prices.where})"
     )
 
 
@@ -111,10 +115,10 @@ def _version(store: ObjectStore, name: str) -> ByVersion:
     return ByVersion(name, numbers[-1])
 
 
-def _declared(model: str, stage: str) -> tuple[Function, int]:
-    """What the catalog here says of the model, and how many of its versions are kept."""
+def _declared(model: str, stage: str) -> tuple[Function, int, Watched]:
+    """What the catalog here says of the model, how many of its versions are kept, and what is alarmed on."""
     from model_store.contract.placement import LAYER_BYTES
-    from planning.sizing import Function
+    from planning.sizing import Function, Watched
     from yard import deployment
 
     path = deployment.catalog_path()
@@ -125,8 +129,10 @@ def _declared(model: str, stage: str) -> tuple[Function, int]:
         declared = catalog.models_for(stage).get(model) if stage in catalog.stages else None
         if declared is not None:
             how = Function(declared.architecture, declared.snapstart, LAYER_BYTES)
-            return how, 1 + declared.rollback_depth
-    return Function(layer_budget=LAYER_BYTES), 3
+            billed, aliases = declared.alarms.billed(len(declared.aliases)), len(declared.aliases)
+            watched = Watched(billed.on_metrics, billed.composites, billed.bands, 3 * aliases)
+            return how, 1 + declared.rollback_depth, watched
+    return Function(layer_budget=LAYER_BYTES), 3, Watched()
 
 
 def _show(
