@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from model_store.contract.environment import METRICS
 from model_store.contract.placement import LAYER_BYTES, MAX_EPHEMERAL_MB
 from planning.measure import Measured
 from planning.prices import HOURS, InstancePrice, Prices
@@ -36,7 +37,8 @@ LOG_BYTES = 600
 """One log line of a request with its embedded metrics, and Lambda's own report line."""
 
 GATEWAY_GB = 0.25
-METRICS_EACH = 2
+METRICS_EACH = len(METRICS)
+"""Of the model, and again of each version that answers (law 11). Only hours with data are charged."""
 BAND_METRICS = 3
 """Source: CloudWatch pricing: an alarm on a band is billed for the metric and for both edges."""
 
@@ -58,10 +60,14 @@ class Watched:
     bands: int = 2
     released: int = 3
 
+    @property
+    def looked_at(self) -> int:
+        """Metrics that are billed for being looked at."""
+        return self.on_metrics + self.released + BAND_METRICS * self.bands
+
     def month(self, prices: Prices) -> float:
-        looked_at = self.on_metrics + self.released + BAND_METRICS * self.bands
         front = prices.front
-        return looked_at * front.alarm_month + self.composites * front.composite_alarm_month
+        return self.looked_at * front.alarm_month + self.composites * front.composite_alarm_month
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +258,6 @@ def front_costs(load: Load, prices: Prices) -> dict[str, float]:
         "alarms": load.watched.month(prices),
         "dashboard": prices.front.dashboard_month,
     }
-
-
-def watching(load: Load, prices: Prices) -> float:
-    """What being watched costs a month, whatever is asked of the model: metrics, alarms, dashboard."""
-    costs = front_costs(load, prices)
-    return costs["metrics"] + costs["alarms"] + costs["dashboard"]
 
 
 def _too_slow(p95: float, load: Load) -> str:

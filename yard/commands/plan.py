@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
     from model_store.ports import ObjectStore
     from planning.measure import Measured
+    from planning.prices import Prices
     from planning.sizing import Function, Load, Option, Watched
 
 
@@ -80,7 +81,6 @@ def plan(
                 "load": {"rate": load.rate, "peak": load.peak, "p95_ms": load.p95_ms, "kept": load.kept},
                 "measured": measured.as_json(),
                 "watched": asdict(load.watched),
-                "watching_usd_month": round(sizing.watching(load, prices), 2),
                 "prices": {"as_of": prices.as_of, "region": prices.region},
                 "recommended": best.as_json() if best else None,
                 "options": [option.as_json() for option in found],
@@ -88,6 +88,7 @@ def plan(
         )
     else:
         _show(ref, manifest.size, measured, load, found, best, function, prices.where)
+        output.say(_watching(load, prices))
     if best is None:
         output.fail(
             f"nothing in the table serves {ref} under this load",
@@ -95,8 +96,7 @@ def plan(
         )
         raise typer.Exit(1)
     output.done(
-        f"{best.target}, {best.size}, {best.count} at the peak: ${best.month:,.2f} a month, of which "
-        f"${sizing.watching(load, prices):,.2f} for watching it ({prices.where})"
+        f"{best.target}, {best.size}, {best.count} at the peak: ${best.month:,.2f} a month ({prices.where})"
     )
 
 
@@ -133,6 +133,19 @@ def _declared(model: str, stage: str) -> tuple[Function, int, Watched]:
             watched = Watched(billed.on_metrics, billed.composites, billed.bands, 3 * aliases)
             return how, 1 + declared.rollback_depth, watched
     return Function(layer_budget=LAYER_BYTES), 3, Watched()
+
+
+def _watching(load: Load, prices: Prices) -> str:
+    """What it costs to see the model, whatever it runs on."""
+    from planning.sizing import METRICS_EACH, front_costs
+
+    costs, alarms = front_costs(load, prices), load.watched
+    return (
+        f"of that, watching it: ${costs['metrics']:,.2f} a month for {METRICS_EACH} metrics of the model and "
+        f"{METRICS_EACH} of each of {load.kept} versions, if all of them answer all month; "
+        f"${costs['alarms']:,.2f} for {alarms.looked_at} metrics under alarm and "
+        f"{alarms.composites} composite alarms; ${costs['dashboard']:,.2f} for a dashboard; ${costs['log']:,.2f} for the log"
+    )
 
 
 def _show(
