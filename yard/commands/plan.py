@@ -144,7 +144,8 @@ def _watching(load: Load, prices: Prices) -> str:
         f"of that, watching it: ${costs['metrics']:,.2f} a month for {METRICS_EACH} metrics of the model and "
         f"{METRICS_EACH} of each of {load.kept} versions, if all of them answer all month; "
         f"${costs['alarms']:,.2f} for {alarms.looked_at} metrics under alarm and "
-        f"{alarms.composites} composite alarms; ${costs['dashboard']:,.2f} for a dashboard; ${costs['log']:,.2f} for the log"
+        f"{alarms.composites} composite alarms; ${costs['dashboard']:,.2f} for a dashboard; "
+        f"${costs['log']:,.2f} for the log"
     )
 
 
