@@ -155,8 +155,33 @@ SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 CANNOT_ANSWER_METRIC = "CannotAnswer"
 """How many live versions and rollback targets could not answer when they were asked, once a day."""
 
+START_FAILURES_METRIC = "StartFailures"
+"""1 for an environment that could not begin to serve: no model there, or not the one it should be."""
+
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""
+
+DRIFT_PSI_METRIC = "DriftPsi"
+"""The largest population stability index of an input against the version's baseline; the scheduled monitor
+writes this and the six below, never a request."""
+
+DRIFT_KS_METRIC = "DriftKs"
+"""The largest Kolmogorov-Smirnov distance of an input that is a number."""
+
+CATEGORY_SHIFT_METRIC = "CategoryShift"
+"""The largest total variation distance of an input that is a category."""
+
+MISSING_RATE_METRIC = "MissingRate"
+"""The largest share of missing values of an input, beyond what its baseline had."""
+
+OUT_OF_RANGE_RATE_METRIC = "OutOfRangeRate"
+"""The largest share of an input's values that lie outside of everything that its baseline saw."""
+
+OUTPUT_DRIFT_METRIC = "OutputDrift"
+"""The largest population stability index of an output."""
+
+ACCURACY_METRIC = "Accuracy"
+"""The share of captured answers with a known truth that were right."""
 
 MAX_PAYLOAD_BYTES = 6_291_456
 """Largest request or answer of a synchronous Lambda invocation, envelope included.

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    *("catalog", "functions", "infra", "layers", "local_cloud"),
+    *("catalog", "drift", "functions", "infra", "layers", "local_cloud"),
     *("model_store", "releases", "telemetry", "yard"),
 )
 
@@ -35,6 +35,7 @@ ELSEWHERE = {
     "local_cloud/errors.py": "tests/unit/local_cloud/test_cloud.py",
     "local_cloud/extension": "tests/end_to_end/local_cloud",
     "model_store/adapters": "tests/contract/test_object_store.py",
+    "model_store/baseline.py": "tests/unit/model_store/test_describe.py",
     "model_store/collector.py": "tests/contract/test_collector.py",
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
     "releases/adapters/aws_collector.py": "tests/contract/test_function_collector.py",
