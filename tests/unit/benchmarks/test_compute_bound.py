@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import compute_bound, peers
-from benchmarks.compute_bound import BARE, OURS
-from benchmarks.endpoint import answers
+from benchmarks.compute_bound import BARE
+from benchmarks.endpoint import OURS, answers
 from benchmarks.models import Subject, perceptron
 
 
