@@ -266,10 +266,11 @@ class Overrides(_Table):
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
     instance_type: str | None = None
-    min_instances: heavy.Instances | None = None
+    min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
     spot: bool | None = None
@@ -291,7 +292,8 @@ class Model(_Table):
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
-    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
+    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
+    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -311,10 +313,11 @@ class Model(_Table):
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
     instance_type: str | None = None
-    min_instances: heavy.Instances = 1
+    min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
     spot: bool = False
@@ -370,10 +373,9 @@ class Model(_Table):
 
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""
-        overrides = self.stages.get(stage)
-        return self.model_copy(
-            update={**(overrides.model_dump(exclude_none=True) if overrides else {}), "stages": {}}
-        )
+        said = dict(self.stages[stage]) if stage in self.stages else {}
+        overrides = {name: value for name, value in said.items() if value is not None}
+        return self.model_copy(update={**overrides, "stages": {}})
 
 
 class Catalog(_Table):
