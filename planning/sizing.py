@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from model_store.contract.environment import METRICS
 from model_store.contract.placement import LAYER_BYTES, MAX_EPHEMERAL_MB
 from planning.measure import Measured
 from planning.prices import HOURS, InstancePrice, Prices
@@ -36,7 +37,8 @@ LOG_BYTES = 600
 """One log line of a request with its embedded metrics, and Lambda's own report line."""
 
 GATEWAY_GB = 0.25
-METRICS_EACH = 2
+METRICS_EACH = len(METRICS)
+"""Of the model, and again of each version that answers (law 11). Only hours with data are charged."""
 ALARMS = 3
 ACCOUNT_CONCURRENCY = 1000
 """Source: Lambda quotas, "Concurrent executions", the default of an account and region."""

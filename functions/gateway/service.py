@@ -18,7 +18,7 @@ from functions.gateway.ports import Endpoint, EndpointFailedError, Said, Throttl
 from functions.inference.limits import Limits
 from functions.inference.released import Unreleased, selected
 from functions.protocol.carried import must_fit
-from functions.protocol.encoded import Encoded
+from functions.protocol.encoded import Encoded, Work
 from functions.protocol.errors import (
     BadRequestError,
     CloudUnavailableError,
@@ -134,15 +134,17 @@ class GatewayService:
         content = self.content_of(body, max_bytes)
         if self._later is not None:
             return self._waited(content, json_length, end, max_bytes)
+        began = time.perf_counter()
         said = self._twice(
             lambda: self._connect().infer(content, json_length, seconds=self._left(end)),
             busy=lambda said: said.status in (429, 503),
         )
+        model_ms = (time.perf_counter() - began) * 1000
         if said.status != 200:
             raise _refusal(pin, said)
         if not pin.own_image:
             _must_be(pin, said.claims)
-        answer = Encoded(said.body, said.json_length)
+        answer = Encoded(said.body, said.json_length, Work(model_ms, None, len(content)))
         if max_bytes is None:
             self.must_fit(answer)
         return answer

@@ -28,7 +28,7 @@ import orjson
 from functions.inference.ports import Objects, Stored
 from functions.inference.quick import Event, Route, body_of, remaining_s
 from functions.inference.released import Service, Unreleased
-from functions.protocol.encoded import Answered, Encoded
+from functions.protocol.encoded import Answered, Encoded, Work
 from functions.protocol.errors import BadRequestError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import json_length
 from functions.protocol.words import kind
@@ -142,9 +142,17 @@ class Handoff:
         key = payload_key(served.model, caller_of(event), "out", secrets.token_urlsafe(32))
         self._objects.write(self._bucket, key, Stored(answer.body, answer.json_length))
         address = self._objects.download_address(self._bucket, key, seconds=ADDRESS_S)
-        return self.pointer(address.url, len(answer.body), answer.json_length)
+        return self.pointer(address.url, len(answer.body), answer.json_length, work=answer.work)
 
-    def pointer(self, url: str, size: int, length: int | None, *, version: int | None = None) -> Encoded:
+    def pointer(
+        self,
+        url: str,
+        size: int,
+        length: int | None,
+        *,
+        version: int | None = None,
+        work: Work | None = None,
+    ) -> Encoded:
         """An answer that says where the answer lies; ``length`` of its bytes are JSON, if not all are.
 
         It is of the version that is served here unless another is named.
@@ -165,7 +173,8 @@ class Handoff:
                     "outputs": [],
                     "parameters": pointer,
                 }
-            )
+            ),
+            work=work,
         )
 
 

@@ -4,6 +4,7 @@
 
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
+    models/<m>/baselines/ab12….json                      how a version's training sample was distributed
     models/<m>/digests/ab12…/000000007.json              version 7 has this digest: a hint, no more
     models/<m>/indexed/999999992.json                    every version up to 7 has its hint (999999999 - 7)
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
@@ -44,6 +45,11 @@ def versions_prefix(model: str) -> str:
 def manifest_key(model: str, version: int) -> str:
     """What a version is; writing it is what makes the version."""
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
+
+
+def baseline_key(model: str, digest: Digest) -> str:
+    """How inputs and outputs were distributed at training; the manifest of a version names the digest."""
+    return f"models/{model}/baselines/{digest.hex}.json"
 
 
 def digest_prefix(model: str, digest: Digest) -> str:

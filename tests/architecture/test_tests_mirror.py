@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store", "releases", "yard")
+ROOMS = (
+    *("catalog", "drift", "functions", "infra", "layers", "local_cloud"),
+    *("model_store", "releases", "telemetry", "yard"),
+)
 
 ELSEWHERE = {
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
@@ -32,6 +35,7 @@ ELSEWHERE = {
     "local_cloud/errors.py": "tests/unit/local_cloud/test_cloud.py",
     "local_cloud/extension": "tests/end_to_end/local_cloud",
     "model_store/adapters": "tests/contract/test_object_store.py",
+    "model_store/baseline.py": "tests/unit/model_store/test_describe.py",
     "model_store/collector.py": "tests/contract/test_collector.py",
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
     "releases/adapters/aws_collector.py": "tests/contract/test_function_collector.py",
@@ -50,6 +54,9 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
+    "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",
     "yard/options.py": "tests/unit/yard/test_main.py",
 }

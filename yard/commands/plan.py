@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
     from model_store.ports import ObjectStore
     from planning.measure import Measured
+    from planning.prices import Prices
     from planning.sizing import Function, Load, Option
 
 
@@ -85,6 +86,7 @@ def plan(
         )
     else:
         _show(ref, manifest.size, measured, load, found, best, function, prices.where)
+        output.say(_watching(load, prices))
     if best is None:
         output.fail(
             f"nothing in the table serves {ref} under this load",
@@ -127,6 +129,18 @@ def _declared(model: str, stage: str) -> tuple[Function, int]:
             how = Function(declared.architecture, declared.snapstart, LAYER_BYTES)
             return how, 1 + declared.rollback_depth
     return Function(layer_budget=LAYER_BYTES), 3
+
+
+def _watching(load: Load, prices: Prices) -> str:
+    """What it costs to see the model, whatever it runs on."""
+    from planning.sizing import ALARMS, METRICS_EACH, front_costs
+
+    costs = front_costs(load, prices)
+    return (
+        f"of that, watching it: ${costs['metrics']:,.2f} a month for {METRICS_EACH} metrics of the model and "
+        f"{METRICS_EACH} of each of {load.kept} versions, if all of them answer all month; "
+        f"${costs['alarms']:,.2f} for {ALARMS} alarms; ${costs['log']:,.2f} for the log"
+    )
 
 
 def _show(

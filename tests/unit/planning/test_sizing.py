@@ -70,7 +70,7 @@ def test_snapshots_of_every_kept_version_are_paid_for() -> None:
 
 def test_metrics_are_those_of_the_model_and_of_each_kept_version() -> None:
     """Law 11, in dollars."""
-    assert front_costs(Load(1.0, 1.0, kept=3), PRICES)["metrics"] == pytest.approx(2 * 4 * 0.30)
+    assert front_costs(Load(1.0, 1.0, kept=3), PRICES)["metrics"] == pytest.approx(8 * 4 * 0.30)
 
 
 def test_instances_are_counted_at_the_peak_and_never_one() -> None:

@@ -15,7 +15,7 @@ from functions.inference.limits import Limits
 from functions.inference.released import Unreleased
 from functions.inference.request_log import RequestLog
 from functions.protocol.carried import to_base64
-from model_store.contract.environment import SHADOW_EVENT
+from model_store.contract.environment import METRICS, SHADOW_EVENT
 from model_store.contract.events import http_event
 from tests.unit.functions.conftest import Caller, Layer
 from tests.unit.functions.gateway.conftest import GatewayCaller, computing, pin_of
@@ -213,7 +213,7 @@ def test_an_answer_that_lambda_cannot_carry_is_a_413(gateway: GatewayCaller, lin
 
 
 def test_a_request_leaves_one_line_with_the_metrics_of_its_version(gateway: GatewayCaller) -> None:
-    """Law 11: the same two metrics and dimensions as where the model is run in the function."""
+    """Law 11: the metrics and dimensions of a model that is run in the function, but for rows, which are not read."""
     gateway.infer(ROW)
     (line,) = gateway.log
     assert (line["model"], line["version"], line["status"], line["route"]) == (
@@ -223,8 +223,10 @@ def test_a_request_leaves_one_line_with_the_metrics_of_its_version(gateway: Gate
         "/v2/models/{model}/infer",
     )
     (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert [metric["Name"] for metric in directive["Metrics"]] == ["Faults", "Latency"]
+    assert [metric["Name"] for metric in directive["Metrics"]] == [name for name in METRICS if name != "Rows"]
     assert line["Faults"] == 0
+    assert line["ModelLatency"] + line["Overhead"] == pytest.approx(line["ms"], abs=0.002)
+    assert line["PayloadBytes"] > 0
 
 
 def test_nan_is_refused_with_the_endpoints_status(arithmetic_layer: Layer) -> None:
