@@ -29,6 +29,7 @@ from infra.bundles import Tree
 from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
+from infra.constructs.saved_queries import SavedQueries
 from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
@@ -40,6 +41,7 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    queries_prefix,
     runtime_layer_name,
     shadow_alias,
 )
@@ -136,6 +138,7 @@ class ModelStack(StageStack):
             ),
         )
         inference.log_group.grant_write(inference.role)
+        SavedQueries(self, "Queries", prefix=queries_prefix(stage.name, model.name), log=inference.log_group)
         if bucket is not None:
             self._let_pass_payloads(inference, bucket)
         if store is not None:

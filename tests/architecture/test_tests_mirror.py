@@ -55,6 +55,7 @@ ELSEWHERE = {
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
     "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/logs.py": "tests/contract/test_lines.py",
     "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
     "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from aws_cdk.assertions import Annotations, Match
 
 from catalog import Catalog
 from infra.bundles import Tree
+from infra.constructs.saved_queries import QUERIES
 from infra.stacks.model import ANSWERS, REQUESTS, ModelStack
+from model_store.contract.environment import METRICS
 from tests.infrastructure.conftest import text_of
 
 if TYPE_CHECKING:
@@ -188,6 +191,21 @@ def test_queued_requests_reach_the_live_alias_and_failures_are_kept(stage: Deplo
     assert own["SendAnswers"]["Action"] == ["sqs:SendMessage"]
     assert "QueuesAnswers" in text_of(own["SendAnswers"]["Resource"])
     assert "QueuesRequests" in text_of(own["TakeRequests"]["Resource"])
+
+
+def test_questions_to_the_log_are_kept_and_ask_for_what_a_line_has(stage: Deployed) -> None:
+    definitions = stage.resources("Model-digits", "AWS::Logs::QueryDefinition").values()
+    log = next(iter(stage.resources("Model-digits", "AWS::Logs::LogGroup")))
+    found = {one["Properties"]["Name"]: one["Properties"] for one in definitions}
+    prefix = f"switchyard/{stage.stage}/digits/"
+    assert set(found) == {f"{prefix}{name}" for name in QUERIES}
+    for properties in found.values():
+        assert properties["LogGroupNames"] == [{"Ref": log}]
+    written = json.dumps([properties["QueryString"] for properties in found.values()])
+    named = set(re.findall(r"\b[A-Z][A-Za-z]+\b", written))
+    assert (
+        named == {"Faults", "Latency", "ModelLatency", "Rows", "PayloadBytes", "ColdStarts"} <= set(METRICS)
+    )
 
 
 def test_a_model_without_a_queue_has_none(stage: Deployed) -> None:
