@@ -228,7 +228,7 @@ def _show_alarms(item: dict[str, Any]) -> None:
     for alarm in firing:
         output.warn(f"{alarm['name']} is in ALARM since {alarm['since']}: {alarm['why']}")
     if item["alarms"] and not firing:
-        output.say(f"{model}: none of its alarms fires ({len(item['alarms'])} watch it)")
+        output.say(f"{model}: none of its alarms fires")
     for taken in item["taken_back"]:
         back = f"an alarm took {taken['ref']} back to {model}:{taken['version']}"
         output.say(f"{back} at {taken['at']}: {taken['why']}")
