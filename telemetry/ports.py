@@ -32,13 +32,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class AlarmSeen:
-    """An alarm as it stands. ``since`` is when it came to its state, seconds since 1970."""
+    """An alarm as it stands. ``since`` is when it came to its state, seconds since 1970.
+
+    One that ``tells`` nobody is a part of another, which does: by itself it means nothing.
+    """
 
     name: str
     state: AlarmWord
     since: float
     description: str = ""
     reason: str = ""
+    tells: bool = True
 
 
 class Numbers(Protocol):

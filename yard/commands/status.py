@@ -143,7 +143,13 @@ def _alarms(place: Deployment, model: str) -> dict[str, Any]:
         return {"alarms": [], "alarms_unread": str(error)}
     return {
         "alarms": [
-            {"name": alarm.name, "state": alarm.state, "since": timestamp(alarm.since), "why": alarm.reason}
+            {
+                "name": alarm.name,
+                "state": alarm.state,
+                "since": timestamp(alarm.since),
+                "why": alarm.reason,
+                "tells": alarm.tells,
+            }
             for alarm in found
         ]
     }
@@ -224,7 +230,7 @@ def _show_alarms(item: dict[str, Any]) -> None:
     model = item["model"]
     if "alarms_unread" in item:
         output.warn(f"the alarms of {model} could not be read: {item['alarms_unread']}")
-    firing = [alarm for alarm in item["alarms"] if alarm["state"] == "ALARM"]
+    firing = [alarm for alarm in item["alarms"] if alarm["state"] == "ALARM" and alarm["tells"]]
     for alarm in firing:
         output.warn(f"{alarm['name']} is in ALARM since {alarm['since']}: {alarm['why']}")
     if item["alarms"] and not firing:
