@@ -23,6 +23,7 @@ from infra.acknowledged import (
     acknowledge_last_queues,
     acknowledge_runtime,
     acknowledge_snapstart,
+    acknowledge_tracing,
     acknowledge_wildcards,
 )
 from infra.bundles import Tree
@@ -134,6 +135,7 @@ class ModelStack(StageStack):
                 environment=environment,
                 architecture=model.architecture,
                 snapstart=model.snapstart,
+                tracing=model.tracing,
                 ephemeral_mb=model.ephemeral_mb,
                 subnets=self._joined()[0],
                 security_groups=self._joined()[1],
@@ -153,6 +155,8 @@ class ModelStack(StageStack):
         for statement in self._asking_siblings(name):
             inference.role.add_to_policy(statement)
             acknowledge_wildcards(inference.role, statement, WHY_WILDCARD)
+        if model.tracing:
+            acknowledge_tracing(inference.role)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -172,6 +176,8 @@ class ModelStack(StageStack):
         self.fingerprint = _fingerprint(
             {
                 **literals,
+                # No part of what a release sets: it stays on $LATEST. What is live is released on it.
+                **({"Tracing": "Active"} if model.tracing else {}),
                 "Environment": {**known, **{name: "" for name, value in later.items() if value is not None}},
                 "Layers": [runtime_layer.digest],
                 "RolePath": ROLE_PATH,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from catalog import Catalog
 from infra.bundles import Tree
@@ -288,6 +288,7 @@ def fingerprint(made: Any) -> Any:
         {"queue": True},
         {"inbox": True},
         {"runtime": "text"},
+        {"tracing": True},
         {"code": "c1"},
         {"layer": "1b"},
     ],
@@ -303,6 +304,19 @@ def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
         fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
         == fingerprint()
     )
+
+
+def test_a_traced_function_may_hand_in_segments_and_another_may_not(made: Any) -> None:
+    for tracing in (True, False):
+        template = Template.from_stack(made(tracing=tracing)).to_json()
+        (function,) = [
+            found["Properties"]
+            for found in template["Resources"].values()
+            if found["Type"] == "AWS::Lambda::Function"
+        ]
+        assert function.get("TracingConfig") == ({"Mode": "Active"} if tracing else None)
+        assert ("xray:PutTraceSegments" in json.dumps(template)) is tracing
+        assert ("xray:PutTelemetryRecords" in json.dumps(template)) is tracing
 
 
 def test_a_start_that_may_be_too_slow_is_said_at_synth(made: Any) -> None:
