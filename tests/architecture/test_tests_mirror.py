@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("catalog", "functions", "infra", "layers", "local_cloud", "model_store", "releases", "yard")
+ROOMS = (
+    "catalog",
+    "functions",
+    "infra",
+    "layers",
+    "local_cloud",
+    "model_store",
+    "releases",
+    "training",
+    "yard",
+)
 
 ELSEWHERE = {
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
@@ -50,6 +60,9 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "training/curves.py": "tests/unit/training/test_make.py",
+    "training/errors.py": "tests/unit/training/test_written.py",
+    "training/workers.py": "tests/unit/training/test_launch.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",
     "yard/options.py": "tests/unit/yard/test_main.py",
 }
