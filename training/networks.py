@@ -72,6 +72,10 @@ class Embedding(nn.Module):
     ) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, width, padding_idx=0)
+        # Small: a word that was never trained on should weigh little beside those that were.
+        nn.init.normal_(self.words.weight, std=0.02)
+        with torch.no_grad():
+            self.words.weight[0] = 0
         self.places = nn.Parameter(torch.randn(length, width) * 0.02) if attention else None
         self.looks = nn.Linear(width, 3 * width) if attention else None
         self.dropout = nn.Dropout(dropout)
