@@ -32,7 +32,7 @@ MAX_SAMPLE_BYTES = 4 * 1024 * 1024
 
 Array = NDArray[Any]
 
-_NUMPY: dict[str, Any] = {
+NUMPY: dict[str, Any] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
     "UINT16": np.uint16,
@@ -48,13 +48,15 @@ _NUMPY: dict[str, Any] = {
     "FP64": np.float64,
     "BYTES": np.object_,
 }
+"""What a datatype of the protocol is in numpy."""
+
 _HALF_TOLERANCE = (1e-2, 1e-3)
 """rtol and atol for half precision, which has two or three decimal digits."""
 
 # Sizes for the open dimensions of a generated sample, tried in turn: (first dimension, every other).
 _SIZES = ((2, 8), (2, 1), (2, 32), (1, 8), (1, 1), (1, 32), (1, 224))
 _MAX_GENERATED_VALUES = 400_000
-_DATATYPE_OF = {kind: datatype for datatype, kind in _NUMPY.items() if datatype != "BF16"}
+_DATATYPE_OF = {kind: datatype for datatype, kind in NUMPY.items() if datatype != "BF16"}
 _GIVE_BOTH = (
     'Write `{"inputs": […], "outputs": […]}` with what the model gives for these inputs: this kind of '
     "artifact cannot be run at publish."
@@ -168,7 +170,7 @@ def read_sample(path: Path, specs: Sequence[TensorSpec]) -> tuple[TensorData, ..
 
     Raises ``InvalidArtifactError`` that names the input and what was expected of it.
     """
-    given = _read_npz(path) if path.suffix == ".npz" else _read_request(path)
+    given = read_npz(path) if path.suffix == ".npz" else _read_request(path)
     known = {spec.name for spec in specs}
     for name in given:
         if name not in known:
@@ -259,7 +261,8 @@ def _must_be_small(tensors: Iterable[TensorData], side: str) -> None:
 # Reading a sample
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path) -> dict[str, Array]:
+    """Every array of an ``.npz`` of plain arrays; anything else is refused."""
     try:
         # Law 12: an array of Python objects is a pickle, and is not loaded.
         with local_files(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -295,7 +298,7 @@ def _no_constant(word: str) -> float:
 
 def _request_array(tensor: Mapping[str, Any]) -> Array:
     name, datatype = tensor["name"], str(tensor["datatype"])
-    if datatype not in _NUMPY:
+    if datatype not in NUMPY:
         message = f"input `{name}` has unknown datatype `{datatype}`"
         raise ValueError(message)
     values, shape = list(_flat(tensor["data"])), [int(size) for size in tensor["shape"]]
@@ -309,7 +312,7 @@ def _request_array(tensor: Mapping[str, Any]) -> Array:
             raise ValueError(message)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused with its input's name
-            return np.array(values, dtype=_NUMPY[datatype]).reshape(shape)
+            return np.array(values, dtype=NUMPY[datatype]).reshape(shape)
     except OverflowError as error:
         message = f"input `{name}` holds a value that is too large for {datatype}"
         raise ValueError(message) from error
@@ -349,9 +352,9 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
         fits = array.dtype.kind in "OUS"
         cast = np.array([_text(item) for item in array.ravel()], dtype=object).reshape(array.shape)
     else:
-        fits = array.dtype.kind != "O" and np.can_cast(array.dtype, _NUMPY[spec.datatype], "same_kind")
+        fits = array.dtype.kind != "O" and np.can_cast(array.dtype, NUMPY[spec.datatype], "same_kind")
         with np.errstate(over="ignore"):
-            cast = array.astype(_NUMPY[spec.datatype]) if fits else array
+            cast = array.astype(NUMPY[spec.datatype]) if fits else array
         # Narrowing is for readers of numpy's default types; a value it would change is refused.
         fits = fits and (array.dtype.kind == "f" or bool(np.array_equal(cast, array)))
     if not fits:
@@ -397,7 +400,7 @@ def _text(item: object) -> str:
 
 
 def _array(tensor: TensorData) -> Array:
-    return np.array(tensor.data, dtype=_NUMPY[tensor.datatype]).reshape(tensor.shape)
+    return np.array(tensor.data, dtype=NUMPY[tensor.datatype]).reshape(tensor.shape)
 
 
 # Generating a sample
@@ -433,7 +436,7 @@ def _random(random: np.random.Generator, datatype: str, shape: tuple[int, ...], 
     if datatype == "BYTES":
         return np.full(shape, "a", dtype=object)
     if datatype in FLOATS:
-        return np.asarray(random.random(shape).round(3).astype(_NUMPY[datatype]))
+        return np.asarray(random.random(shape).round(3).astype(NUMPY[datatype]))
     if datatype == "UINT8":
         return np.asarray(random.integers(0, widest + 1, shape).astype(np.uint8))
-    return np.asarray(random.integers(0, 2, shape).astype(_NUMPY[datatype]))
+    return np.asarray(random.integers(0, 2, shape).astype(NUMPY[datatype]))

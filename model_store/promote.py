@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from model_store.baseline import baseline_bytes
 from model_store.contract.errors import IntegrityError, NotFoundError
-from model_store.contract.keys import blob_key, manifest_key
+from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Manifest
 from model_store.contract.names import ByVersion
 from model_store.known import look_up, write_down
@@ -113,6 +114,9 @@ def _copy(source: ObjectStore, target: ObjectStore, manifest: Manifest, say: OnP
             if not target.exists(blob_key(file.digest)):
                 _copy_file(source, target, manifest, file, Path(folder) / "blob")
             done += file.size
+    if manifest.baseline is not None:
+        data = baseline_bytes(source, manifest)
+        target.put_once(baseline_key(manifest.model, manifest.baseline), data)
 
 
 def _copy_file(

@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.artifact import examine, find_source
+from model_store.contract.digest import Digest
 from model_store.contract.errors import (
     IntegrityError,
     InvalidArtifactError,
     NotFoundError,
 )
-from model_store.contract.keys import blob_key, manifest_key
+from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.kinds import ONNX
-from model_store.contract.manifest import Manifest, artifact_digest
+from model_store.contract.manifest import SCHEMA, WITHOUT_BASELINE, Manifest, artifact_digest
 from model_store.contract.names import ByVersion, check_name
+from model_store.describe import make_baseline
 from model_store.golden import given_golden, read_sample
 from model_store.known import look_up, write_down
 from model_store.ports import ObjectStore
@@ -51,6 +53,7 @@ class _Offer:
     note: str
     lineage: Mapping[str, str]
     created_by: str
+    baseline: Path | None = None
 
 
 def utc_now() -> datetime:
@@ -69,6 +72,7 @@ def publish(
     metrics: Mapping[str, float] | None = None,
     note: str = "",
     lineage: Mapping[str, str] | None = None,
+    baseline: Path | None = None,
     created_by: str,
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
@@ -85,7 +89,7 @@ def publish(
     again also puts back what a version has lost.
     """
     check_name(model)
-    offer = _Offer(sample, _checked(metrics or {}), note, lineage or {}, created_by)
+    offer = _Offer(sample, _checked(metrics or {}), note, lineage or {}, created_by, baseline)
     say = on_progress or (lambda _step, _done, _total: None)
     found = path if isinstance(path, Source) else find_source(path, kind=kind, allow_code=allow_code)
     source = marked(found)
@@ -110,8 +114,16 @@ def publish(
 
     say("checking the model", 0, total)
     examined = examine(source, digest, sample)
+    described = None
+    if baseline is not None:
+        say("running the model on the baseline's rows", 0, total)
+        described = make_baseline(source, examined.inputs, examined.outputs, baseline).to_json()
     source.must_be_unchanged()
     send_files(store, source.paths, files, say)
+    named = None
+    if described is not None:
+        named = Digest.of(described)
+        store.put_once(baseline_key(model, named), described)
 
     say("claiming a version number", total, total)
     number = known.free
@@ -130,6 +142,8 @@ def publish(
             lineage={**examined.origin, **source.said, **offer.lineage},
             note=offer.note,
             kind=source.kind,
+            baseline=named,
+            schema=SCHEMA if named else WITHOUT_BASELINE,
         )
         # Not put_once: of two publishers with equal manifests both would believe the number is theirs.
         if store.try_put_once(manifest_key(model, number), manifest.to_json()):
@@ -187,6 +201,11 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
     for key, text in offer.lineage.items():
         if manifest.lineage.get(key) != text:
             remarks.append(f"lineage `{key}` differs from that of `{manifest.ref}`")
+    if offer.baseline:
+        has = "the baseline that it was published with" if manifest.baseline else "none"
+        remarks.append(
+            f"a baseline was given, and `{manifest.ref}` keeps {has}; `--new` makes another version"
+        )
     if offer.sample and not _is_sample_of(offer.sample, manifest):
         remarks.append(f"the sample differs from the golden sample of `{manifest.ref}`")
     return remarks

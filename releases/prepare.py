@@ -111,12 +111,14 @@ class Preparer:
 
         It is recorded nowhere: nothing but a shadow leads to it, and no rollback.
         """
-        if target_of(base) != "lambda":
+        if base.environment.get(env.OWN_IMAGE) == "on":
             raise ReleaseError(
-                f"`{manifest.model}` runs on {target_of(base)}, and only models on Lambda have shadows",
+                f"`{manifest.model}` runs a container of its own, whose answers nothing here can compare",
                 hint="Release the version as `candidate` and send it the same requests.",
             )
-        made = self._published(manifest, base, "", {env.SHADOW: shadow})
+        endpoint = self._answering_endpoint(manifest, base)
+        variables = {env.ENDPOINT: endpoint} if endpoint else {}
+        made = self._published(manifest, base, endpoint, {**variables, env.SHADOW: shadow})
         check(self._functions, self._clock, manifest, base.function, made.lambda_version)
         return made
 

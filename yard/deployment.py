@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from releases.adapters.aws_collector import LambdaCollector
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
+    from telemetry.ports import Numbers
 
 LOCAL = "local"
 """The stage that lives on the embedded cloud."""
@@ -61,6 +63,16 @@ class Deployment:
         from model_store.adapters.s3 import S3Store
 
         return S3Store(self.bucket)
+
+    def numbers(self) -> Numbers:
+        """CloudWatch's metrics and alarms, to be read."""
+        from telemetry.adapters.cloudwatch import CloudWatchNumbers
+
+        return CloudWatchNumbers()
+
+    def now(self) -> float:
+        """Seconds since 1970, by this machine's clock."""
+        return time.time()
 
     def collector(self, *, assume: bool = False) -> CollectedBy:
         """The store, and who may delete from it: as the collector's role if ``assume``, else as the caller.
@@ -104,10 +116,12 @@ class Deployment:
 
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
-        from model_store.contract.endpoints import SAGEMAKER
+        from model_store.contract.endpoints import EC2, SAGEMAKER
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
         from releases.adapters.cloudwatch_logs import CloudWatchJournal
+        from releases.adapters.ec2 import FleetEndpoints
+        from releases.adapters.elb import ElbGrpcCalls
         from releases.adapters.sagemaker import SageMakerEndpoints
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
@@ -125,7 +139,8 @@ class Deployment:
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             journal=CloudWatchJournal(),
             alarm_period_s=self.alarm_period_s,
-            endpoints={SAGEMAKER: SageMakerEndpoints()},
+            endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
+            grpc=ElbGrpcCalls(self.stage),
             lease_s=self.lease_s,
         )
 

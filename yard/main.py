@@ -12,9 +12,11 @@ import typer
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
+from yard.commands.cost import cost
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
+from yard.commands.metrics import metrics
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.provision import provision
@@ -26,6 +28,7 @@ from yard.commands.shadow import shadow
 from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
 from yard.commands.status import history, status
+from yard.commands.top import top
 from yard.commands.train import train
 from yard.commands.verify import verify
 from yard.commands.versions import versions
@@ -48,6 +51,7 @@ for command in (
     *(collect, pin, unpin, pins),
     *(lock, provision),
     train,
+    *(metrics, top, cost),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -18,6 +18,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be don
 Now = Annotated[
     bool, typer.Option("--now", help="Break the glass: override checks, alarms and a running shift.")
 ]
+Since = Annotated[
+    str, typer.Option("--since", metavar="TIME", help="How far back to look: 90s, 30m, 1h, 7d.")
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(

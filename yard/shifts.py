@@ -19,12 +19,12 @@ from yard import output
 if TYPE_CHECKING:
     from releases.watch import Half, Look
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def seconds(text: str) -> float:
-    """Read ``90s``, ``2m`` or ``1h``."""
+    """Read ``90s``, ``2m``, ``1h`` or ``7d``."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise typer.BadParameter(f"`{text}` is not a duration; write for example 90s, 2m or 1h")

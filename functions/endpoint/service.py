@@ -93,12 +93,12 @@ class EndpointService(ModelService):
 
     def begin(self, request: InferRequest) -> Waiting:
         """Queue a request. Raises ``TooLargeError`` and ``QueueFullError``."""
-        self._must_be_few(self._loaded, request)
+        self._must_be_few(request)
         return self.batcher.submit(Work(request.inputs, request.outputs))
 
     def at_once(self, request: InferRequest, *, company: bool) -> dict[str, Array] | None:
         """The outputs at once, if nothing is in the way; ``None`` means ``begin``."""
-        self._must_be_few(self._loaded, request)
+        self._must_be_few(request)
         return self.batcher.at_once(Work(request.inputs, request.outputs), company=company)
 
     def write(self, request: InferRequest, outputs: dict[str, Array]) -> Encoded:

@@ -8,27 +8,44 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Any
 
 from functions.gateway.adapters import endpoint_of
 from functions.gateway.openai import openai_routes
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
-from functions.inference.door import HttpDoor
+from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
 from functions.inference.doors.payloads import handoff_routes
+from functions.inference.failed_start import counted
 from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
 from functions.inference.request_log import RequestLog
 from functions.inference.siblings import siblings_of
-from model_store.contract.environment import STAGE
+from model_store.contract.environment import SHADOW, STAGE
 
-_pin = find_pin(os.environ)
+_pin = counted(find_pin, os.environ)
 _service = GatewayService(
     _pin, Limits.from_environment(os.environ), connect=cache(lambda: endpoint_of(_pin, os.environ))
 )
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
-_http = HttpDoor(_service, _log, {**openai_routes(_service), **handoff_routes(_service, os.environ)})
+_http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **handoff_routes(_service, os.environ)})
 
-handler = Doors(PinnedDoor(_http, _pin, connect=siblings_of(os.environ)), _service, _log, os.environ)
+if SHADOW in os.environ:
+    from functions.inference.mirror import mirrored
+
+    _http = mirrored(_http, os.environ)
+
+
+def _compare(event: dict[str, Any], context: object) -> dict[str, Any]:
+    # Comparing is the one thing here that needs numpy; a version that shadows imports it with its first.
+    from functions.inference.doors import shadow
+
+    return shadow.answer(event, context, _service, _log, shadow.asked_for(_service))
+
+
+handler = Doors(
+    PinnedDoor(_http, _pin, connect=siblings_of(os.environ)), _service, _log, os.environ, compare=_compare
+)

@@ -18,7 +18,7 @@ from functions.gateway.ports import Endpoint, Said, ThrottledError
 from functions.inference.limits import Limits
 from functions.inference.released import Unreleased, selected
 from functions.protocol.carried import must_fit
-from functions.protocol.encoded import Encoded
+from functions.protocol.encoded import Encoded, Work
 from functions.protocol.errors import (
     BadRequestError,
     CloudUnavailableError,
@@ -120,12 +120,14 @@ class GatewayService:
         most = min(max_bytes or self.limits.max_payload_bytes, INVOKE_BYTES)
         if len(content) > most:
             raise TooLargeError(f"the body has {len(content)} bytes, and at most {most} go through here")
+        began = time.perf_counter()
         said = self._asked(content, json_length, end)
+        model_ms = (time.perf_counter() - began) * 1000
         if said.status != 200:
             raise _refusal(pin, said)
         if not pin.own_image:
             _must_be(pin, said.claims)
-        answer = Encoded(said.body, said.json_length)
+        answer = Encoded(said.body, said.json_length, Work(model_ms, None, len(content)))
         if max_bytes is None:
             self.must_fit(answer)
         return answer

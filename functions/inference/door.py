@@ -15,7 +15,7 @@ import orjson
 
 from functions.inference.quick import Event, Route, quick_routes
 from functions.inference.released import Service
-from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix, request_id
+from functions.inference.request_log import INTERNAL_ERROR, RequestLog, alias_of, cut_prefix, request_id
 from functions.inference.statuses import STATUS
 from functions.protocol.carried import to_base64
 from functions.protocol.encoded import Encoded
@@ -76,6 +76,8 @@ class HttpDoor:
             status=status,
             started=started,
             error=failure,
+            work=encoded.work,
+            alias=alias_of(context),
         )
         return {
             "statusCode": status,

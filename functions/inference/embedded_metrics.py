@@ -1,8 +1,16 @@
 """What a request counts as: CloudWatch metrics inside the log line that is written anyway.
 
-Law 11: two sets of dimensions, ``{model}`` and ``{model, version}``, whatever callers send; two metrics.
-``Faults`` is 1 or 0 for every request, so its average is the rate and its count the requests.
-``Latency`` is counted for inference only: health checks would make it look better than it is.
+Law 11: two sets of dimensions, ``{model}`` and ``{model, version}``, whatever callers send, and a fixed
+list of metrics. The alias, the request's id and all else that has many values stand in the line beside them.
+
+| metric | on which lines |
+|---|---|
+| ``Invocations`` 1 | all |
+| ``Faults`` 1 or 0 | all: its average is the rate |
+| ``ColdStarts`` 1 | the first of an environment |
+| ``Latency`` ms | inferences: health checks would make it look better than it is |
+| ``ModelLatency``, ``Overhead`` ms, ``Rows``, ``PayloadBytes`` | inferences that were answered |
+
 A mirrored request counts apart, with ``{model, version}`` alone (``shadow_metrics``).
 Source: "Specification: CloudWatch embedded metric format".
 """
@@ -12,33 +20,76 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from model_store.contract.deployment import metrics_namespace
-from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC
+from model_store.contract.environment import (
+    COLD_STARTS_METRIC,
+    FAULTS_METRIC,
+    INVOCATIONS_METRIC,
+    LATENCY_METRIC,
+    MODEL_LATENCY_METRIC,
+    OVERHEAD_METRIC,
+    PAYLOAD_BYTES_METRIC,
+    ROWS_METRIC,
+)
+
+if TYPE_CHECKING:
+    from functions.protocol.encoded import Work
 
 DIMENSIONS = (("model",), ("model", "version"))
 
+_UNITS = {
+    LATENCY_METRIC: "Milliseconds",
+    MODEL_LATENCY_METRIC: "Milliseconds",
+    OVERHEAD_METRIC: "Milliseconds",
+    PAYLOAD_BYTES_METRIC: "Bytes",
+}
 
-def embedded_metrics(labels: Mapping[str, str], *, route: str, status: int, ms: float) -> dict[str, Any]:
-    """Members to add to the log line of a request; none without a stage and a version to count for."""
+
+def embedded_metrics(
+    line: dict[str, Any], labels: Mapping[str, str], *, cold: bool = False, work: Work | None = None
+) -> None:
+    """Add to the line of a request what makes metrics of it; nothing without a stage and a version.
+
+    Reads ``status``, ``ms`` and ``route`` of the line. An endpoint's work has no ``Rows``: what was
+    sent to it is not read on the way.
+    """
     if not labels.get("stage") or not labels.get("version"):
-        return {}
-    inferred = route.endswith("/infer")
-    values: dict[str, Any] = {FAULTS_METRIC: 1 if status >= 500 else 0}
+        return
+    ms = line["ms"]
+    inferred = line["route"].endswith("infer")
+    line[INVOCATIONS_METRIC] = 1
+    line[FAULTS_METRIC] = 1 if line["status"] >= 500 else 0
+    if cold:
+        line[COLD_STARTS_METRIC] = 1
     if inferred:
-        values[LATENCY_METRIC] = ms
-    directives = _directives(labels["stage"], inferred)
-    return {**values, "_aws": {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": directives}}
+        line[LATENCY_METRIC] = ms
+    rows = None
+    if work is not None:
+        model_ms, rows, line[PAYLOAD_BYTES_METRIC] = work
+        line[MODEL_LATENCY_METRIC] = model_ms = round(model_ms, 3)
+        line[OVERHEAD_METRIC] = round(ms - model_ms, 3)
+        if rows is not None:
+            line[ROWS_METRIC] = rows
+    line["_aws"] = {
+        "Timestamp": round(time.time() * 1000),
+        "CloudWatchMetrics": _directives(labels["stage"], cold, inferred, work is not None, rows is not None),
+    }
 
 
 @cache
-def _directives(stage: str, inferred: bool) -> tuple[dict[str, Any], ...]:
-    """What tells CloudWatch which members are metrics: the same for every line of an environment."""
-    metrics = [{"Name": FAULTS_METRIC, "Unit": "Count"}]
-    if inferred:
-        metrics.append({"Name": LATENCY_METRIC, "Unit": "Milliseconds"})
-    return ({"Namespace": metrics_namespace(stage), "Dimensions": DIMENSIONS, "Metrics": metrics},)
+def _directives(stage: str, cold: bool, inferred: bool, worked: bool, counted: bool) -> orjson.Fragment:
+    """What tells CloudWatch which members are metrics, written once: there are few kinds of lines."""
+    names = [INVOCATIONS_METRIC, FAULTS_METRIC]
+    names += [COLD_STARTS_METRIC] * cold + [LATENCY_METRIC] * inferred
+    names += [MODEL_LATENCY_METRIC, OVERHEAD_METRIC, PAYLOAD_BYTES_METRIC] * worked + [ROWS_METRIC] * counted
+    metrics = [{"Name": name, "Unit": _UNITS.get(name, "Count")} for name in names]
+    return orjson.Fragment(
+        orjson.dumps([{"Namespace": metrics_namespace(stage), "Dimensions": DIMENSIONS, "Metrics": metrics}])
+    )
 
 
 def shadow_metrics(labels: Mapping[str, str], values: Mapping[str, float]) -> dict[str, Any]:

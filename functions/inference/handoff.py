@@ -164,7 +164,8 @@ class Handoff:
                     "outputs": [],
                     "parameters": pointer,
                 }
-            )
+            ),
+            work=answer.work,
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix, request_id
+from functions.inference.request_log import INTERNAL_ERROR, RequestLog, alias_of, cut_prefix, request_id
 
 
 class Around:
@@ -58,6 +58,7 @@ class Around:
             status=status,
             started=started,
             error=failure,
+            alias=alias_of(scope.get("aws.context")),
         )
 
 

@@ -107,10 +107,13 @@ class Predictor:
         Another thread may set ``options.terminate``; a run that ends so raises ``BadInputError`` too.
         """
         try:
-            results = self._session.run(list(outputs), dict(inputs), options or self._unwatched)
+            results = self._session.run(outputs, inputs, options or self._unwatched)
         except _RUN_ERRORS as error:
             raise BadInputError(_why_not(error)) from error
-        return dict(zip(outputs, map(np.asarray, results), strict=True))
+        return {
+            name: array if type(array) is np.ndarray else np.asarray(array)
+            for name, array in zip(outputs, results, strict=True)
+        }
 
 
 def threads_for(memory_mb: int) -> int:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from functions.inference.embedded_metrics import embedded_metrics
+
+if TYPE_CHECKING:
+    from functions.protocol.encoded import Work
 
 Write = Callable[[str], object]
 
@@ -62,10 +66,13 @@ class RequestLog:
         status: int,
         started: float,
         error: Exception | None = None,
+        work: Work | None = None,
+        alias: str | None = None,
     ) -> None:
         """Write what became of a request that began at ``started`` (``time.perf_counter``).
 
-        ``error`` is what nobody expected; a refusal is told by its status.
+        ``error`` is what nobody expected; a refusal is told by its status. ``work`` is what the model did for
+        it, and ``alias`` the one that led here, if any did.
         """
         ms = round((time.perf_counter() - started) * 1000, 3)
         line = {
@@ -76,8 +83,10 @@ class RequestLog:
             "status": status,
             "ms": ms,
             "cold": self._cold,
-            **embedded_metrics(self._labels, route=route, status=status, ms=ms),
         }
+        if alias is not None:
+            line["alias"] = alias
+        embedded_metrics(line, self._labels, cold=self._cold, work=work)
         if error is not None:
             line |= _where(error)
         self._cold = False
@@ -88,6 +97,20 @@ def request_id(event: Mapping[str, Any] | None, context: object) -> object:
     """The gateway's id, which the caller sees too; Lambda's own where no gateway was in between."""
     gateway = ((event or {}).get("requestContext") or {}).get("requestId")
     return gateway or getattr(context, "aws_request_id", None)
+
+
+def alias_of(context: object) -> str | None:
+    """The alias through which Lambda was asked; ``None`` where it was asked for a version, or for nothing.
+
+    Source: AWS Lambda developer guide, "Lambda context object": the ARN is the one of the invocation.
+    """
+    return _alias_in(getattr(context, "invoked_function_arn", None))
+
+
+@lru_cache(maxsize=16)
+def _alias_in(arn: str | None) -> str | None:
+    parts = (arn or "").split(":")
+    return parts[7] if len(parts) == 8 and not parts[7].isdigit() and parts[7] != "$LATEST" else None
 
 
 def _to_stdout(line: str) -> None:

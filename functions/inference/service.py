@@ -7,14 +7,16 @@ carries no HTTP calls the same methods.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from functions.inference.deadline import Pace
 from functions.inference.limits import Limits
 from functions.inference.released import Unreleased, selected
 from functions.inference.served import Served
-from functions.protocol.answers import Encoded, encode_answer
+from functions.protocol.answers import encode_answer
 from functions.protocol.carried import must_fit
+from functions.protocol.encoded import Encoded, Work
 from functions.protocol.errors import TooLargeError
 from functions.protocol.metadata import model_metadata
 from functions.protocol.requests import InferRequest, decode_request
@@ -28,6 +30,7 @@ class ModelService:
         self._served = served
         self.limits = limits or Limits()
         self.pace = Pace(_golden_elements(served))
+        self._batched = _batched(served)
 
     @property
     def served(self) -> Served | Unreleased:
@@ -79,37 +82,56 @@ class ModelService:
         if size > most:
             raise TooLargeError(f"the body has {size} bytes, and at most {most} go through here")
         request = decode_request(body, served.signature, json_length=json_length)
+        began = time.perf_counter()
         outputs = self.run(served, request, remaining_s)
+        model_ms = (time.perf_counter() - began) * 1000
         answer = encode_answer(served.manifest.ref, outputs, id_=request.id, binary=request.binary)
         if max_bytes is None:
             self.must_fit(answer)
-        return answer
+        return Encoded(answer.body, answer.json_length, Work(model_ms, self._rows(request), size))
+
+    def outputs(
+        self, body: bytes | str, json_length: int | None, remaining_s: float | None
+    ) -> dict[str, Array]:
+        """The outputs that a request wants, for who compares them and sends them to nobody."""
+        served = self.select()
+        return self.run(served, decode_request(body, served.signature, json_length=json_length), remaining_s)
 
     def run(self, served: Served, request: InferRequest, remaining_s: float | None) -> dict[str, Array]:
         """The outputs that ``request`` wants, if it has no more rows and takes no more time than allowed."""
-        self._must_be_few(served, request)
-        elements = sum(array.size for array in request.inputs.values())
+        self._must_be_few(request)
+        elements = 0
+        for array in request.inputs.values():
+            elements += array.size
         return self.pace.run(
             lambda options: served.predictor(request.inputs, request.outputs, options=options),
             elements,
             remaining_s,
         )
 
-    def _must_be_few(self, served: Served, request: InferRequest) -> None:
+    def _must_be_few(self, request: InferRequest) -> None:
         most = self.limits.max_batch
         if most is None:
             return
-        for name, array in request.inputs.items():
-            # Rows are what a caller chooses the number of; a leading size that the model fixes is none.
-            declared = served.signature.inputs[name].wire_shape
-            if declared and declared[0] < 0 and array.shape[0] > most:
+        for name in self._batched:
+            if (rows := request.inputs[name].shape[0]) > most:
                 raise TooLargeError(
-                    f"input {quoted(name)} has {array.shape[0]} rows, and at most {most} go through at once"
+                    f"input {quoted(name)} has {rows} rows, and at most {most} go through at once"
                 )
+
+    def _rows(self, request: InferRequest) -> int:
+        return int(request.inputs[self._batched[0]].shape[0]) if self._batched else 1
 
     def must_fit(self, answer: Encoded) -> None:
         """Refuse an answer that Lambda would not carry."""
         must_fit(answer, self.limits.max_payload_bytes)
+
+
+def _batched(served: Served | Unreleased) -> tuple[str, ...]:
+    """The inputs whose leading size callers choose: their rows. A size that the model fixes is none."""
+    if isinstance(served, Unreleased):
+        return ()
+    return tuple(spec.name for spec in served.signature.inputs.values() if (*spec.wire_shape, 0)[0] < 0)
 
 
 def _golden_elements(served: Served | Unreleased) -> int:

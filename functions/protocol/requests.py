@@ -74,6 +74,8 @@ def request_of(document: object, signature: Signature, data: BinaryData | None =
 
     ``data`` hands out what inputs with a ``binary_data_size`` are made of.
     """
+    if data is None and (plain := _plain(document, signature)) is not None:
+        return plain
     request = _object(document, "the body")
     id_ = _optional(request, "id", str, "the body")
     parameters = _optional(request, "parameters", dict, "the body") or {}
@@ -84,6 +86,27 @@ def request_of(document: object, signature: Signature, data: BinaryData | None =
         request, signature.outputs, _flag(parameters, "binary_data_output", "the body")
     )
     return InferRequest(inputs, outputs, id_, parameters, binary)
+
+
+def _plain(document: object, signature: Signature) -> InferRequest | None:
+    """The commonest request at once: one input with its four members, and nothing besides.
+
+    ``None`` for every other, which is then read member by member. What is refused here is refused there too,
+    in the same words.
+    """
+    if type(document) is not dict or len(document) != 1 or len(signature.inputs) != 1:
+        return None
+    items = document.get("inputs")
+    if type(items) is not list or len(items) != 1 or type(item := items[0]) is not dict or len(item) != 4:
+        return None
+    (spec,) = signature.inputs.values()
+    data = item.get("data")
+    if type(data) is not list or item.get("name") != spec.name or item.get("datatype") != spec.datatype:
+        return None
+    shape = _shape(item.get("shape"), spec)
+    return InferRequest(
+        {spec.name: array_from_json(spec.name, spec.datatype, shape, data)}, tuple(signature.outputs)
+    )
 
 
 class BinaryData(Protocol):

@@ -63,6 +63,9 @@ _CODES = {
 }  # fmt: skip
 """How ``struct`` writes a datatype in the processor's own way, which is numpy's."""
 
+_FRACTIONS = {2: (np.uint16, (1 << 10) - 1), 4: (np.uint32, (1 << 23) - 1), 8: (np.uint64, (1 << 52) - 1)}
+"""By a float's bytes: its bits as an integer, and those of its fraction. Source: IEEE 754, binary formats."""
+
 _NUMBER_KINDS = frozenset({int, float})
 
 
@@ -92,8 +95,8 @@ def _quick(datatype: str, values: Sequence[Any]) -> Array | None:
     """The array of ``values`` if nothing is wrong with any; ``None`` leaves it to those who say what is.
 
     ``struct`` reads a list of numbers three times as fast as numpy, and refuses what does not fit. It takes
-    a boolean for a number, and makes an infinity of what FP32 cannot hold: so where a number came out that
-    is its own square, somebody has to look at what went in.
+    a boolean for a number, and makes an infinity of what FP32 cannot hold: so where 0, 1 or an infinity may
+    have come out, somebody has to look at what went in.
     """
     code = _CODES.get(datatype)
     if code is None:
@@ -103,11 +106,22 @@ def _quick(datatype: str, values: Sequence[Any]) -> Array | None:
     except (struct.error, OverflowError):
         return None
     array: Array = np.frombuffer(packed, DTYPES[datatype])
-    with np.errstate(over="ignore"):
-        suspicious = np.count_nonzero(array * array == array)
-    if suspicious and (bool in map(type, values) or not np.isfinite(array).all()):
+    if _suspicious(packed, array) and (bool in map(type, values) or not np.isfinite(array).all()):
         return None
     return array
+
+
+def _suspicious(packed: bytes, array: Array) -> bool:
+    """Whether 0, 1 or an infinity may be among the numbers.
+
+    Those, and the powers of two, have no bit set in a float's fraction: nothing overflows in looking there.
+    """
+    if array.dtype.kind == "f":
+        bits, fraction = _FRACTIONS[array.dtype.itemsize]
+        left = np.frombuffer(packed, bits) & fraction
+    else:
+        left = array >> 1
+    return int(np.count_nonzero(left)) < left.size
 
 
 def array_from_tensor(tensor: TensorData) -> Array:

@@ -13,6 +13,7 @@ files were put. The map's environment wins over the container's, which was writt
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import io
 import json
 import os
@@ -25,6 +26,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -55,9 +57,9 @@ class NoSuchImageError(Exception):
 
 
 class Container:
-    """One running container. ``log`` hears every line that it writes."""
+    """One running container. ``log`` hears every line that it writes; ``grpc_port`` is 0 without gRPC."""
 
-    def __init__(self, definition: Mapping[str, Any], *, log: Any) -> None:
+    def __init__(self, definition: Mapping[str, Any], *, log: Any, grpc: bool = False) -> None:
         """Lay the model's files out and start the program; it is not waited for."""
         command, told = _command_of(str(definition.get("Image", "")))
         self._log = log
@@ -66,10 +68,13 @@ class Container:
         model.mkdir()
         _lay_out(definition, model)
         self.port = _free_port()
+        self.grpc_port = _free_port() if grpc else 0
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environment |= {str(k): str(v) for k, v in (definition.get("Environment") or {}).items()}
         environment |= {name: value.format(model=model) for name, value in told.items()}
         environment |= {"SAGEMAKER_BIND_TO_PORT": str(self.port), "AWS_REGION": get_region()}
+        if grpc:
+            environment["SWITCHYARD_GRPC_PORT"] = str(self.grpc_port)
         self.process = _starter.submit(_start, command, environment, self.folder).result()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -112,6 +117,32 @@ class Container:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._log(line.rstrip("\n"))
+
+
+def logger(group: str, stream: str) -> Any:
+    """Writes lines into a stream of a log group, and makes both when the first line comes."""
+    logs: Any = None
+    context = contextvars.copy_context()
+
+    def write(line: str) -> None:
+        nonlocal logs
+        try:
+            if logs is None:
+                logs = client("logs")
+                for make, names in (
+                    (logs.create_log_group, {"logGroupName": group}),
+                    (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
+                ):
+                    try:
+                        make(**names)
+                    except logs.exceptions.ResourceAlreadyExistsException:
+                        continue
+            event = {"timestamp": round(time.time() * 1000), "message": line}
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
+        except Exception:  # noqa: BLE001 - a log that cannot be written must not end the endpoint
+            return
+
+    return lambda line: context.run(write, line)
 
 
 def kill_all() -> None:

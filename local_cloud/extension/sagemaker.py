@@ -274,29 +274,7 @@ def _taken_down(name: str) -> list[containers.Container]:
 
 def _logger(name: str, variant: str) -> Any:
     """Writes lines where SageMaker's own agent does: a stream of the endpoint's log group."""
-    group, stream = f"/aws/sagemaker/Endpoints/{name}", f"{variant}/i-{uuid.uuid4().hex[:17]}"
-    logs: Any = None
-    context = contextvars.copy_context()
-
-    def write(line: str) -> None:
-        nonlocal logs
-        try:
-            if logs is None:
-                logs = containers.client("logs")
-                for make, names in (
-                    (logs.create_log_group, {"logGroupName": group}),
-                    (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
-                ):
-                    try:
-                        make(**names)
-                    except logs.exceptions.ResourceAlreadyExistsException:
-                        continue
-            event = {"timestamp": round(time.time() * 1000), "message": line}
-            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
-        except Exception:  # noqa: BLE001 - a log that cannot be written must not end the endpoint
-            return
-
-    return lambda line: context.run(write, line)
+    return containers.logger(f"/aws/sagemaker/Endpoints/{name}", f"{variant}/i-{uuid.uuid4().hex[:17]}")
 
 
 # ---------------------------------------------------------------- runtime

@@ -104,11 +104,41 @@ MODEL_HEADER = "x-switchyard-model"
 DIGEST_HEADER = "x-switchyard-digest"
 """Answer header: the artifact's digest, ``sha256:…``."""
 
+INVOCATIONS_METRIC = "Invocations"
+"""1 for every request that a version answered, whatever it answered."""
+
+COLD_STARTS_METRIC = "ColdStarts"
+"""1 for the first request of an environment; the others do not have it."""
+
 FAULTS_METRIC = "Faults"
 """1 for an answer of status 500 or above, else 0: its average is the rate, its count the requests."""
 
 LATENCY_METRIC = "Latency"
 """Milliseconds of an inference, measured inside the function."""
+
+MODEL_LATENCY_METRIC = "ModelLatency"
+"""Milliseconds of an answered inference in which the model ran, or its endpoint was asked."""
+
+OVERHEAD_METRIC = "Overhead"
+"""Milliseconds of an answered inference that were not the model's: reading, checking, writing."""
+
+ROWS_METRIC = "Rows"
+"""Rows of an answered inference: the leading size of its inputs, 1 where callers do not choose it."""
+
+PAYLOAD_BYTES_METRIC = "PayloadBytes"
+"""Size of an answered inference's request, as the protocol has it: after base64."""
+
+METRICS = (
+    INVOCATIONS_METRIC,
+    FAULTS_METRIC,
+    COLD_STARTS_METRIC,
+    LATENCY_METRIC,
+    MODEL_LATENCY_METRIC,
+    OVERHEAD_METRIC,
+    ROWS_METRIC,
+    PAYLOAD_BYTES_METRIC,
+)
+"""All that a request can count as, each by ``{model}`` and by ``{model, version}``."""
 
 AGREES_METRIC = "ShadowAgrees"
 """1 where a version answered a mirrored request as the live one did, else 0: its count is the requests."""
@@ -125,8 +155,33 @@ SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 CANNOT_ANSWER_METRIC = "CannotAnswer"
 """How many live versions and rollback targets could not answer when they were asked, once a day."""
 
+START_FAILURES_METRIC = "StartFailures"
+"""1 for an environment that could not begin to serve: no model there, or not the one it should be."""
+
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""
+
+DRIFT_PSI_METRIC = "DriftPsi"
+"""The largest population stability index of an input against the version's baseline; the scheduled monitor
+writes this and the six below, never a request."""
+
+DRIFT_KS_METRIC = "DriftKs"
+"""The largest Kolmogorov-Smirnov distance of an input that is a number."""
+
+CATEGORY_SHIFT_METRIC = "CategoryShift"
+"""The largest total variation distance of an input that is a category."""
+
+MISSING_RATE_METRIC = "MissingRate"
+"""The largest share of missing values of an input, beyond what its baseline had."""
+
+OUT_OF_RANGE_RATE_METRIC = "OutOfRangeRate"
+"""The largest share of an input's values that lie outside of everything that its baseline saw."""
+
+OUTPUT_DRIFT_METRIC = "OutputDrift"
+"""The largest population stability index of an output."""
+
+ACCURACY_METRIC = "Accuracy"
+"""The share of captured answers with a known truth that were right."""
 
 MAX_PAYLOAD_BYTES = 6_291_456
 """Largest request or answer of a synchronous Lambda invocation, envelope included.

@@ -15,9 +15,12 @@ from model_store.contract.parts import Parts
 from model_store.contract.paths import check_artifact_path
 from model_store.contract.tensors import TensorData, TensorSpec
 
-SCHEMA = 2
-"""1: ONNX only. 2: says its kind; other kinds may have no golden sample; large files carry the digests of
-their parts. Older manifests are read, and written back as they were."""
+SCHEMA = 3
+"""The newest that is read. 1: ONNX only. 2: says its kind; other kinds may have no golden sample; large files
+carry the digests of their parts. 3: names a baseline. Older ones are read, and written back as they were."""
+
+WITHOUT_BASELINE = 2
+"""What a version without a baseline is written as: an older Switchyard reads it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class Manifest:
 
     ``entry`` is the path of the file to load among ``files``, and ``kind`` says what it is: a graph, or
     ``pipeline.json`` that names several (``model_store.contract.pipeline``); ``created_at`` is UTC, ISO
-    8601 with seconds; ``created_by`` is the caller as the store's backend knows it.
+    8601 with seconds; ``created_by`` is the caller as the store's backend knows it. ``baseline`` is the
+    digest of what is known of its training data (``model_store.contract.baseline``), where it was given.
     """
 
     model: str
@@ -133,7 +137,8 @@ class Manifest:
     lineage: dict[str, str] = field(default_factory=dict)
     note: str = ""
     kind: str = ONNX
-    schema: int = SCHEMA
+    baseline: Digest | None = None
+    schema: int = WITHOUT_BASELINE
 
     @property
     def ref(self) -> ByVersion:
@@ -168,6 +173,7 @@ class Manifest:
             "note": self.note,
             "created_at": self.created_at,
             "created_by": self.created_by,
+            **({"baseline": self.baseline.hex} if self.baseline else {}),
         }
         return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
@@ -204,6 +210,7 @@ class Manifest:
                 lineage={str(k): str(v) for k, v in body["lineage"].items()},
                 note=str(body["note"]),
                 kind=str(body["kind"]) if schema > 1 else ONNX,
+                baseline=Digest(body["baseline"]) if schema > WITHOUT_BASELINE else None,
                 schema=schema,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

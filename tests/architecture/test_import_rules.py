@@ -140,6 +140,8 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
         "model_store.adapters.s3",
         "releases.adapters.aws",
         "releases.adapters.cloudwatch",
+        "releases.adapters.ec2",
+        "releases.adapters.elb",
         "releases.adapters.sagemaker",
         "releases.adapters.cloudwatch_logs",
         "releases.adapters.step_functions",

@@ -8,15 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    "catalog",
-    "functions",
-    "infra",
-    "layers",
-    "local_cloud",
-    "model_store",
-    "releases",
-    "training",
-    "yard",
+    *("catalog", "drift", "functions", "infra", "layers", "local_cloud"),
+    *("model_store", "releases", "telemetry", "training", "yard"),
 )
 
 ELSEWHERE = {
@@ -42,11 +35,15 @@ ELSEWHERE = {
     "local_cloud/errors.py": "tests/unit/local_cloud/test_cloud.py",
     "local_cloud/extension": "tests/end_to_end/local_cloud",
     "model_store/adapters": "tests/contract/test_object_store.py",
+    "model_store/baseline.py": "tests/unit/model_store/test_describe.py",
     "model_store/collector.py": "tests/contract/test_collector.py",
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
     "releases/adapters/aws_collector.py": "tests/contract/test_function_collector.py",
     "releases/adapters/cloudwatch.py": "tests/contract/test_monitoring.py",
     "releases/adapters/cloudwatch_logs.py": "tests/contract/test_journal.py",
+    "releases/adapters/ec2.py": "tests/contract/test_release_endpoints.py",
+    "releases/adapters/elb.py": "tests/contract/test_grpc_calls.py",
+    "releases/adapters/memory_grpc_calls.py": "tests/contract/test_grpc_calls.py",
     "releases/adapters/memory.py": "tests/contract/test_functions.py",
     "releases/adapters/memory_endpoints.py": "tests/contract/test_release_endpoints.py",
     "releases/adapters/sagemaker.py": "tests/contract/test_release_endpoints.py",
@@ -63,6 +60,9 @@ ELSEWHERE = {
     "training/curves.py": "tests/unit/training/test_make.py",
     "training/errors.py": "tests/unit/training/test_written.py",
     "training/workers.py": "tests/unit/training/test_launch.py",
+    "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
+    "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",
     "yard/options.py": "tests/unit/yard/test_main.py",
 }

@@ -45,6 +45,8 @@ from releases.adapters.cloudwatch import CloudWatchMonitoring
 from releases.adapters.cloudwatch_logs import CloudWatchJournal
 from releases.adapters.step_functions import StepFunctionsExecutions
 from releases.ports import Alarm, Executions, Functions, Journal, Metric, Monitoring
+from telemetry.adapters.cloudwatch import CloudWatchNumbers
+from telemetry.ports import Numbers
 from tests.docs.pages import ROOT, blocks
 from yard.main import app
 
@@ -297,6 +299,23 @@ LOGS: dict[str, tuple[Callable[[CloudWatchJournal], object], tuple[tuple[str, di
     ),
 }
 
+POINTS = {"Id": "m0", "Timestamps": [STARTED], "Values": [1.0]}
+FIRING = {"AlarmName": "a", "StateValue": "ALARM", "StateUpdatedTimestamp": STARTED}
+NUMBERS: dict[str, tuple[Callable[[CloudWatchNumbers], object], tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "series": (
+        lambda it: it.series([(RATE, "p99")], since=0.0, until=60.0, period_s=60),
+        (("GetMetricData", {"MetricDataResults": [POINTS]}),),
+    ),
+    "counted": (
+        lambda it: it.counted("Switchyard/prod", "Faults"),
+        (("ListMetrics", {"Metrics": [{"Dimensions": [{"Name": "model", "Value": "digits"}]}]}),),
+    ),
+    "alarms": (
+        lambda it: it.alarms("switchyard/prod/", only_firing=True),
+        (("DescribeAlarms", {"MetricAlarms": [FIRING], "CompositeAlarms": [FIRING]}),),
+    ),
+}
+
 DATA = b"bytes"
 LISTED = {"Key": "a/b", "Size": len(DATA), "LastModified": STARTED}
 Store = Callable[[S3Store, Path], object]
@@ -336,6 +355,7 @@ def test_every_method_of_the_ports_is_here() -> None:
     assert set(CLOUDWATCH) == methods(Monitoring)
     assert set(STATES) == methods(Executions)
     assert set(LOGS) == methods(Journal)
+    assert set(NUMBERS) == methods(Numbers)
 
 
 @pytest.mark.parametrize("method", LAMBDA)
@@ -371,6 +391,13 @@ def test_cloudwatch_logs_accepts_what_the_adapter_sends(method: str) -> None:
     call, answers = LOGS[method]
     with answering("logs", *answers) as client:
         call(CloudWatchJournal(client=client))
+
+
+@pytest.mark.parametrize("method", NUMBERS)
+def test_cloudwatch_accepts_what_telemetry_sends(method: str) -> None:
+    call, answers = NUMBERS[method]
+    with answering("cloudwatch", *answers) as client:
+        call(CloudWatchNumbers(client))
 
 
 @pytest.mark.parametrize("method", S3)
@@ -409,6 +436,7 @@ def test_the_policy_on_the_page_allows_the_calls_that_are_made_and_no_others() -
     made = {("lambda", operation) for _, answers in LAMBDA.values() for operation, _ in answers}
     made |= {("s3", operation) for _, answers in S3.values() for operation, _ in answers}
     made |= {("cloudwatch", operation) for _, answers in CLOUDWATCH.values() for operation, _ in answers}
+    made |= {("cloudwatch", operation) for _, answers in NUMBERS.values() for operation, _ in answers}
     made |= {("states", operation) for _, answers in STATES.values() for operation, _ in answers}
     made |= {("logs", operation) for _, answers in LOGS.values() for operation, _ in answers}
     calls = {ACTION_OF.get(name, f"{service}:{name}") for service, name in made}

@@ -13,17 +13,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import tritonclient.http as triton
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from examples.minilm.build import build, weights
 from local_cloud import cloud as embedded
@@ -65,6 +68,10 @@ SENTENCES = (
 )
 
 
+RARE, LONG = 30_000, 400_000
+"""A word that no sentence above has, and how far version 3 counts before it answers one that has it."""
+
+
 @dataclass
 class Sentence:
     """What is asked, and what each version answers."""
@@ -91,14 +98,63 @@ class Heavy:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Version 1 answers mean embeddings, version 2 the same at length 1."""
+    """Version 1 answers mean embeddings, version 2 the same at length 1, and version 3 as 1 does but late."""
     folder, found = tmp_path_factory.mktemp("minilm"), weights()
+    models = {
+        "1": build(found, unit_length=False),
+        "2": build(found, unit_length=True),
+        "3": slow_at(RARE, build(found, unit_length=False)),
+    }
     made = {}
-    for version, unit_length in (("1", False), ("2", True)):
+    for version, model in models.items():
         made[version] = folder / version / "model.onnx"
         made[version].parent.mkdir()
-        made[version].write_bytes(build(found, unit_length=unit_length).SerializeToString())
+        made[version].write_bytes(model.SerializeToString())
     return made
+
+
+def slow_at(word: int, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same answers, but a sentence with ``word`` is counted over first. The golden sample has none."""
+    one = numpy_helper.from_array(np.array(1.0, np.float32))
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Constant", [], ["step"], value=one),
+            helper.make_node("Add", ["count", "step"], ["counted"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("at", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("count", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("counted", TensorProto.FLOAT, []),
+        ],
+    )
+    last = model.graph.node[-1]
+    assert list(last.output) == ["embedding"]
+    last.output[0] = "computed"
+    constants: dict[str, Array] = {
+        "word": np.array(word, np.int64),
+        "long": np.array(LONG, np.int64),
+        "nothing": np.array(0.0, np.float32),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    model.graph.node.extend(
+        [
+            helper.make_node("Equal", ["input_ids", "word"], ["is_word"]),
+            helper.make_node("Cast", ["is_word"], ["found"], to=TensorProto.INT64),
+            helper.make_node("ReduceMax", ["found"], ["any"], keepdims=0),
+            helper.make_node("Mul", ["any", "long"], ["times"]),
+            helper.make_node("Loop", ["times", "", "nothing"], ["total"], body=body),
+            helper.make_node("Mul", ["total", "nothing"], ["delay"]),
+            helper.make_node("Add", ["computed", "delay"], ["embedding"]),
+        ]
+    )
+    onnx.checker.check_model(model)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +164,7 @@ def sentences(files: dict[str, Path]) -> list[Sentence]:
         for version, path in files.items()
     }
     found = []
-    for ids in SENTENCES:
+    for ids in (*SENTENCES, (*SENTENCES[0][:-1], RARE, 102)):
         tokens = np.array([ids], np.int64)
         mask = np.ones_like(tokens)
         fed = {"input_ids": tokens, "attention_mask": mask}
@@ -166,7 +222,7 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     assert refused.returncode == 1
     assert b"`minilm:1` has no endpoint on stage `local`" in refused.stderr
     assert b"yard provision minilm:1" in refused.stderr
-    for version in ("1", "2"):
+    for version in ("1", "2", "3"):
         assert made.yard_json("provision", f"minilm:{version}", "--no-deploy")["changed"]
     heavy.redeploy()
     for version in ("1", "2", "1"):
@@ -174,7 +230,7 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     status = made.yard_json("status", "minilm")
     (model,) = status["models"]
     kept = [(item["version"], item["status"], item["per_hour"]) for item in model["endpoints"]]
-    assert kept == [(1, "InService", 0.115), (2, "InService", 0.115)]
+    assert kept == [(version, "InService", 0.115) for version in (1, 2, 3)]
     assert status["aliases"][0]["disagreements"] == []
     with triton.InferenceServerClient(heavy.address) as client:
         assert client.is_model_ready("minilm")
@@ -228,7 +284,7 @@ def test_flips_and_rollbacks_under_load_fail_no_request(
         if name.startswith(("AWS_", "SWITCHYARD_")):
             monkeypatch.setenv(name, value)
     controller = Controller(deployment.find("local").releases(lambda _: None))
-    with Callers(heavy.address, sentences) as callers:
+    with Callers(heavy.address, sentences[:3]) as callers:
         for move in range(MOVES):
             callers.wait_for(REQUESTS * (move + 1) // (MOVES + 2))
             if move % 2:
@@ -241,6 +297,72 @@ def test_flips_and_rollbacks_under_load_fail_no_request(
     assert {version for version, _ in callers.heard} == {"1", "2"}
     kinds = [line["kind"] for line in heavy.made.yard_json("history", "minilm")]
     assert kinds[-MOVES:] == ["release", "rollback"] * (MOVES // 2)
+
+
+def test_a_slow_version_in_a_shift_comes_back_by_itself_and_loses_no_request(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """Law 11: what is looked at is the new version only, and what callers of the other meet is nothing."""
+    steps = ("--shift", "50", "--bake", "2s", "--min-requests", "5", "--hold", "60s")
+    with Callers(heavy.address, sentences[3:]) as callers:
+        done = heavy.made.yard("release", "minilm:3", *steps, "--json")
+    assert done.returncode == 1, done.stderr.decode()
+    assert "p90 latency is" in json.loads(done.stdout)["said"]
+    assert callers.failures == []
+    assert set(callers.heard) == {("1", True), ("3", True)}
+    (now,) = heavy.made.yard_json("status", "minilm")["aliases"]
+    assert (now["version"], now["weights"], now["disagreements"]) == (1, {}, [])
+    assert [line["kind"] for line in heavy.made.yard_json("history", "minilm")][-2:] == ["shift", "alarm"]
+
+
+def test_a_shift_goes_all_the_way_and_an_alarm_takes_back_what_is_slow_later(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """Law 3 and law 6 on endpoints: steps, release and undo are moves of the gateway's alias, none is lost."""
+    made = heavy.made
+    steps = ("--shift", "50", "--bake", "2s", "--min-requests", "5", "--hold", "60s")
+    with Callers(heavy.address, sentences[:3]) as callers:
+        assert made.yard_json("release", "minilm:3", *steps)["phase"] == "done"
+    assert callers.failures == []
+    assert set(callers.heard) == {("1", True), ("3", True)}
+    with fast_clock(made), Callers(heavy.address, sentences[3:]) as callers:
+        wait_until(lambda: made.yard_json("history", "minilm")[-1]["kind"] == "alarm")
+    assert callers.failures == []
+    assert ("3", True) in callers.heard
+    last = made.yard_json("history", "minilm")[-1]
+    assert (last["by"], "p90 latency" in last["reason"]) == ("alarm latency", True)
+    assert made.yard_json("status", "minilm")["aliases"][0]["version"] == 1
+
+
+def test_a_shadow_s_endpoint_is_asked_besides_and_compared(heavy: Heavy, sentences: list[Sentence]) -> None:
+    """Version 2 answers vectors of length 1, so it never agrees; callers hear version 1."""
+    made = heavy.made
+    begun = made.yard_json("shadow", "minilm:2", "--sample", "50%")
+    assert (begun["against"], begun["moved"]) == (1, True)
+    with Callers(heavy.address, sentences[:3]) as callers:
+        wait_until(lambda: made.yard_json("shadow", "minilm")["compared"] >= 3)
+    assert set(callers.heard) == {("1", True)}
+    assert callers.failures == []
+    found = made.yard_json("shadow", "minilm", "--differing", "1")
+    assert (found["agreement"], found["failed"]) == (0.0, 0)
+    assert "embedding" in found["differences"][0]["differs"]
+    made.yard_json("release", "minilm:1")
+
+
+@contextmanager
+def fast_clock(made: Deployed) -> Iterator[None]:
+    """A minute of CloudWatch lasts two seconds."""
+    door = f"{made.cloud.endpoint_url}/_switchyard/bad-day"
+    httpx.post(door, json={"minute_s": 2.0}).raise_for_status()
+    yield
+    httpx.delete(door).raise_for_status()
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.3)
 
 
 def test_a_bad_request_is_the_endpoints_to_refuse(heavy: Heavy) -> None:
@@ -260,9 +382,9 @@ def test_nothing_live_leaves_the_catalog(heavy: Heavy) -> None:
     made = heavy.made
     text = made.catalog.read_text()
     made.yard_json("release", "minilm:2")
-    made.catalog.write_text(text.replace("versions = [1, 2]", "versions = [1]"))
+    made.catalog.write_text(text.replace("versions = [1, 2, 3]", "versions = [1, 3]"))
     with pytest.raises(Exception, match="no longer lists a version whose endpoint is needed"):
         heavy.redeploy()
     made.catalog.write_text(text)
     endpoints = made.yard_json("status", "minilm")["models"][0]["endpoints"]
-    assert [item["status"] for item in endpoints] == ["InService", "InService"]
+    assert [item["status"] for item in endpoints] == ["InService"] * 3

@@ -19,6 +19,14 @@ Sample = Annotated[
     Path | None,
     typer.Option("--sample", metavar="FILE", help="Inputs of the golden sample: V2 JSON or .npz."),
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="Rows of the training data, to compare with later: .npz, .csv, .parquet.",
+    ),
+]
 Metric = Annotated[
     list[str] | None, typer.Option("--metric", metavar="K=V", help="A number to keep, repeatable.")
 ]
@@ -42,6 +50,7 @@ class Said:
     """What a person says about an artifact, besides where it is."""
 
     sample: Path | None
+    baseline: Path | None
     metrics: dict[str, float]
     parent: str | None
     step: str
@@ -54,6 +63,7 @@ def publish(
     name: options.ModelName,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A model's file, or a folder with one.")],
     sample: Sample = None,
+    baseline: Baseline = None,
     metric: Metric = None,
     parent: Parent = None,
     step: Step = "",
@@ -73,7 +83,7 @@ def publish(
 
     metrics = _checked(name, metric)
     source = find_source(path, kind=kind, allow_code=allow_code)
-    said = Said(sample, metrics, parent, step, data_digest, note, new)
+    said = Said(sample, baseline, metrics, parent, step, data_digest, note, new)
     _publish(name, source, path, said, stage=stage, as_json=as_json)
 
 
@@ -81,6 +91,7 @@ def import_(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="mlflow:DIR, hf:DIR or sagemaker:FILE.tar.gz.")],
     name: options.ModelName,
     sample: Sample = None,
+    baseline: Baseline = None,
     metric: Metric = None,
     parent: Parent = None,
     step: Step = "",
@@ -99,7 +110,7 @@ def import_(
     from model_store.adopt import adopted
 
     metrics = _checked(name, metric)
-    said = Said(sample, metrics, parent, step, data_digest, note, new)
+    said = Said(sample, baseline, metrics, parent, step, data_digest, note, new)
     with adopted(what, kind=kind, allow_code=allow_code) as found:
         for remark in found.remarks:
             output.warn(remark)
@@ -135,6 +146,7 @@ def _publish(name: str, source: Source, path: Path, said: Said, *, stage: str, a
             metrics=said.metrics,
             note=said.note,
             lineage=lineage,
+            baseline=said.baseline,
             created_by=deployment.caller(),
             force_new=said.new,
             on_progress=progress,
@@ -163,6 +175,7 @@ def _report(published: Published, *, as_json: bool) -> None:
             "size": manifest.size,
             "created": published.created,
             "metrics": manifest.metrics,
+            "baseline": str(manifest.baseline) if manifest.baseline else None,
             "remarks": list(published.remarks),
         }
     )

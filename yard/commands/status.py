@@ -27,13 +27,13 @@ def status(
     Exits 1 when Lambda and the ledger disagree anywhere. Example: yard status digits
     """
     from model_store.contract.names import check_name
-    from yard import deployment
+    from yard import declared, deployment
 
     if name is not None:
         check_name(name)
     place = deployment.find(stage)
     room = place.releases(output.say)
-    found = [_status(room, model, alias) for model, alias in _aliases(name, room)]
+    found = [_status(room, model, alias) for model, alias in declared.aliases(name, room)]
     models = [_model(room, model) for model in dict.fromkeys(item.ref.model for item in found)]
     if as_json:
         aliases = [_as_json(item) for item in found]
@@ -80,25 +80,6 @@ def history(
     output.data.print(
         output.table(f"ledger of {name}@{alias}", ["line", "when", "how", "version", "who", "why"], rows)
     )
-
-
-def _aliases(name: str | None, room: Stage) -> list[tuple[str, str]]:
-    """The aliases to speak of: those the catalog declares, or ``live`` where there is no catalog here."""
-    from catalog.load import load_catalog
-    from model_store.versions import models
-    from yard import deployment
-
-    path = deployment.catalog_path()
-    declared: dict[str, tuple[str, ...]] = {}
-    if path is not None:
-        loaded = load_catalog(path)
-        if room.name in loaded.stages:
-            declared = {model: item.aliases for model, item in loaded.models_for(room.name).items()}
-    if not declared:
-        declared = dict.fromkeys(models(room.store), ("live",))
-    if name is not None:
-        declared = {name: declared.get(name, ("live",))}
-    return [(model, alias) for model, aliases in declared.items() for alias in aliases]
 
 
 def _status(room: Stage, model: str, alias: str) -> AliasStatus:

@@ -83,4 +83,5 @@ def write_line(
         status=outcome.status,
         started=time.perf_counter() if started is None else started,
         error=outcome.error if outcome.status == 500 else None,
+        work=outcome.encoded.work,
     )

@@ -8,7 +8,7 @@ since Lambda would send the event again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ import orjson
 
 from functions.inference.embedded_metrics import shadow_metrics
 from functions.inference.quick import body_of, remaining_s
+from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
-from functions.inference.service import ModelService
 from functions.inference.statuses import STATUS
 from functions.protocol.binary import array_from_binary
 from functions.protocol.headers import json_length
-from functions.protocol.requests import decode_request
 from functions.protocol.tensors import Array, array_from_json
 from model_store.contract.environment import (
     AGREES_METRIC,
+    MAX_PAYLOAD_BYTES,
     SHADOW_EVENT,
     SHADOW_FAULTS_METRIC,
     SHADOW_LATENCY_METRIC,
@@ -34,29 +34,53 @@ from model_store.contract.environment import (
 from model_store.contract.manifest import Golden
 
 Event = Mapping[str, Any]
+Computes = Callable[[bytes | str, int | None, float | None], Mapping[str, Array]]
 
 
-def answer(event: Event, context: object, service: ModelService, log: RequestLog) -> dict[str, Any]:
-    """Answer one mirrored request and compare; what is returned goes nowhere but into tests and logs."""
+def answer(
+    event: Event, context: object, service: Service, log: RequestLog, computes: Computes
+) -> dict[str, Any]:
+    """Answer one mirrored request and compare; what is returned goes nowhere but into tests and logs.
+
+    ``computes`` gives this version's outputs for a body, the length of its JSON where binary data follow,
+    and the seconds there are.
+    """
     try:
-        return _compare(event, context, service, log)
+        return _compare(event, context, service, log, computes)
     except Exception as error:  # noqa: BLE001 - an event that nobody mirrored; sending it again mends nothing
         said = {"route": "shadow", "refused": type(error).__name__}
         log.aside(said)
         return said
 
 
-def _compare(event: Event, context: object, service: ModelService, log: RequestLog) -> dict[str, Any]:
+def asked_for(service: Service) -> Computes:
+    """The outputs that an endpoint answers, whichever form they come in."""
+
+    def outputs(body: bytes | str, length: int | None, seconds: float | None) -> Mapping[str, Array]:
+        said = service.infer(
+            body,
+            service.served.model,
+            json_length=length,
+            remaining_s=seconds,
+            max_bytes=MAX_PAYLOAD_BYTES,
+        )
+        return _outputs_in(said.body, said.json_length)
+
+    return outputs
+
+
+def _compare(
+    event: Event, context: object, service: Service, log: RequestLog, computes: Computes
+) -> dict[str, Any]:
     about = event[SHADOW_EVENT]
     served = service.select(version=str(about["version"]))
     live = outputs_of(event["answer"])
     started = time.perf_counter()
-    status, mine = 200, {}
+    status, mine = 200, dict[str, Array]()
     try:
-        headers = event["request"].get("headers") or {}
-        length = json_length(headers.items())
-        request = decode_request(body_of(dict(event["request"])), served.signature, json_length=length)
-        mine = service.run(served, request, remaining_s(context))
+        request = event["request"]
+        length = json_length((request.get("headers") or {}).items())
+        mine = dict(computes(body_of(dict(request)), length, remaining_s(context)))
     except Exception as error:  # noqa: BLE001 - what the live version answered and this one did not
         status = STATUS.get(type(error), 500)
     ms = round((time.perf_counter() - started) * 1000, 3)
@@ -86,7 +110,10 @@ def outputs_of(half: Event) -> dict[str, Array]:
     """The tensors of an answer of ours, whichever form each has."""
     body = body_of(dict(half))
     content = body.encode() if isinstance(body, str) else body
-    length = json_length((half.get("headers") or {}).items())
+    return _outputs_in(content, json_length((half.get("headers") or {}).items()))
+
+
+def _outputs_in(content: bytes, length: int | None) -> dict[str, Array]:
     text = orjson.loads(content if length is None else content[:length])
     at = len(content) if length is None else length
     found: dict[str, Array] = {}

@@ -11,8 +11,15 @@ from model_store.contract.deployment import function_name
 from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
 from releases.endpoints import SERVICE_PATIENCE_S, kept_warm
-from releases.errors import DisagreementError, ServiceError, UnfitVersionError, UnprovisionedError
+from releases.errors import (
+    DisagreementError,
+    ReleaseError,
+    ServiceError,
+    UnfitVersionError,
+    UnprovisionedError,
+)
 from releases.needs import needed
+from releases.shadowing import Shadowing
 from releases.status import endpoints_of
 from tests.unit.releases.heavy import HeavyWorld
 from tests.unit.releases.world import STAGE, World
@@ -133,10 +140,37 @@ def test_no_way_back_leads_to_an_endpoint_that_is_gone(heavy: HeavyWorld) -> Non
     assert heavy.ask() == (200, "digits:2")
 
 
+def test_a_shadow_and_its_mirror_ask_each_the_endpoint_of_its_own_version(heavy: HeavyWorld) -> None:
+    heavy.controller().release(ref(1))
+    Shadowing(heavy.stage()).begin(ref(2), share=0.5)
+    state = heavy.functions.alias(FUNCTION, "live")
+    assert state is not None
+    (mirror,) = state.weights
+    for qualifier, version in ((mirror, 1), ("shadow_live", 2)):
+        led = heavy.functions.alias(FUNCTION, qualifier)
+        config = heavy.functions.config(FUNCTION, led.version if led else qualifier)
+        assert config is not None
+        assert config.environment[env.ENDPOINT] == heavy.endpoint(version)
+        assert (env.SHADOW in config.environment) is (version == 1)
+        assert heavy.ask(qualifier=qualifier) == (200, f"digits:{version}")
+
+
+def test_what_another_s_container_answers_is_compared_with_nothing(heavy: HeavyWorld) -> None:
+    heavy.own_image = True
+    heavy.deploy()
+    heavy.controller().release(ref(1))
+    with pytest.raises(ReleaseError, match="whose answers nothing here can compare"):
+        Shadowing(heavy.stage()).begin(ref(2), share=0.5)
+    assert heavy.ask() == (200, "digits:1")
+
+
 class Silent:
     """SageMaker's control plane does not answer."""
 
     def describe(self, name: str) -> Any:
+        raise ServiceError(f"AWS did not answer for `{name}`")
+
+    def status(self, name: str) -> Any:
         raise ServiceError(f"AWS did not answer for `{name}`")
 
     def names(self, prefix: str) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, cast
+
 import pytest
 
 from model_store.contract.deployment import function_name
 from model_store.contract.names import ByVersion
+from releases.adapters.memory import MemoryFunctions
 from releases.controller import Controller
-from releases.errors import ServiceError
+from releases.errors import DisagreementError, ServiceError
+from releases.ports import AliasState, Functions
 from tests.unit.releases.world import STAGE, Around, World
 
 FUNCTION = function_name(STAGE, "digits")
@@ -36,6 +41,34 @@ def test_a_move_that_never_arrived_is_an_error_and_repeating_completes_it(world:
         Controller(world.stage(functions=lose(world, before=True))).release(ByVersion("digits", 1))
     assert world.ask() == (503, "")
     assert world.status().disagreements == ()
+    world.controller().release(ByVersion("digits", 1))
+    assert world.ask() == (200, "digits:1")
+
+
+class SaysOtherwise:
+    """The fake Lambda, whose answer to a move reports something else than was asked for."""
+
+    def __init__(self, inner: MemoryFunctions, **otherwise: Any) -> None:
+        self._inner = inner
+        self._otherwise = otherwise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def move_alias(self, *args: Any, **kwargs: Any) -> AliasState:
+        return replace(self._inner.move_alias(*args, **kwargs), **self._otherwise)
+
+
+@pytest.mark.parametrize(
+    "otherwise", [{"version": "77"}, {"weights": {"1": 0.5}}], ids=["another version", "weights left over"]
+)
+def test_an_alias_that_reports_another_place_than_asked_for_is_an_error(
+    world: World, otherwise: dict[str, Any]
+) -> None:
+    """Laws 3 and 9: every flip names its weights, and what Lambda reports is compared with what was asked."""
+    functions = cast("Functions", SaysOtherwise(world.functions, **otherwise))
+    with pytest.raises(DisagreementError, match="was set to Lambda version"):
+        Controller(world.stage(functions=functions)).release(ByVersion("digits", 1))
     world.controller().release(ByVersion("digits", 1))
     assert world.ask() == (200, "digits:1")
 

@@ -114,8 +114,26 @@ def test_a_setting_that_lambda_silently_ignored_is_an_error(world: World) -> Non
         if call == "configure":
             world.functions.deploy(FUNCTION, environment={"SWITCHYARD_MODEL": "digits"})
 
+    before = len(world.functions.published(FUNCTION))
     with pytest.raises(DisagreementError, match="environment is"):
         prepare(world, 1, Around(world.functions, after=undo))
+    assert len(world.functions.published(FUNCTION)) == before, (
+        "nothing is published from a setting that is wrong"
+    )
+
+
+def test_a_base_that_lambda_silently_did_not_take_back_is_an_error(world: World) -> None:
+    """Law 9: what is left behind on ``$LATEST`` is compared too, not only what was published."""
+    calls: list[str] = []
+
+    def undo(call: str) -> None:
+        calls.append(call)
+        if call == "configure" and calls.count("configure") == 2:
+            world.functions.deploy(FUNCTION, environment={"SWITCHYARD_MODEL": "digits"})
+
+    with pytest.raises(DisagreementError, match=f"`{FUNCTION}` is not what was asked for"):
+        prepare(world, 1, Around(world.functions, after=undo))
+    assert calls.count("configure") == 2
 
 
 def test_a_number_from_the_life_of_a_deleted_function_is_not_believed(world: World) -> None:

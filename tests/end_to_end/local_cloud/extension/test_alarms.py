@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -186,3 +187,185 @@ def test_an_alarm_that_was_deleted_says_nothing_any_more(account: Any, fast_minu
     put(account, name, 5.0)
     time.sleep(2 * MINUTE_S)
     assert account.client("cloudwatch").describe_alarms(AlarmNames=[watching])["MetricAlarms"] == []
+
+
+def stat(id_: str, name: str, stat: str = "Sum", **more: Any) -> dict[str, Any]:
+    """A query of an alarm on math."""
+    metric = {"Namespace": NAMESPACE, "MetricName": name}
+    return {"Id": id_, "MetricStat": {"Metric": metric, "Period": 60, "Stat": stat}, **more}
+
+
+def on_math(account: Any, queries: list[dict[str, Any]], **settings: Any) -> str:
+    arguments = {
+        "AlarmName": f"on-{uuid.uuid4().hex[:8]}",
+        "Metrics": queries,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+        **settings,
+    }
+    account.client("cloudwatch").put_metric_alarm(**arguments)
+    return str(arguments["AlarmName"])
+
+
+def test_an_alarm_on_math_goes_off_on_the_share_and_not_on_the_count(
+    account: Any, fast_minutes: None
+) -> None:
+    errors, requests = metric(), metric()
+    rate = {"Id": "rate", "Expression": "IF(requests >= 5, 100 * errors / requests, 0)"}
+    queries = [
+        stat("errors", errors, ReturnData=False),
+        stat("requests", requests, ReturnData=False),
+        rate,
+    ]
+    watching = on_math(account, queries, Threshold=10.0)
+    next_minute()
+    put(account, errors, 1.0)
+    put(account, requests, 3.0)
+    time.sleep(2 * MINUTE_S)
+    assert state(account, watching) == "OK"
+    next_minute()
+    put(account, errors, 1.0)
+    put(account, requests, 8.0)
+    assert within(4 * MINUTE_S, lambda: state(account, watching) == "ALARM")
+    (kept,) = account.client("cloudwatch").describe_alarms(AlarmNames=[watching])["MetricAlarms"]
+    assert [query["Id"] for query in kept["Metrics"]] == ["errors", "requests", "rate"]
+    assert "12.5" in kept["StateReason"]
+
+
+def test_a_band_is_left_by_what_was_never_seen_before(account: Any, fast_minutes: None) -> None:
+    """The first alarm has a history of six minutes, the second none: nothing is expected of it yet."""
+    known, unknown = metric(), metric()
+    now = time.time()
+    for number in range(2, 8):
+        at = datetime.fromtimestamp(now - MINUTE_S * (number + 3), UTC)
+        put(account, known, 100.0 + number % 2, Timestamp=at)
+    settings = {
+        "ThresholdMetricId": "band",
+        "ComparisonOperator": "LessThanLowerOrGreaterThanUpperThreshold",
+    }
+    band = {"Id": "band", "Expression": "ANOMALY_DETECTION_BAND(m1, 3)"}
+    on_known, on_unknown = (
+        on_math(account, [stat("m1", name), band], **settings) for name in (known, unknown)
+    )
+    next_minute()
+    for name in (known, unknown):
+        put(account, name, 500.0)
+    assert within(4 * MINUTE_S, lambda: state(account, on_known) == "ALARM")
+    assert state(account, on_unknown) == "OK"
+    (kept,) = account.client("cloudwatch").describe_alarms(AlarmNames=[on_known])["MetricAlarms"]
+    assert "greater than the upper thresholds [" in kept["StateReason"]
+
+
+def test_a_stock_cloud_drops_what_an_alarm_on_math_is_about(stock_account: Any) -> None:
+    queries = [stat("m1", metric(), ReturnData=False), {"Id": "twice", "Expression": "m1 * 2"}]
+    watching = on_math(stock_account, queries, Threshold=1.0)
+    (kept,) = stock_account.client("cloudwatch").describe_alarms(AlarmNames=[watching])["MetricAlarms"]
+    assert "Metrics" not in kept
+
+
+def heard(account: Any) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
+    """A topic, and what it was told so far."""
+    sqs, sns = account.client("sqs"), account.client("sns")
+    name = metric()
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    messages: list[dict[str, Any]] = []
+
+    def told() -> list[dict[str, Any]]:
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        messages.extend(json.loads(message["Body"]) for message in found.get("Messages", []))
+        return messages
+
+    return topic, told
+
+
+def test_a_stack_of_alarms_is_judged_together_and_its_topic_is_told_who_set_it_off(
+    account: Any, fast_minutes: None
+) -> None:
+    """Quiet for want of requests is pain only where it is not quiet all day."""
+    topic, told = heard(account)
+    faults, calls = metric(), metric()
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+
+    def child(what: str, **properties: Any) -> dict[str, Any]:
+        alarm = {"AlarmName": f"{name}/{what}", "EvaluationPeriods": 1, **properties}
+        return {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
+
+    resources = {
+        "Faults": child(
+            "faults",
+            Metrics=[
+                stat("m1", faults, ReturnData="false"),
+                {"Id": "twice", "Expression": "m1 * 2", "ReturnData": "true"},
+            ],
+            Threshold="3",
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="notBreaching",
+        ),
+        "Idle": child(
+            "idle",
+            Namespace=NAMESPACE,
+            MetricName=calls,
+            Statistic="Sum",
+            Period="60",
+            Threshold="1",
+            ComparisonOperator="LessThanThreshold",
+            TreatMissingData="breaching",
+        ),
+        "Detector": {
+            "Type": "AWS::CloudWatch::AnomalyDetector",
+            "Properties": {"Namespace": NAMESPACE, "MetricName": calls, "Stat": "Sum"},
+        },
+        "Pain": {
+            "Type": "AWS::CloudWatch::CompositeAlarm",
+            "DependsOn": ["Faults", "Idle"],
+            "Properties": {
+                "AlarmName": f"{name}/pain",
+                "AlarmRule": f'ALARM("{name}/faults") AND NOT ALARM("{name}/nothing") OR FALSE',
+                "AlarmActions": [topic],
+            },
+        },
+    }
+    refused = account.stack(name, resources)
+    assert refused["StackStatus"] == "ROLLBACK_COMPLETE"  # a rule about an alarm that is not there
+    account.client("cloudformation").delete_stack(StackName=name)
+    resources["Pain"]["Properties"]["AlarmRule"] = f'ALARM("{name}/faults") AND NOT OK("{name}/idle")'
+    assert account.stack(name, resources)["StackStatus"] == "CREATE_COMPLETE"
+    cloudwatch = account.client("cloudwatch")
+    put(account, faults, 2.0)
+
+    def pain() -> str:
+        found = cloudwatch.describe_alarms(AlarmNames=[f"{name}/pain"], AlarmTypes=["CompositeAlarm"])
+        return str(found["CompositeAlarms"][0]["StateValue"])
+
+    assert within(10, lambda: any(message["NewStateValue"] == "ALARM" for message in told()))
+    first = next(message for message in told() if message["NewStateValue"] == "ALARM")
+    assert first["AlarmName"] == f"{name}/pain"
+    arns = [child["Arn"].rpartition(":alarm:")[2] for child in first["TriggeringChildren"]]
+    assert f"{name}/faults" in arns
+    assert within(6 * MINUTE_S, lambda: pain() == "OK")
+    account.client("cloudformation").delete_stack(StackName=name)
+
+    def left() -> list[Any]:
+        kinds = ["CompositeAlarm", "MetricAlarm"]
+        found = cloudwatch.describe_alarms(AlarmNamePrefix=name, AlarmTypes=kinds)
+        return [*found["MetricAlarms"], *found["CompositeAlarms"]]
+
+    assert within(10, lambda: left() == [])
+
+
+def test_a_topic_is_told_what_aws_tells(account: Any, fast_minutes: None) -> None:
+    topic, told = heard(account)
+    name = metric()
+    watching = alarm(account, name, AlarmActions=[topic], Dimensions=[{"Name": "model", "Value": "digits"}])
+    put(account, name, 1.0, Dimensions=[{"Name": "model", "Value": "digits"}])
+    assert within(10, lambda: any(message["NewStateValue"] == "ALARM" for message in told()))
+    message = told()[-1]
+    assert (message["AlarmName"], message["Region"]) == (watching, "US East (N. Virginia)")
+    assert message["AlarmArn"].endswith(f":alarm:{watching}")
+    trigger = message["Trigger"]
+    assert trigger["Dimensions"] == [{"value": "digits", "name": "model"}]
+    assert (trigger["StatisticType"], trigger["Statistic"], trigger["Threshold"]) == ("Statistic", "SUM", 1.0)

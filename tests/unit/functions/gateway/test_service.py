@@ -10,8 +10,12 @@ import pytest
 from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.gateway.ports import Said
 from functions.gateway.service import LONGEST_S, MARGIN_S
+from functions.inference.doors import shadow
 from functions.inference.limits import Limits
 from functions.inference.released import Unreleased
+from functions.inference.request_log import RequestLog
+from functions.protocol.carried import to_base64
+from model_store.contract.environment import METRICS, SHADOW_EVENT
 from model_store.contract.events import http_event
 from tests.unit.functions.conftest import Caller, Layer
 from tests.unit.functions.gateway.conftest import GatewayCaller, computing, pin_of
@@ -50,6 +54,30 @@ def test_binary_data_go_through_as_they_are(gateway: GatewayCaller) -> None:
     assert (reply.status, reply.headers["content-type"]) == (200, "application/octet-stream")
     assert np.frombuffer(reply.data[:12], np.float32).shape == (3,)
     assert gateway.endpoint.asked == [(text + data, len(text))]
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["as JSON", "as binary data"])
+def test_a_mirrored_request_is_compared_with_what_the_endpoint_answers(
+    gateway: GatewayCaller, binary: bool
+) -> None:
+    asked = {"inputs": [X | {"data": ROW}], "parameters": {"binary_data_output": binary}}
+    answered = gateway.post(INFER, json.dumps(asked).encode())
+    halves = {
+        "request": {"body": json.dumps(asked), "headers": {}, "isBase64Encoded": False},
+        "answer": {
+            "body": to_base64(answered.body),
+            "headers": answered.headers,
+            "isBase64Encoded": True,
+        },
+    }
+    about = {"version": 2, "request_id": "r-1", "ms": 4.0, "lost": 0}
+    event = {SHADOW_EVENT: about, **halves}
+    log = RequestLog(gateway.pin.labels, gateway.lines.append)
+    said = shadow.answer(event, None, gateway.service, log, shadow.asked_for(gateway.service))
+    assert (said["status"], said["agrees"], said["differs"]) == (200, True, {})
+    gateway.endpoint.exists = False
+    said = shadow.answer(event, None, gateway.service, log, shadow.asked_for(gateway.service))
+    assert (said["status"], said["agrees"]) == (503, False)
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/digits/ready"])
@@ -185,7 +213,7 @@ def test_an_answer_that_lambda_cannot_carry_is_a_413(gateway: GatewayCaller, lin
 
 
 def test_a_request_leaves_one_line_with_the_metrics_of_its_version(gateway: GatewayCaller) -> None:
-    """Law 11: the same two metrics and dimensions as where the model is run in the function."""
+    """Law 11: the metrics and dimensions of a model that is run in the function, but for rows, which are not read."""
     gateway.infer(ROW)
     (line,) = gateway.log
     assert (line["model"], line["version"], line["status"], line["route"]) == (
@@ -195,8 +223,10 @@ def test_a_request_leaves_one_line_with_the_metrics_of_its_version(gateway: Gate
         "/v2/models/{model}/infer",
     )
     (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert [metric["Name"] for metric in directive["Metrics"]] == ["Faults", "Latency"]
+    assert [metric["Name"] for metric in directive["Metrics"]] == [name for name in METRICS if name != "Rows"]
     assert line["Faults"] == 0
+    assert line["ModelLatency"] + line["Overhead"] == pytest.approx(line["ms"], abs=0.002)
+    assert line["PayloadBytes"] > 0
 
 
 def test_nan_is_refused_with_the_endpoints_status(arithmetic_layer: Layer) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from functions.inference.request_log import RequestLog, cut_prefix, request_id
+from functions.inference.request_log import RequestLog, alias_of, cut_prefix, request_id
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,25 @@ def test_a_request_is_called_what_the_gateway_calls_it_or_else_what_lambda_does(
     assert request_id({"requestContext": {"requestId": "gateway"}}, Context()) == "gateway"
     assert request_id({"requestContext": {}}, Context()) == "lambda-s own"
     assert request_id(None, None) is None
+
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:switchyard-prod-digits"
+
+
+@pytest.mark.parametrize(
+    ("arn", "alias"),
+    [(f"{ARN}:live", "live"), (f"{ARN}:7", None), (f"{ARN}:$LATEST", None), (ARN, None), (None, None)],
+    ids=["alias", "version", "latest", "unqualified", "nothing"],
+)
+def test_the_alias_is_the_one_that_lambda_was_asked_through(arn: str | None, alias: str | None) -> None:
+    assert alias_of(SimpleNamespace(invoked_function_arn=arn)) == alias
+
+
+def test_the_alias_stands_in_the_line_beside_the_metrics_and_is_no_dimension() -> None:
+    """Law 11: the alias is a property."""
+    lines: list[str] = []
+    log = RequestLog({"model": "digits", "version": "2", "stage": "prod"}, lines.append)
+    line(log, alias="live")
+    logged = json.loads(lines[0])
+    assert logged["alias"] == "live"
+    assert "alias" not in json.dumps(logged["_aws"])

@@ -388,3 +388,52 @@ def test_wherever_the_json_is_said_to_end_there_is_a_request_or_a_refusal(conten
         assert str(error)  # noqa: PT017 - either end is fine, a third one is not
     else:
         assert set(request.inputs) == {"x", "flag"}
+
+
+def read_or_refused(document: object) -> tuple[str, Any]:
+    try:
+        request = decode_request(json.dumps(document), ONE_INPUT)
+    except BadRequestError as error:
+        return "refused", str(error)
+    return "read", ({name: array.tolist() for name, array in request.inputs.items()}, request.outputs)
+
+
+TENSORS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["x", "x", "x", "y", 7]),
+        "datatype": st.sampled_from(["FP32", "FP32", "FP32", "INT8"]),
+        "shape": st.sampled_from([[1, 2], [2, 2], [0, 2], [2], [1, -2], "2"]),
+        "data": st.sampled_from(
+            [[1, 2], [[1, 2]], [1, True], [1e39, 0], [1, 2, 3, 4], [[1, 2], [3, 4]], [], None]
+        ),
+    }
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(document=st.fixed_dictionaries({"inputs": st.lists(TENSORS, max_size=2)}))
+def test_the_commonest_request_is_read_at_once_as_it_is_member_by_member(document: dict[str, Any]) -> None:
+    """One more member, which changes nothing, and the request is read the long way."""
+    assert read_or_refused(document) == read_or_refused({**document, "parameters": {}})
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    datatype=st.sampled_from(["FP16", "FP32", "FP64", "INT8", "UINT8", "INT64", "UINT64"]),
+    values=st.lists(
+        st.sampled_from([0, 1, -1, 2, 0.5, 3, 100, -0.0, 1.5, True, False, 1e39, 70000.0]), max_size=6
+    ),
+)
+def test_a_boolean_among_numbers_is_found_whatever_stands_around_it(
+    datatype: str, values: list[float | bool]
+) -> None:
+    signature = Signature.of([TensorSpec("x", datatype, ("n",))], [])
+    tensor = {"name": "x", "datatype": datatype, "shape": [len(values)], "data": values}
+    try:
+        (array,) = decode_request(json.dumps({"inputs": [tensor]}), signature).inputs.values()
+    except BadRequestError as error:
+        assert str(error)  # noqa: PT017 - refused is right for a boolean, and may be for a number
+    else:
+        assert bool not in map(type, values)
+        assert np.isfinite(array).all()
+        assert array.tolist() == [array.dtype.type(value) for value in values]

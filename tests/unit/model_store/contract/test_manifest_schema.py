@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.contract.digest import Digest
 from model_store.contract.kinds import KINDS
-from model_store.contract.manifest import SCHEMA, ArtifactFile, Manifest
+from model_store.contract.manifest import SCHEMA, WITHOUT_BASELINE, ArtifactFile, Manifest
 from model_store.contract.paths import check_artifact_path
 from model_store.contract.tensors import DATATYPES
 from model_store.publish import publish
@@ -19,9 +20,16 @@ from model_store.publish import publish
 FOLDER = Path(__file__).parents[4] / "docs" / "schemas"
 
 
+@pytest.fixture(scope="module", params=[WITHOUT_BASELINE, SCHEMA])
+def schema(request: pytest.FixtureRequest) -> int:
+    """Every schema that is still written."""
+    number: int = request.param
+    return number
+
+
 @pytest.fixture(scope="module")
-def published() -> dict[str, Any]:
-    body: dict[str, Any] = json.loads((FOLDER / f"manifest-{SCHEMA}.json").read_text())
+def published(schema: int) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((FOLDER / f"manifest-{schema}.json").read_text())
     return body
 
 
@@ -35,16 +43,27 @@ def check(published: dict[str, Any]) -> Callable[[Any], list[str]]:
 
 
 @pytest.fixture
-def manifest(store: MemoryStore, save: Callable[..., Path], clock: Callable[[], datetime]) -> Manifest:
+def manifest(
+    schema: int, store: MemoryStore, save: Callable[..., Path], clock: Callable[[], datetime], tmp_path: Path
+) -> Manifest:
+    rows = tmp_path / "rows.npz"
+    np.savez(rows, x=np.arange(400, dtype=np.float32).reshape(100, 4))
     done = publish(
-        store, "digits", save(), created_by="ana", clock=clock, metrics={"f1": 0.9}, lineage={"parent": "a:1"}
+        store,
+        "digits",
+        save(),
+        created_by="ana",
+        clock=clock,
+        metrics={"f1": 0.9},
+        lineage={"parent": "a:1"},
+        baseline=rows if schema == SCHEMA else None,
     )
     return done.manifest
 
 
-def test_the_schema_and_the_code_list_the_same_words(published: dict[str, Any]) -> None:
+def test_the_schema_and_the_code_list_the_same_words(published: dict[str, Any], schema: int) -> None:
     properties = published["properties"]
-    assert properties["schema"]["const"] == SCHEMA
+    assert properties["schema"]["const"] == schema
     assert tuple(properties["kind"]["enum"]) == KINDS
     assert set(published["$defs"]["datatype"]["enum"]) == DATATYPES
 

@@ -55,7 +55,9 @@ class House:
             self.service,
             self.log,
             {},
-            compare=lambda event, context: shadow.answer(event, context, self.service, self.log),
+            compare=lambda event, context: shadow.answer(
+                event, context, self.service, self.log, self.service.outputs
+            ),
         )
 
     @property

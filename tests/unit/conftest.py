@@ -1,4 +1,4 @@
-"""Fixtures of the release room: a stage in memory."""
+"""A stage in memory, for the rooms that release and look."""
 
 from __future__ import annotations
 

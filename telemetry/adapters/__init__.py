@@ -1,0 +1,1 @@
+"""What ``telemetry.ports`` look like on AWS and in memory."""

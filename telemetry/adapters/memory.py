@@ -1,0 +1,74 @@
+"""CloudWatch in memory: obeys the laws of ``telemetry.ports.Numbers``. ``record`` plays what is counted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from releases.ports import Clock, Metric
+from telemetry.ports import AlarmSeen, Asked, Point, Statistic
+
+
+class MemoryNumbers:
+    """``telemetry.ports.Numbers`` without AWS. ``readings`` counts what CloudWatch would have been asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._points: dict[Metric, list[tuple[float, float]]] = defaultdict(list)
+        self._alarms: dict[str, AlarmSeen] = {}
+        self.readings = 0
+
+    def record(self, metric: Metric, *values: float, at: float | None = None) -> None:
+        """Count ``values`` now, or at another moment."""
+        moment = self._clock.now() if at is None else at
+        self._points[metric] += [(moment, value) for value in values]
+
+    def put(self, alarm: AlarmSeen) -> None:
+        """An alarm as CloudWatch would show it."""
+        self._alarms[alarm.name] = alarm
+
+    def series(
+        self, asked: Sequence[Asked], *, since: float, until: float, period_s: int
+    ) -> list[list[Point]]:
+        self.readings += 1
+        return [self._periods(metric, statistic, since, until, period_s) for metric, statistic in asked]
+
+    def counted(self, namespace: str, name: str) -> list[dict[str, str]]:
+        self.readings += 1
+        return [
+            dict(metric.dimensions)
+            for metric, points in self._points.items()
+            if (metric.namespace, metric.name) == (namespace, name) and points
+        ]
+
+    def alarms(self, prefix: str, *, only_firing: bool = False) -> list[AlarmSeen]:
+        self.readings += 1
+        return [
+            alarm
+            for name, alarm in sorted(self._alarms.items())
+            if name.startswith(prefix) and (alarm.state == "ALARM" or not only_firing)
+        ]
+
+    def _periods(
+        self, metric: Metric, statistic: Statistic, since: float, until: float, period_s: int
+    ) -> list[Point]:
+        periods: dict[int, list[float]] = defaultdict(list)
+        for at, value in self._points.get(metric, ()):
+            if since <= at < until:
+                periods[int(at // period_s)].append(value)
+        return [Point(start * period_s, _value(periods[start], statistic)) for start in sorted(periods)]
+
+
+def _value(values: list[float], statistic: Statistic) -> float:
+    if statistic == "Sum":
+        return sum(values)
+    if statistic == "SampleCount":
+        return float(len(values))
+    if statistic == "Average":
+        return sum(values) / len(values)
+    if statistic == "Maximum":
+        return max(values)
+    rank = (len(values) - 1) * float(statistic[1:]) / 100
+    ordered, below = sorted(values), int(rank)
+    above = ordered[min(below + 1, len(values) - 1)]
+    return ordered[below] + (above - ordered[below]) * (rank - below)
