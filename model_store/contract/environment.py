@@ -82,6 +82,9 @@ version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+TRACING = "SWITCHYARD_TRACING"
+"""``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 
@@ -158,6 +161,9 @@ SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 
 CANNOT_ANSWER_METRIC = "CannotAnswer"
 """How many live versions and rollback targets could not answer when they were asked, once a day."""
+
+START_FAILURES_METRIC = "StartFailures"
+"""1 for an environment that could not begin to serve: no model there, or not the one it should be."""
 
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""

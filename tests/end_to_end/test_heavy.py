@@ -433,7 +433,10 @@ def test_a_model_that_answers_later_sleeps_is_woken_and_loses_nothing(heavy: Hea
     refused.write_text('{"inputs": []}')
     job = made.yard_json("invoke", "scenes", "--async", "--data", str(refused))
     failed = made.yard("invoke", "scenes", "--result", job["id"], "--wait", "1m")
-    assert (failed.returncode, b"400 `inputs` is empty, and the model takes `x`" in failed.stderr) == (1, True), failed.stderr
+    assert (failed.returncode, b"400 `inputs` is empty, and the model takes `x`" in failed.stderr) == (
+        1,
+        True,
+    ), failed.stderr
 
 
 def made_for(made: Deployed) -> dict[str, Any]:
