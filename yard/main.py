@@ -17,6 +17,7 @@ from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
 from yard.commands.metrics import metrics
+from yard.commands.optimise import optimise
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.provision import provision
@@ -50,7 +51,7 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    train,
+    *(train, optimise),
     *(metrics, top, cost),
 ):
     app.command()(command)
