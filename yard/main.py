@@ -16,6 +16,7 @@ from yard.commands.cost import cost
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
+from yard.commands.logs import logs
 from yard.commands.metrics import metrics
 from yard.commands.optimise import optimise
 from yard.commands.plan import plan
@@ -53,6 +54,8 @@ for command in (
     *(lock, provision),
     *(train, optimise),
     *(metrics, top, cost),
+    train,
+    *(metrics, top, logs, cost),
 ):
     app.command()(command)
 app.command("import")(import_)
