@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from catalog import heavy
+from catalog.alarms import Alarms
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
@@ -260,21 +261,25 @@ class Overrides(_Table):
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
+    explain: bool | None = None
+    tracing: bool | None = None
     runtime: Runtime | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
     instance_type: str | None = None
-    min_instances: heavy.Instances | None = None
+    min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
     spot: bool | None = None
     warm_instances: heavy.WarmInstances | None = None
     target_gpu_utilization: heavy.Percent | None = None
+    alarms: Alarms | None = None
 
 
 class Model(_Table):
@@ -284,14 +289,18 @@ class Model(_Table):
     size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
     from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
-    there, and the queues come with it. ``runtime`` is which layer lies under the function: ``text`` has
-    tokenisers.
+    there, and the queues come with it. With ``explain`` callers may ask what an answer hangs on. With
+    ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model. ``runtime``
+    is which layer lies under the function: ``text`` has tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
-    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
+    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
+    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
+
+    ``alarms`` is what people are told about it; a stage may say some of it differently.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -305,21 +314,25 @@ class Model(_Table):
     handoff: bool = False
     queue: bool = False
     inbox: bool = False
+    explain: bool = False
+    tracing: bool = False
     runtime: Runtime = "plain"
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
     instance_type: str | None = None
-    min_instances: heavy.Instances = 1
+    min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
     spot: bool = False
     warm_instances: heavy.WarmInstances = 0
     target_gpu_utilization: heavy.Percent | None = None
+    alarms: Alarms = Field(default_factory=Alarms)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -371,9 +384,13 @@ class Model(_Table):
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""
         overrides = self.stages.get(stage)
-        return self.model_copy(
-            update={**(overrides.model_dump(exclude_none=True) if overrides else {}), "stages": {}}
-        )
+        here: dict[str, Any] = {
+            name: value for name, value in overrides or () if value is not None and name != "alarms"
+        }
+        if overrides is not None and overrides.alarms is not None:
+            written = overrides.alarms.model_dump(include=overrides.alarms.model_fields_set)
+            here["alarms"] = self.alarms.model_copy(update=written)
+        return self.model_copy(update={**here, "stages": {}})
 
 
 class Catalog(_Table):

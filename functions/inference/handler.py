@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from functions.inference.artifact import Artifact, find_artifact
+from functions.inference.failed_start import counted
 from model_store.contract.environment import MANIFEST, STAGE
 
 
@@ -23,7 +24,7 @@ def _find() -> Artifact | None:
     return find_stored(os.environ)
 
 
-_artifact = _find()
+_artifact = counted(_find)
 
 # numpy's linear algebra makes a thread for every processor when it is imported, and those wait in a busy
 # loop for tens of milliseconds: processor time that a start needs. Nothing here uses them; onnxruntime has
@@ -32,6 +33,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
+from functions.inference.doors.explanations import explain_routes
 from functions.inference.doors.payloads import handoff_routes
 from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
@@ -42,12 +44,14 @@ from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
 from model_store.contract.environment import SHADOW
 
-_served = load_served(os.environ, artifact=_artifact)
+_served = counted(load_served, os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_served.labels, **_stage})
 
-_http: Handler = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+_http: Handler = HttpDoor(
+    _service, _log, {**handoff_routes(_service, os.environ), **explain_routes(_service, os.environ)}
+)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

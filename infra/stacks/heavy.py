@@ -8,6 +8,7 @@ is rolled out like any changed base (law 4), and nothing that serves is deleted 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from infra.stacks.model import ModelStack
 from model_store.contract.deployment import alarm_topic_name, bucket_key_parameter, bucket_parameter
 from model_store.contract.endpoints import endpoint_configuration, endpoint_name
 from model_store.contract.environment import (
+    ASYNCHRONOUS,
     DIGEST,
     ENDPOINT_CONFIGURATION,
     FILES_FOLDER,
@@ -32,6 +34,7 @@ from model_store.contract.environment import (
     MODEL,
     OWN_IMAGE,
     TARGET,
+    TRACING,
     VERSION,
 )
 from model_store.contract.keys import served_prefix
@@ -94,7 +97,14 @@ class HeavyStack(ModelStack):
         told = {MODEL: self.model.name, VERSION: str(locked.ref.version), DIGEST: str(locked.digest)}
         if self.model.max_batch is not None:
             told[MAX_BATCH] = str(self.model.max_batch)
+        if self._traced:
+            told[TRACING] = "on"
         return {**self.model.environment, **told, **self.settings}
+
+    @property
+    def _traced(self) -> bool:
+        """Whether the container is told to write spans; a team's own knows nothing of that."""
+        return self.model.tracing and self.model.image is None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -149,9 +159,15 @@ class HeavyStack(ModelStack):
                 "max_batch": self.model.max_batch,
                 "settings": self.settings,
                 **({"environment": self.model.environment} if self.model.environment else {}),
+                **({"tracing": True} if self._traced else {}),
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        if self.model.asynchronous is not None:
+            later = self.model.asynchronous
+            told[ASYNCHRONOUS] = json.dumps(
+                {"timeout_s": later.timeout_s, "expires_s": seconds(later.expires)}
+            )
         return {**told, OWN_IMAGE: "on"} if self.model.image else told
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:

@@ -23,16 +23,20 @@ from infra.acknowledged import (
     acknowledge_last_queues,
     acknowledge_runtime,
     acknowledge_snapstart,
+    acknowledge_tracing,
     acknowledge_wildcards,
 )
 from infra.bundles import Tree
+from infra.constructs.model_alarms import ModelAlarms, ModelAlarmsProps
 from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
+from infra.constructs.saved_queries import SavedQueries
 from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     DEFAULT_ALIAS,
+    alarm_topic_name,
     bucket_key_parameter,
     bucket_parameter,
     function_name,
@@ -40,12 +44,14 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    queries_prefix,
     runtime_layer_name,
     shadow_alias,
 )
 from model_store.contract.environment import (
     ANSWERS_QUEUE,
     BUCKET,
+    EXPLAIN,
     HANDOFF_BUCKET,
     MAX_BATCH,
     MODEL,
@@ -130,12 +136,14 @@ class ModelStack(StageStack):
                 environment=environment,
                 architecture=model.architecture,
                 snapstart=model.snapstart,
+                tracing=model.tracing,
                 ephemeral_mb=model.ephemeral_mb,
                 subnets=self._joined()[0],
                 security_groups=self._joined()[1],
             ),
         )
         inference.log_group.grant_write(inference.role)
+        SavedQueries(self, "Queries", prefix=queries_prefix(stage.name, model.name), log=inference.log_group)
         if bucket is not None:
             self._let_pass_payloads(inference, bucket)
         if store is not None:
@@ -148,6 +156,8 @@ class ModelStack(StageStack):
         for statement in self._asking_siblings(name):
             inference.role.add_to_policy(statement)
             acknowledge_wildcards(inference.role, statement, WHY_WILDCARD)
+        if model.tracing:
+            acknowledge_tracing(inference.role)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -167,6 +177,8 @@ class ModelStack(StageStack):
         self.fingerprint = _fingerprint(
             {
                 **literals,
+                # No part of what a release sets: it stays on $LATEST. What is live is released on it.
+                **({"Tracing": "Active"} if model.tracing else {}),
                 "Environment": {**known, **{name: "" for name, value in later.items() if value is not None}},
                 "Layers": [runtime_layer.digest],
                 "RolePath": ROLE_PATH,
@@ -193,6 +205,23 @@ class ModelStack(StageStack):
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
         )
         self._behind(inference, released)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Tell people when it is not well. The topic is known by its name."""
+        ModelAlarms(
+            self,
+            "Alarms",
+            props=ModelAlarmsProps(
+                stage=self.stage.name,
+                model=self.model.name,
+                aliases=self.model.aliases,
+                timeout_s=self.model.timeout_s,
+                alarms=self.model.alarms,
+                period_s=self.stage.alarm_period_s,
+                topic=self.format_arn(service="sns", resource=alarm_topic_name(self.stage.name)),
+            ),
+        )
 
     def rollout(self) -> dict[str, Any]:
         """This model as the controller is told of it, when it is declared and when it is rolled out."""
@@ -405,6 +434,8 @@ def _environment(stage: Stage, model: Model) -> dict[str, str]:
     variables = {MODEL: model.name, STAGE: stage.name, TIMEOUT: str(model.timeout_s)}
     if model.runtime != "plain":
         variables[RUNTIME_VARIABLE] = model.runtime
+    if model.explain:
+        variables[EXPLAIN] = "1"
     if model.max_batch is not None:
         variables[MAX_BATCH] = str(model.max_batch)
     return variables

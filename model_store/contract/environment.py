@@ -33,6 +33,12 @@ RUNTIME = "SWITCHYARD_RUNTIME"
 
 TEXT = "text"
 
+EXPLAIN = "SWITCHYARD_EXPLAIN"
+"""Set where callers may ask which parts of an input an answer hangs on."""
+
+EXPLAIN_MAX_PARTS = 256
+"""Into how many parts an input is cut at most; each is a run of the model."""
+
 HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 """The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
 
@@ -72,12 +78,19 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
 
+ASYNCHRONOUS = "SWITCHYARD_ASYNCHRONOUS"
+"""Set on a gateway function whose endpoints answer later: JSON with ``timeout_s``, how long a request may be
+computed, and ``expires_s``, how long it may wait before that. Part of the base."""
+
 OWN_IMAGE = "SWITCHYARD_OWN_IMAGE"
 """``on`` on a gateway function whose endpoints run a team's own container, not ours: its answers name no
 version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+TRACING = "SWITCHYARD_TRACING"
+"""``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 
@@ -154,6 +167,9 @@ SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 
 CANNOT_ANSWER_METRIC = "CannotAnswer"
 """How many live versions and rollback targets could not answer when they were asked, once a day."""
+
+START_FAILURES_METRIC = "StartFailures"
+"""1 for an environment that could not begin to serve: no model there, or not the one it should be."""
 
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 
 from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.adapters.signature import Signer, credentials_from
-from functions.gateway.ports import Said, ThrottledError
+from functions.gateway.ports import Patience, Places, Said, ThrottledError
 from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
+from functions.protocol.trace import ATTRIBUTES, TRACEPARENT, VARIABLE, traceparent
 
 BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
@@ -33,8 +34,6 @@ _ANSWERING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"
 _THROTTLED = frozenset({"ThrottlingException", "ServiceUnavailable", "ModelNotReadyException"})
 _MISSING = frozenset({"ValidationError", "ValidationException"})
 
-_CLAIMS = "x-amzn-sagemaker-custom-attributes"
-
 
 class SageMakerEndpoint:
     """``functions.gateway.ports.Endpoint`` on SageMaker."""
@@ -47,8 +46,11 @@ class SageMakerEndpoint:
         control: Connection,
         signer: Signer,
         clock: Callable[[], float] = time.monotonic,
+        trace: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """``trace`` says in which trace the request of the moment is, as X-Ray writes it."""
         self._name = name
+        self._trace = trace
         self._runtime = runtime
         self._control = control
         self._signer = signer
@@ -67,15 +69,47 @@ class SageMakerEndpoint:
             runtime=Connection(named or f"https://runtime.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
             control=Connection(named or f"https://api.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
             signer=Signer("sagemaker", region, credentials_from(environ)),
+            trace=lambda: environ.get(VARIABLE),
         )
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
-        kind = "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
         path = f"/endpoints/{self._name}/invocations"
-        reply = self._signed(self._runtime, path, body, {"content-type": kind}, seconds)
+        headers = {"content-type": _content_type(json_length), **self._attributes()}
+        reply = self._signed(self._runtime, path, body, headers, seconds)
         if reply.status == 200:
             return Said(200, reply.body, _length_in(reply), _claims_in(reply))
         return self._refused(reply)
+
+    def begin(
+        self, payload: bytes | str, json_length: int | None, *, name: str, patience: Patience, seconds: float
+    ) -> Places:
+        """Source: SageMaker Runtime API reference, ``InvokeEndpointAsync``."""
+        headers = {
+            **self._attributes(),
+            "x-amzn-sagemaker-content-type": _content_type(json_length),
+            "x-amzn-sagemaker-inference-id": name,
+            "x-amzn-sagemaker-requestttlseconds": str(patience.expires_s),
+            "x-amzn-sagemaker-invocationtimeoutseconds": str(patience.timeout_s),
+        }
+        if isinstance(payload, str):
+            headers["x-amzn-sagemaker-inputlocation"] = payload
+        body = b"" if isinstance(payload, str) else payload
+        path = f"/endpoints/{self._name}/async-invocations"
+        reply = self._signed(self._runtime, path, body, headers, seconds)
+        if reply.status != 202:
+            self._refused(reply)
+        try:
+            return Places(
+                reply.headers["x-amzn-sagemaker-outputlocation"],
+                reply.headers["x-amzn-sagemaker-failurelocation"],
+            )
+        except KeyError as error:
+            raise CloudUnavailableError("SageMaker does not say where the answer is going to lie") from error
+
+    def _attributes(self) -> dict[str, str]:
+        """Where this request belongs to, for a container that knows; SageMaker passes it on as it is."""
+        parent = traceparent(self._trace())
+        return {} if parent is None else {ATTRIBUTES: f"{TRACEPARENT}={parent}"}
 
     def must_be_ready(self, *, seconds: float) -> None:
         if self._clock() < self._ready_until:
@@ -120,6 +154,10 @@ class SageMakerEndpoint:
         raise CloudUnavailableError(f"SageMaker answered {code or reply.status}")
 
 
+def _content_type(json_length: int | None) -> str:
+    return "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
+
+
 def _length_in(reply: Reply) -> int | None:
     found = _SIZE.search(reply.headers.get("content-type", ""))
     return int(found[1]) if found else None
@@ -127,7 +165,7 @@ def _length_in(reply: Reply) -> int | None:
 
 def _claims_in(reply: Reply) -> dict[str, str]:
     """``name=value;name=value``, as the endpoint writes it."""
-    parts = (part.partition("=") for part in reply.headers.get(_CLAIMS, "").split(";"))
+    parts = (part.partition("=") for part in reply.headers.get(ATTRIBUTES, "").split(";"))
     return {name.strip().lower(): value for name, _, value in parts if value}
 
 
