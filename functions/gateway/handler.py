@@ -21,7 +21,7 @@ from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
 from functions.inference.request_log import RequestLog
 from functions.inference.siblings import siblings_of
-from model_store.contract.environment import SHADOW, STAGE
+from model_store.contract.environment import CAPTURE, SHADOW, STAGE
 
 _pin = find_pin(os.environ)
 _service = GatewayService(
@@ -31,6 +31,11 @@ _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
 _http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **handoff_routes(_service, os.environ)})
+
+if CAPTURE in os.environ:
+    from functions.inference.capture import capturing
+
+    _http = capturing(_http, _pin, os.environ, _log)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

@@ -78,6 +78,14 @@ version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+
+CAPTURE = "SWITCHYARD_CAPTURE"
+"""What of its requests a function keeps: ``model_store.contract.capture.CaptureSettings``, as JSON. Part of
+the base; without it nothing is kept."""
+
+CAPTURE_BUCKET = "SWITCHYARD_CAPTURE_BUCKET"
+"""Where it keeps them. Part of the base."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 
