@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from catalog.alarms import Alarms
 from catalog.schema import TARGETS, Catalog, Jwt, Model, Overrides, Stage
 from model_store.contract.errors import CatalogError
 
@@ -182,7 +183,9 @@ def _how_to_add(loc: tuple[int | str, ...]) -> str:
 
 def _keys_at(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     table: type[BaseModel] = Overrides if len(loc) > 4 else Model
-    if loc[0] == "stages":
+    if "alarms" in loc[2:-1]:
+        table = Alarms
+    elif loc[0] == "stages":
         table = Jwt if len(loc) > 3 else Stage
     return tuple(field for field in table.model_fields if field != "name")
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from catalog import heavy
+from catalog.alarms import Alarms
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
@@ -275,6 +276,7 @@ class Overrides(_Table):
     spot: bool | None = None
     warm_instances: heavy.WarmInstances | None = None
     target_gpu_utilization: heavy.Percent | None = None
+    alarms: Alarms | None = None
 
 
 class Model(_Table):
@@ -292,6 +294,8 @@ class Model(_Table):
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
+
+    ``alarms`` is what people are told about it; a stage may say some of it differently.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -320,6 +324,7 @@ class Model(_Table):
     spot: bool = False
     warm_instances: heavy.WarmInstances = 0
     target_gpu_utilization: heavy.Percent | None = None
+    alarms: Alarms = Field(default_factory=Alarms)
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -371,9 +376,13 @@ class Model(_Table):
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""
         overrides = self.stages.get(stage)
-        return self.model_copy(
-            update={**(overrides.model_dump(exclude_none=True) if overrides else {}), "stages": {}}
+        here: dict[str, Any] = (
+            overrides.model_dump(exclude_none=True, exclude={"alarms"}) if overrides else {}
         )
+        if overrides is not None and overrides.alarms is not None:
+            written = overrides.alarms.model_dump(include=overrides.alarms.model_fields_set)
+            here["alarms"] = self.alarms.model_copy(update=written)
+        return self.model_copy(update={**here, "stages": {}})
 
 
 class Catalog(_Table):

@@ -19,7 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 
 from model_store.bfloat16 import in_floats
 from model_store.contract.errors import InvalidArtifactError
-from model_store.contract.extensions import DOMAIN, OPERATORS, find_library
+from model_store.contract.extensions import DOMAIN, FATAL_DOMAIN, OPERATORS, find_library
 from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
 from model_store.pickles import looks_like_pickle
@@ -99,6 +99,7 @@ def open_model(source: Source) -> OpenModel:
     models = {name: _parsed(source.paths[name]) for name in names}
     for name, model in models.items():
         _must_stay_inside(model, source, name)
+        _must_survive_its_callers(model, name)
     _must_not_hold_pickles(source, models)
     graphs = [
         _Graph(name, model, _session(source.paths[name], extended=_is_extended(model)))
@@ -319,8 +320,22 @@ def _must_not_hold_pickles(source: Source, models: Mapping[str, onnx.ModelProto]
 
 def _is_extended(model: onnx.ModelProto) -> bool:
     """Whether a graph uses operators of onnxruntime-extensions, also where a function hides them."""
+    return DOMAIN in _operator_sets(model)
+
+
+def _operator_sets(model: onnx.ModelProto) -> set[str]:
     opsets = itertools.chain(model.opset_import, *(function.opset_import for function in model.functions))
-    return any(entry.domain == DOMAIN for entry in opsets)
+    return {entry.domain for entry in opsets}
+
+
+def _must_survive_its_callers(model: onnx.ModelProto, name: str) -> None:
+    """The library's decoder of pictures ends the whole process on bytes that are no picture."""
+    if FATAL_DOMAIN in _operator_sets(model):
+        raise InvalidArtifactError(
+            f"`{PurePosixPath(name).name}` imports `{FATAL_DOMAIN}`, whose decoder of pictures "
+            "ends the server when a caller sends something else",
+            hint="Let callers send bytes per pixel (UINT8), and resize and scale those in the graph.",
+        )
 
 
 def _session(graph: Path, *, extended: bool) -> onnxruntime.InferenceSession:

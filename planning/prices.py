@@ -47,6 +47,8 @@ class FrontPrices(_Table):
     log_gb: float = Field(ge=0)
     metric_month: float = Field(ge=0)
     alarm_month: float = Field(ge=0)
+    composite_alarm_month: float = Field(ge=0)
+    dashboard_month: float = Field(ge=0)
 
 
 class InstancePrice(_Table):

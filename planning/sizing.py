@@ -13,9 +13,10 @@ Everything here is arithmetic on arguments. The rules, so that nobody has to gue
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from model_store.contract.environment import METRICS
 from model_store.contract.placement import LAYER_BYTES, MAX_EPHEMERAL_MB
 from planning.measure import Measured
 from planning.prices import HOURS, InstancePrice, Prices
@@ -36,8 +37,11 @@ LOG_BYTES = 600
 """One log line of a request with its embedded metrics, and Lambda's own report line."""
 
 GATEWAY_GB = 0.25
-METRICS_EACH = 2
-ALARMS = 3
+METRICS_EACH = len(METRICS)
+"""Of the model, and again of each version that answers (law 11). Only hours with data are charged."""
+BAND_METRICS = 3
+"""Source: CloudWatch pricing: an alarm on a band is billed for the metric and for both edges."""
+
 ACCOUNT_CONCURRENCY = 1000
 """Source: Lambda quotas, "Concurrent executions", the default of an account and region."""
 
@@ -45,17 +49,40 @@ Kind = Literal["lambda", "sagemaker", "ec2"]
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """Alarms on one model, as they are billed: metrics that they look at, composites, bands.
+
+    ``released`` are those that each alias's newest release has. The defaults are the catalog's, of one alias.
+    """
+
+    on_metrics: int = 10
+    composites: int = 2
+    bands: int = 2
+    released: int = 3
+
+    @property
+    def looked_at(self) -> int:
+        """Metrics that are billed for being looked at."""
+        return self.on_metrics + self.released + BAND_METRICS * self.bands
+
+    def month(self, prices: Prices) -> float:
+        front = prices.front
+        return self.looked_at * front.alarm_month + self.composites * front.composite_alarm_month
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What is asked of a model. ``rate`` and ``peak`` are requests per second, on average and at the worst.
 
     ``p95_ms`` is the most that an answer may take, or ``None``. ``kept`` is how many versions stay able to
-    answer: the live one and those that a rollback goes to.
+    answer: the live one and those that a rollback goes to. ``watched`` is what is alarmed on.
     """
 
     rate: float
     peak: float
     p95_ms: float | None = None
     kept: int = 3
+    watched: Watched = field(default_factory=Watched)
 
     @property
     def month(self) -> float:
@@ -223,12 +250,13 @@ def _instances(
 
 
 def front_costs(load: Load, prices: Prices) -> dict[str, float]:
-    """What every target pays: the API, the log, the metrics of model and kept versions, the alarms."""
+    """What every target pays: the API, the log, metrics of model and kept versions, alarms, a dashboard."""
     return {
         "API": load.month / 1e6 * prices.front.http_api_million_requests,
         "log": load.month * LOG_BYTES / 1e9 * prices.front.log_gb,
         "metrics": METRICS_EACH * (1 + load.kept) * prices.front.metric_month,
-        "alarms": ALARMS * prices.front.alarm_month,
+        "alarms": load.watched.month(prices),
+        "dashboard": prices.front.dashboard_month,
     }
 
 

@@ -45,9 +45,14 @@ class AlarmName:
 
     @classmethod
     def parse(cls, name: str) -> AlarmName | None:
-        """``None`` for an alarm that is not of a release."""
+        """``None`` for an alarm that is not of a release.
+
+        What a deploy makes on an alias or an endpoint has a word with a capital where the alias stands here.
+        """
         parts = name.split("/")
-        return cls(*parts[1:]) if len(parts) == 6 and parts[0] == "switchyard" else None
+        if len(parts) != 6 or parts[0] != "switchyard" or parts[3] != parts[3].lower():
+            return None
+        return cls(*parts[1:])
 
 
 def release_of(plan: Plan) -> str:

@@ -2,19 +2,36 @@
 
 Nothing is moved or edited. A release appends a line; a rollback appends a line that restores an
 earlier one. The write-once key is the lock: line N can be written once.
+
+Every full hundred of lines is written once more as a *page*, so that the ten-thousandth rollback reads a
+few hundred objects and not ten thousand. Pages are copies: where one is missing, its lines are read.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from model_store.contract.errors import NotFoundError
-from model_store.contract.keys import ledger_key, ledger_prefix, plan_key
+from model_store.contract.keys import (
+    ledger_key,
+    ledger_page_key,
+    ledger_pages_prefix,
+    ledger_prefix,
+    plan_key,
+)
 from model_store.ports import ObjectStore
-from releases.records import UNRELEASED, Line, Note, Plan
+from releases.records import UNRELEASED, Line, Note, Plan, canonical
 
-PARALLEL_READS = 16
+PARALLEL_READS = 32
+
+PAGE_LINES = 100
+"""Lines of a page. A ledger of 10,000 lines is then 100 pages, and at most 99 lines are read one by one."""
+
+PAGES_AT_ONCE = 5
+"""A ledger that grew before there were pages gets them over several moves: none is to wait for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +80,44 @@ class Ledger:
         self._store = store
         self._model = model
         self._alias = alias
+        self._folded = 0
+        """How many pages there were when the lines were read last."""
 
     def lines(self) -> list[Line]:
         """All lines, oldest first."""
-        keys = list(self._store.keys(ledger_prefix(self._model, self._alias)))
+        pages = self._pages()
+        self._folded = len(pages)
+        end = ledger_key(self._model, self._alias, len(pages) * PAGE_LINES) if pages else None
+        keys = list(self._store.keys(ledger_prefix(self._model, self._alias), after=end))
+        found = self._read([*pages, *keys])
+        folded = [line for page in found[: len(pages)] for line in json.loads(page)]
+        return [Line.of(line) for line in folded] + [Line.from_json(data) for data in found[len(pages) :]]
+
+    def fold(self, lines: list[Line]) -> None:
+        """Write the pages that ``lines``, all there are, have filled since they were read; a few at a time.
+
+        Pages are copies of what stands, so anybody may write them again, and a crash loses nothing.
+        """
+        for page in range(self._folded, len(lines) // PAGE_LINES)[:PAGES_AT_ONCE]:
+            first = page * PAGE_LINES
+            part = lines[first : first + PAGE_LINES]
+            if [line.line for line in part] != list(range(first + 1, first + PAGE_LINES + 1)):
+                return  # a number is missing: what comes there is not known yet
+            body = canonical([line.as_json() for line in part])
+            self._store.put_once(ledger_page_key(self._model, self._alias, page + 1), body)
+            self._folded = page + 1
+
+    def _pages(self) -> list[str]:
+        """The pages from the first one on, without a gap."""
+        keys = self._store.keys(ledger_pages_prefix(self._model, self._alias))
+        expected = (ledger_page_key(self._model, self._alias, page) for page in itertools.count(1))
+        return [key for key, wanted in zip(keys, expected, strict=False) if key == wanted]
+
+    def _read(self, keys: list[str]) -> list[bytes]:
         if len(keys) <= 1:
-            return [Line.from_json(self._store.get(key)) for key in keys]
+            return [self._store.get(key) for key in keys]
         with ThreadPoolExecutor(min(PARALLEL_READS, len(keys))) as pool:
-            return [Line.from_json(data) for data in pool.map(self._store.get, keys)]
+            return list(pool.map(self._store.get, keys))
 
     def write_plan(self, plan: Plan) -> None:
         self._store.put_once(plan_key(self._model, self._alias, plan.id), plan.to_json())

@@ -10,8 +10,10 @@ alias that names a line which the ledger lacks, and whoever comes next writes it
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.ports import ObjectStore
 from model_store.sweeps import must_not_be_going
@@ -145,7 +147,12 @@ class Mover:
             for version in {plan.version, plan.toward or plan.version}:
                 must_be_kept(self._store, self._clock, ByVersion(self._ref.model, version))
         self._swap(seen.state, plan, note)
-        return self.ledger.append(number, plan)
+        line = self.ledger.append(number, plan)
+        with suppress(
+            SwitchyardError
+        ):  # the move is made and written; the next one folds what this one did not
+            self.ledger.fold([*seen.lines, line])
+        return line
 
     def _change(self, state: AliasState, plan: Plan, note: Note) -> AliasState:
         if plan.weights:

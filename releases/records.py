@@ -29,7 +29,7 @@ UNRELEASED = 0
 """The model version of a function that carries no model and answers 503."""
 
 
-def canonical(body: dict[str, Any]) -> bytes:
+def canonical(body: dict[str, Any] | list[dict[str, Any]]) -> bytes:
     """Equal records are equal bytes."""
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
@@ -244,7 +244,11 @@ class Line:
 
     @classmethod
     def from_json(cls, data: bytes) -> Line:
-        body = json.loads(data)
+        return cls.of(json.loads(data))
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> Line:
+        """Read what ``as_json`` wrote."""
         number = int(body.pop("line"))
         for derived in ("outcome", "plan_digest"):
             body.pop(derived, None)

@@ -12,6 +12,7 @@ import typer
 from model_store.contract.errors import CatalogError, InvalidNameError, SwitchyardError
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
+from yard.commands.cost import cost
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
@@ -48,7 +49,7 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    *(metrics, top),
+    *(metrics, top, cost),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -17,13 +17,14 @@ from functions.gateway.service import GatewayService
 from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
 from functions.inference.doors.payloads import handoff_routes
+from functions.inference.failed_start import counted
 from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
 from functions.inference.request_log import RequestLog
 from functions.inference.siblings import siblings_of
 from model_store.contract.environment import CAPTURE, SHADOW, STAGE
 
-_pin = find_pin(os.environ)
+_pin = counted(find_pin, os.environ)
 _service = GatewayService(
     _pin, Limits.from_environment(os.environ), connect=cache(lambda: endpoint_of(_pin, os.environ))
 )

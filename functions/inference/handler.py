@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from functions.inference.artifact import Artifact, find_artifact
+from functions.inference.failed_start import counted
 from model_store.contract.environment import MANIFEST, STAGE
 
 
@@ -23,7 +24,7 @@ def _find() -> Artifact | None:
     return find_stored(os.environ)
 
 
-_artifact = _find()
+_artifact = counted(_find)
 
 # numpy's linear algebra makes a thread for every processor when it is imported, and those wait in a busy
 # loop for tens of milliseconds: processor time that a start needs. Nothing here uses them; onnxruntime has
@@ -42,7 +43,7 @@ from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
 from model_store.contract.environment import CAPTURE, SHADOW
 
-_served = load_served(os.environ, artifact=_artifact)
+_served = counted(load_served, os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_served.labels, **_stage})

@@ -26,6 +26,7 @@ from infra.acknowledged import (
     acknowledge_wildcards,
 )
 from infra.bundles import Tree
+from infra.constructs.model_alarms import ModelAlarms, ModelAlarmsProps
 from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
@@ -33,6 +34,7 @@ from infra.preflight import check_environment, check_machine, check_size, warn_o
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     DEFAULT_ALIAS,
+    alarm_topic_name,
     bucket_key_parameter,
     bucket_parameter,
     function_name,
@@ -193,6 +195,23 @@ class ModelStack(StageStack):
             self, "Base", value=self.fingerprint, description="Fingerprint of the configuration it runs on"
         )
         self._behind(inference, released)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Tell people when it is not well. The topic is known by its name."""
+        ModelAlarms(
+            self,
+            "Alarms",
+            props=ModelAlarmsProps(
+                stage=self.stage.name,
+                model=self.model.name,
+                aliases=self.model.aliases,
+                timeout_s=self.model.timeout_s,
+                alarms=self.model.alarms,
+                period_s=self.stage.alarm_period_s,
+                topic=self.format_arn(service="sns", resource=alarm_topic_name(self.stage.name)),
+            ),
+        )
 
     def rollout(self) -> dict[str, Any]:
         """This model as the controller is told of it, when it is declared and when it is rolled out."""

@@ -75,6 +75,19 @@ def cannot_answer_alarm_name(stage: str, model: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/cannot-answer"
 
 
+def model_alarm_name(stage: str, model: str, what: str) -> str:
+    """An alarm on a model, whichever alias or version of it: ``switchyard/prod/digits/faults``."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/{what}"
+
+
+def alias_alarm_name(stage: str, model: str, alias: str, what: str) -> str:
+    """An alarm on an alias that ``cdk deploy`` makes: ``switchyard/prod/digits/Alias/live/user-pain``.
+
+    Not under ``alarms_prefix``, where the release controller deletes what is of no release.
+    """
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/Alias/{alias}/{what}"
+
+
 def keep_awake_rule_name(stage: str) -> str:
     """The rule that has them asked once a day."""
     return f"switchyard-{check_stage(stage)}-KeepAwake"
@@ -83,6 +96,26 @@ def keep_awake_rule_name(stage: str) -> str:
 def alarm_topic_name(stage: str) -> str:
     """The topic where the alarms of releases report."""
     return f"switchyard-{check_stage(stage)}-Alarms"
+
+
+def message_topic_name(stage: str) -> str:
+    """The topic whose messages are written for people."""
+    return f"switchyard-{check_stage(stage)}-Messages"
+
+
+def messenger_function_name(stage: str) -> str:
+    """The function that turns an alarm into messages for people."""
+    return f"switchyard-{check_stage(stage)}-Messenger"
+
+
+def fleet_dashboard_name(stage: str) -> str:
+    """The CloudWatch dashboard of all models of a stage."""
+    return f"switchyard-{check_stage(stage)}"
+
+
+def model_dashboard_name(stage: str, model: str) -> str:
+    """The CloudWatch dashboard of one model."""
+    return f"switchyard-{check_stage(stage)}-{check_name(model)}"
 
 
 def shifts_machine_name(stage: str) -> str:

@@ -163,6 +163,9 @@ SHADOWED_LATENCY_METRIC = "ShadowedLatency"
 CANNOT_ANSWER_METRIC = "CannotAnswer"
 """How many live versions and rollback targets could not answer when they were asked, once a day."""
 
+START_FAILURES_METRIC = "StartFailures"
+"""1 for an environment that could not begin to serve: no model there, or not the one it should be."""
+
 SHADOW_LOST_METRIC = "ShadowLost"
 """Requests that were to be mirrored and were not: too many at once, too large, or not taken by Lambda."""
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 DOMAIN = "ai.onnx.contrib"
 
+FATAL_DOMAIN = "com.microsoft.extensions"
+"""The library's other operator set: its ``DecodeImage`` calls libjpeg, whose errors call ``exit``."""
+
 OPERATORS = "operators"
 """In the lineage of a version: the operator sets beyond ONNX's own that its graphs use."""
 

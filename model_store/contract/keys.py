@@ -10,6 +10,7 @@
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
     models/<m>/pins/000000007/000000002.json             the second pin of version 7, until `.ended` is there
     models/<m>/releases/<alias>/000000012.json           line 12 of the ledger of <alias>
+    models/<m>/pages/<alias>/000000001.json              the first hundred lines of that ledger once more
     models/<m>/plans/<alias>/<id>.json                   a move of <alias> that was about to happen
     models/<m>/shifts/<alias>/000000003.json             the third shift of <alias>: its steps, who and why
     models/<m>/prepared/000000007/<base>-000000031.json  version 7 on base <base> is Lambda version 31
@@ -128,6 +129,16 @@ def ledger_prefix(model: str, alias: str) -> str:
 def ledger_key(model: str, alias: str, line: int) -> str:
     """One line of a ledger."""
     return f"{ledger_prefix(model, alias)}{line:0{DIGITS}d}.json"
+
+
+def ledger_pages_prefix(model: str, alias: str) -> str:
+    """The pages of the ledger of an alias."""
+    return f"models/{model}/pages/{alias}/"
+
+
+def ledger_page_key(model: str, alias: str, page: int) -> str:
+    """Many lines of a ledger once more, in one object: line by line a long ledger takes long to read."""
+    return f"{ledger_pages_prefix(model, alias)}{page:0{DIGITS}d}.json"
 
 
 def plans_prefix(model: str) -> str:

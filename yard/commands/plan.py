@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from model_store.contract.names import ByVersion
     from model_store.ports import ObjectStore
     from planning.measure import Measured
-    from planning.sizing import Function, Load, Option
+    from planning.prices import Prices
+    from planning.sizing import Function, Load, Option, Watched
 
 
 def plan(
@@ -58,8 +60,8 @@ def plan(
     prices = read_prices(prices_file) if prices_file else read_prices()
     store = deployment.find(stage).store()
     ref = _version(store, name)
-    function, kept = _declared(ref.model, stage)
-    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept)
+    function, kept, watched = _declared(ref.model, stage)
+    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept, watched)
     with tempfile.TemporaryDirectory(prefix="switchyard-plan-") as folder:
         with output.transferring(f"fetching {ref}") as progress:
             manifest = fetch(store, ref, Path(folder) / FILES_FOLDER, on_progress=progress)
@@ -78,6 +80,7 @@ def plan(
                 "layer_budget": function.layer_budget,
                 "load": {"rate": load.rate, "peak": load.peak, "p95_ms": load.p95_ms, "kept": load.kept},
                 "measured": measured.as_json(),
+                "watched": asdict(load.watched),
                 "prices": {"as_of": prices.as_of, "region": prices.region},
                 "recommended": best.as_json() if best else None,
                 "options": [option.as_json() for option in found],
@@ -85,6 +88,7 @@ def plan(
         )
     else:
         _show(ref, manifest.size, measured, load, found, best, function, prices.where)
+        output.say(_watching(load, prices))
     if best is None:
         output.fail(
             f"nothing in the table serves {ref} under this load",
@@ -111,10 +115,10 @@ def _version(store: ObjectStore, name: str) -> ByVersion:
     return ByVersion(name, numbers[-1])
 
 
-def _declared(model: str, stage: str) -> tuple[Function, int]:
-    """What the catalog here says of the model, and how many of its versions are kept."""
+def _declared(model: str, stage: str) -> tuple[Function, int, Watched]:
+    """What the catalog here says of the model, how many of its versions are kept, and what is alarmed on."""
     from model_store.contract.placement import LAYER_BYTES
-    from planning.sizing import Function
+    from planning.sizing import Function, Watched
     from yard import deployment
 
     path = deployment.catalog_path()
@@ -125,8 +129,24 @@ def _declared(model: str, stage: str) -> tuple[Function, int]:
         declared = catalog.models_for(stage).get(model) if stage in catalog.stages else None
         if declared is not None:
             how = Function(declared.architecture, declared.snapstart, LAYER_BYTES)
-            return how, 1 + declared.rollback_depth
-    return Function(layer_budget=LAYER_BYTES), 3
+            billed, aliases = declared.alarms.billed(len(declared.aliases)), len(declared.aliases)
+            watched = Watched(billed.on_metrics, billed.composites, billed.bands, 3 * aliases)
+            return how, 1 + declared.rollback_depth, watched
+    return Function(layer_budget=LAYER_BYTES), 3, Watched()
+
+
+def _watching(load: Load, prices: Prices) -> str:
+    """What it costs to see the model, whatever it runs on."""
+    from planning.sizing import METRICS_EACH, front_costs
+
+    costs, alarms = front_costs(load, prices), load.watched
+    return (
+        f"of that, watching it: ${costs['metrics']:,.2f} a month for {METRICS_EACH} metrics of the model and "
+        f"{METRICS_EACH} of each of {load.kept} versions, if all of them answer all month; "
+        f"${costs['alarms']:,.2f} for {alarms.looked_at} metrics under alarm and "
+        f"{alarms.composites} composite alarms; ${costs['dashboard']:,.2f} for a dashboard; "
+        f"${costs['log']:,.2f} for the log"
+    )
 
 
 def _show(

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from model_store import onnx_file
 from model_store.artifact import find_source, inspect
 from model_store.contract.errors import InvalidArtifactError, NotFoundError
+from model_store.contract.extensions import find_library
 from model_store.contract.tensors import TensorSpec
 from tests.unit import text_graphs
 
@@ -470,6 +473,47 @@ def test_without_the_library_a_graph_that_needs_it_is_refused_with_the_remedy(
     with pytest.raises(InvalidArtifactError, match=r"uses operators of `ai\.onnx\.contrib`") as refusal:
         inspect(text_artifact(tmp_path))
     assert "pip install onnxruntime-extensions" in (refusal.value.hint or "")
+
+
+def picture_decoder() -> bytes:
+    """A graph from the bytes of a JPEG or PNG to its pixels, which imports the tokenisers' set besides."""
+    decode = helper.make_node("DecodeImage", ["file"], ["pixels"], domain="com.microsoft.extensions")
+    graph = helper.make_graph(
+        [decode],
+        "graph",
+        [value("file", TensorProto.UINT8, ["bytes"])],
+        [value("pixels", TensorProto.UINT8, ["height", "width", 3])],
+    )
+    domains = ("", "ai.onnx.contrib", "com.microsoft.extensions")
+    opsets = [helper.make_opsetid(domain, 1 if domain else 21) for domain in domains]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+
+
+def test_a_decoder_that_a_caller_can_end_the_server_with_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(picture_decoder())
+    with pytest.raises(InvalidArtifactError, match="ends the server when a caller sends something else"):
+        inspect(path)
+
+
+@pytest.mark.usefixtures("text_operators")
+def test_the_library_s_decoder_really_ends_the_process(tmp_path: Path) -> None:
+    """Why it is refused. When this fails, the library has learned better and the refusal can go."""
+    (tmp_path / "model.onnx").write_bytes(picture_decoder())
+    code = (
+        "import sys, numpy as np, onnxruntime as ort\n"
+        "options = ort.SessionOptions(); options.register_custom_ops_library(sys.argv[1])\n"
+        "session = ort.InferenceSession(sys.argv[2], options, providers=['CPUExecutionProvider'])\n"
+        "try:\n    session.run(None, {'file': np.frombuffer(b'BM' + bytes(100), np.uint8)})\n"
+        "except Exception as error:\n    print('refused', error)\n"
+        "print('still there')"
+    )
+    library = find_library(sys.path)
+    assert library is not None
+    command = [sys.executable, "-c", code, library, str(tmp_path / "model.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert "Not a JPEG file" in done.stderr
+    assert "still there" not in done.stdout
 
 
 @pytest.mark.usefixtures("text_operators")

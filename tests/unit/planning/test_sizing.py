@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.alarms import Alarms
 from planning.measure import Measured, Run
 from planning.prices import read_prices
 from planning.sizing import (
@@ -14,6 +15,7 @@ from planning.sizing import (
     Function,
     Load,
     Option,
+    Watched,
     front_costs,
     function_latency_ms,
     options,
@@ -70,7 +72,21 @@ def test_snapshots_of_every_kept_version_are_paid_for() -> None:
 
 def test_metrics_are_those_of_the_model_and_of_each_kept_version() -> None:
     """Law 11, in dollars."""
-    assert front_costs(Load(1.0, 1.0, kept=3), PRICES)["metrics"] == pytest.approx(2 * 4 * 0.30)
+    assert front_costs(Load(1.0, 1.0, kept=3), PRICES)["metrics"] == pytest.approx(8 * 4 * 0.30)
+
+
+def test_alarms_are_billed_by_the_metrics_they_look_at_and_a_band_as_three() -> None:
+    watched = Watched(on_metrics=10, composites=2, bands=2, released=3)
+    costs = front_costs(Load(1.0, 1.0, kept=3, watched=watched), PRICES)
+    assert costs["alarms"] == pytest.approx((10 + 3 + 3 * 2) * 0.10 + 2 * 0.50)
+    assert costs["dashboard"] == pytest.approx(3.00)
+    off = Load(1.0, 1.0, kept=3, watched=Watched(1, 0, 0, 0))
+    assert front_costs(off, PRICES)["alarms"] == pytest.approx(0.10)
+
+
+def test_what_is_assumed_without_a_catalog_is_the_catalogs_default() -> None:
+    billed = Alarms().billed(aliases=1)
+    assert Watched() == Watched(billed.on_metrics, billed.composites, billed.bands)
 
 
 def test_instances_are_counted_at_the_peak_and_never_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_store.contract.deployment import alarms_prefix
+from model_store.contract.deployment import alarms_prefix, alias_alarm_name, model_alarm_name
 from model_store.contract.names import ByVersion
 from releases.alarms import AlarmName
 from releases.controller import Controller
@@ -66,3 +66,13 @@ def test_a_name_is_taken_apart_as_it_was_put_together() -> None:
     assert name == AlarmName("prod", "digits", "live", "5f0c", "faults")
     assert AlarmName.parse("somebody-elses") is None
     assert AlarmName.parse("switchyard/prod/digits/live/faults") is None
+
+
+def test_an_alarm_that_a_deploy_makes_is_none_of_a_release() -> None:
+    """Law 11: what can undo a release looks at its version only, and these look at whatever answers."""
+    assert AlarmName.parse(alias_alarm_name("prod", "digits", "live", "user-pain")) is None
+    assert AlarmName.parse(model_alarm_name("prod", "digits", "faults")) is None
+    assert AlarmName.parse("switchyard/prod/bert/Endpoint/3-c0ffee/failing") is None
+    assert not alias_alarm_name("prod", "digits", "live", "errors").startswith(
+        alarms_prefix("prod", "digits", "live")
+    )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.adapters.memory import MemoryStore
-from releases.ledger import Ledger, in_force, standing, step_before
+from model_store.contract.keys import ledger_pages_prefix
+from model_store.ports import ObjectStore
+from releases.ledger import PAGES_AT_ONCE, Ledger, in_force, standing, step_before
 from releases.records import Line, Note, Plan
 
 
@@ -125,3 +131,77 @@ def test_a_note_without_a_plan_completes_nothing() -> None:
     assert ledger.missing(Note(1, "gone", 1), []) is None
     assert ledger.missing(Note(0, "", 0), []) is None
     assert ledger.missing(None, []) is None
+
+
+class Counting:
+    """A store that counts what it is asked."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._inner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            return call(*args, **kwargs)
+
+        return counted
+
+
+def grown(count: int, *, folded: bool = True) -> tuple[Counting, Ledger]:
+    """A ledger of ``count`` lines, moved one after the other as the controller does."""
+    store = Counting(MemoryStore())
+    ledger = Ledger(cast("ObjectStore", store), "digits", "live")
+    lines: list[Line] = []
+    for number in range(1, count + 1):
+        lines.append(ledger.append(number, plan("release", number % 7)))
+        if folded:
+            ledger.fold(lines)
+    store.calls.clear()
+    return store, Ledger(cast("ObjectStore", store), "digits", "live")
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
+def test_a_ledger_in_pages_reads_as_it_does_line_by_line(count: int) -> None:
+    in_pages, by_line = grown(count)[1].lines(), grown(count, folded=False)[1].lines()
+    assert in_pages == by_line
+    assert [line.line for line in in_pages] == list(range(1, count + 1))
+
+
+def test_ten_thousand_lines_are_two_hundred_reads_at_most() -> None:
+    store, ledger = grown(10_099)
+    assert len(ledger.lines()) == 10_099
+    assert store.calls == {"keys": 2, "get": 100 + 99}
+
+
+def test_a_ledger_from_before_there_were_pages_gets_them_over_its_next_moves() -> None:
+    store, ledger = grown(1_203, folded=False)
+    for number in range(1_204, 1_208):
+        lines = ledger.lines()
+        store.calls.clear()
+        lines.append(ledger.append(number, plan("release", 1)))
+        ledger.fold(lines)
+        assert store.calls["put_once"] <= 1 + PAGES_AT_ONCE, "nobody waits long for old lines"
+    store.calls.clear()
+    assert [line.line for line in ledger.lines()] == list(range(1, 1_208))
+    assert store.calls["get"] == 12 + 7
+
+
+def test_a_page_is_not_written_over_a_line_that_is_missing() -> None:
+    """Law 3: a line that a crash kept from being written is completed, and not passed over."""
+    store, ledger = grown(0)
+    lines = [ledger.append(number, plan("release", 1)) for number in range(1, 102) if number != 40]
+    ledger.fold(lines)
+    assert not list(store.keys(ledger_pages_prefix("digits", "live")))
+    assert len(ledger.lines()) == 100
+
+
+def test_pages_after_a_gap_are_not_believed() -> None:
+    store, ledger = grown(300)
+    shelf = MemoryStore()
+    for key in store.keys("models/"):
+        if not key.endswith("pages/live/000000002.json"):
+            shelf.put_once(key, store.get(key))
+    assert Ledger(shelf, "digits", "live").lines() == ledger.lines()

@@ -49,6 +49,8 @@ def test_people_get_two_tables_and_one_sentence(digits: Any, yard: Yard) -> None
     assert "0.5 requests/s, 2 at the peak; list prices of us-east-1 as of 2025-11" in done.stdout
     assert "not measured here" in done.stdout
     assert "a month (list prices of us-east-1" in done.stderr
+    assert "a month for 8 metrics of the model and 8 of each of 5 versions" in done.stderr
+    assert "$2.90 for 19 metrics under alarm and 2 composite alarms; $3.00 for a dashboard" in done.stderr
 
 
 def test_what_no_option_can_do_is_a_refusal_with_the_numbers(digits: Any, yard: Yard) -> None:
