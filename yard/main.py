@@ -13,6 +13,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError, Switchya
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
+from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
@@ -49,7 +50,7 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    *(metrics, top, cost),
+    *(metrics, top, cost, drift, truth),
 ):
     app.command()(command)
 app.command("import")(import_)

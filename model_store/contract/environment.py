@@ -86,6 +86,9 @@ the base; without it nothing is kept."""
 CAPTURE_BUCKET = "SWITCHYARD_CAPTURE_BUCKET"
 """Where it keeps them. Part of the base."""
 
+MONITORED = "SWITCHYARD_MONITORED"
+"""Set on the monitor: a JSON list of ``{"model", "window_hours"}``, every model whose requests are kept."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.inference.adapters.memory import MemoryCaptures
 from functions.inference.capture import MOST_BUFFERED, MOST_BYTES, CaptureDoor, capturing
 from functions.inference.released import Unreleased
@@ -20,7 +21,7 @@ from model_store.contract.capture import CaptureSettings
 from model_store.contract.environment import CAPTURE, CAPTURE_BUCKET
 from model_store.contract.events import http_event
 from tests.unit.functions.conftest import Caller, Layer
-from tests.unit.functions.gateway.conftest import GatewayCaller, MemoryEndpoint, computing, pin_of
+from tests.unit.functions.gateway.conftest import GatewayCaller, computing, pin_of
 
 NOON = 1_795_348_800.0  # 22 November 2026, 12:00 UTC
 INFER = "/v2/models/digits/infer"

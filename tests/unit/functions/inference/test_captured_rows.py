@@ -84,7 +84,7 @@ def test_every_datatype_is_read_as_numpy_reads_it(every_datatype_layer: Layer, b
     for spec in served.manifest.inputs:
         largest = 2**63 - 1 if spec.datatype == "UINT64" else None
         sample = SAMPLES[spec.datatype]
-        wanted = [min(value, largest) for value in sample] if largest else sample
+        wanted: Any = [min(value, largest) for value in sample] if largest else sample
         if spec.datatype not in ("BYTES", "BOOL"):
             wanted = pytest.approx(wanted)
         assert row[f"input.in_{spec.datatype.lower()}"] == wanted
