@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from releases.adapters.aws_collector import LambdaCollector
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
-    from telemetry.ports import Numbers
+    from telemetry.ports import Lines, Numbers
 
 LOCAL = "local"
 """The stage that lives on the embedded cloud."""
@@ -71,6 +71,12 @@ class Deployment:
         from telemetry.adapters.cloudwatch import CloudWatchNumbers
 
         return CloudWatchNumbers()
+
+    def lines(self) -> Lines:
+        """CloudWatch's logs, to be read."""
+        from telemetry.adapters.logs import CloudWatchLines
+
+        return CloudWatchLines()
 
     def now(self) -> float:
         """Seconds since 1970, by this machine's clock."""
@@ -118,10 +124,12 @@ class Deployment:
 
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
-        from model_store.contract.endpoints import SAGEMAKER
+        from model_store.contract.endpoints import EC2, SAGEMAKER
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
         from releases.adapters.cloudwatch_logs import CloudWatchJournal
+        from releases.adapters.ec2 import FleetEndpoints
+        from releases.adapters.elb import ElbGrpcCalls
         from releases.adapters.sagemaker import SageMakerEndpoints
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
@@ -139,7 +147,8 @@ class Deployment:
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             journal=CloudWatchJournal(),
             alarm_period_s=self.alarm_period_s,
-            endpoints={SAGEMAKER: SageMakerEndpoints()},
+            endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
+            grpc=ElbGrpcCalls(self.stage),
             lease_s=self.lease_s,
         )
 

@@ -89,6 +89,9 @@ CAPTURE_BUCKET = "SWITCHYARD_CAPTURE_BUCKET"
 MONITORED = "SWITCHYARD_MONITORED"
 """Set on the monitor: a JSON list of ``{"model", "window_hours"}``, every model whose requests are kept."""
 
+TRACING = "SWITCHYARD_TRACING"
+"""``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 

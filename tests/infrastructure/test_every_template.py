@@ -73,7 +73,7 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         for concern, _, resource in every_resource(stage)
         if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert len(functions) == 6
+    assert len(functions) == 7
     for concern, function in functions:
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"
@@ -82,6 +82,17 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         group = stage.templates[concern]["Resources"][properties["LoggingConfig"]["LogGroup"]["Ref"]]
         assert group["Properties"]["RetentionInDays"] == (90 if stage.stage == "prod" else 30)
         assert role in stage.resources(concern, "AWS::IAM::Role")
+
+
+def test_every_log_is_given_back_after_the_days_that_the_stage_says(stage: Deployed) -> None:
+    kept = {
+        f"{concern} {id_}": resource["Properties"].get("RetentionInDays")
+        for concern, id_, resource in every_resource(stage)
+        if resource["Type"] == "AWS::Logs::LogGroup"
+    }
+    # The functions', the API's, and one for each endpoint.
+    assert len(kept) >= 9
+    assert set(kept.values()) == {90 if stage.stage == "prod" else 30}
 
 
 def test_no_role_carries_a_managed_policy_or_may_pass_roles(stage: Deployed) -> None:
@@ -113,8 +124,9 @@ def test_data_survives_its_stack_where_it_is_kept_and_only_there(prod: Deployed,
     kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Lambda::LayerVersion"}
     # RetainExceptOnCreate: a failed first deploy leaves no name taken that would fail the second.
     for deployed, word in ((prod, "RetainExceptOnCreate"), (local, "Delete")):
-        for _, id_, resource in every_resource(deployed):
-            if resource["Type"] in kept:
+        for concern, id_, resource in every_resource(deployed):
+            # Nothing is released on the monitor's layer, so nothing needs it later.
+            if resource["Type"] in kept and concern != "Monitor":
                 assert resource["DeletionPolicy"] == word, id_
         for model in ("Model-digits", "Model-fraud-eu"):
             for type_ in (
