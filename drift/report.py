@@ -231,7 +231,7 @@ def _histogram(bins: Sequence[tuple[str, float, float]]) -> str:
             )
         if at % every == 0:
             short = label if len(label) <= 9 else label[:8] + "…"
-            y = height - foot + 14 + (12 if (at // every) % 2 else 0)
+            y = height - foot + 14 + (12 if len(bins) > 5 and (at // every) % 2 else 0)
             parts.append(f'<text x="{x + bar:.1f}" y="{y}" text-anchor="middle">{escape(short)}</text>')
     label = "shares of rows in each bin, training and now"
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'

@@ -256,14 +256,17 @@ class MonitorStack(StageStack):
         )
 
     def _judging(self, bucket: str, key: str) -> tuple[iam.PolicyStatement, ...]:
-        """Read what was captured and labelled, and write reports beside it."""
+        """Read what was captured and labelled, and write reports beside it.
+
+        A report that is there already is looked at, to see whether this very monitor wrote it.
+        """
         arn = f"arn:{self.partition}:s3:::{bucket}"
         return (
             iam.PolicyStatement(sid="ListCaptured", actions=["s3:ListBucket"], resources=[arn]),
             iam.PolicyStatement(
                 sid="ReadCaptured",
                 actions=["s3:GetObject"],
-                resources=[f"{arn}/{prefix}*" for prefix in (CAPTURED_PREFIX, TRUTH_PREFIX)],
+                resources=[f"{arn}/{prefix}*" for prefix in (CAPTURED_PREFIX, TRUTH_PREFIX, REPORTS_PREFIX)],
             ),
             iam.PolicyStatement(
                 sid="WriteReports", actions=["s3:PutObject"], resources=[f"{arn}/{REPORTS_PREFIX}*"]

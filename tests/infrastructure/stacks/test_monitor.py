@@ -61,7 +61,7 @@ def test_it_reads_rows_labels_and_baselines_and_writes_reports_only(stage: Deplo
         *("*/versions/*", "*/removed/*", "*/baselines/*"),
     }
     captured = [text_of(resource) for resource in may["ReadCaptured"]["Resource"]]
-    assert {resource.partition("/")[2] for resource in captured} == {"captured/*", "truth/*"}
+    assert {resource.partition("/")[2] for resource in captured} == {"captured/*", "truth/*", "reports/*"}
     actions = {action for found in may.values() for action in found["Action"]}
     assert not any(action.startswith(("lambda:", "cloudwatch:", "iam:")) for action in actions)
 
