@@ -13,6 +13,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError, RecipeEr
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
+from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
@@ -55,7 +56,7 @@ for command in (
     *(train, optimise),
     *(metrics, top, cost),
     train,
-    *(metrics, top, logs, cost),
+    *(metrics, top, logs, cost, drift, truth),
 ):
     app.command()(command)
 app.command("import")(import_)
