@@ -78,6 +78,10 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
 
+COMPONENT = "SWITCHYARD_COMPONENT"
+"""``on`` on a gateway function whose endpoints hold an inference component of their own name, the copies of
+which come and go. Part of the base."""
+
 ASYNCHRONOUS = "SWITCHYARD_ASYNCHRONOUS"
 """Set on a gateway function whose endpoints answer later: JSON with ``timeout_s``, how long a request may be
 computed, and ``expires_s``, how long it may wait before that. Part of the base."""
@@ -88,6 +92,17 @@ version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+
+CAPTURE = "SWITCHYARD_CAPTURE"
+"""What of its requests a function keeps: ``model_store.contract.capture.CaptureSettings``, as JSON. Part of
+the base; without it nothing is kept."""
+
+CAPTURE_BUCKET = "SWITCHYARD_CAPTURE_BUCKET"
+"""Where it keeps them. Part of the base."""
+
+MONITORED = "SWITCHYARD_MONITORED"
+"""Set on the monitor: a JSON list of ``{"model", "window_hours"}``, every model whose requests are kept."""
+
 TRACING = "SWITCHYARD_TRACING"
 """``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
 
