@@ -44,6 +44,12 @@ FRONT = (
     "model_store/__init__.py",
     "model_store/contract",
 )
+MESSENGER = (
+    "functions/__init__.py",
+    "functions/messenger",
+    "model_store/__init__.py",
+    "model_store/contract",
+)
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})

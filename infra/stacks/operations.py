@@ -9,6 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
@@ -17,7 +18,9 @@ from constructs import Construct
 from catalog.schema import Model, Stage
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
+from infra.constructs.messenger import Messenger, MessengerProps, topics_key
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
+from infra.constructs.removal import kept_or_destroyed
 from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
 from infra.preflight import check_environment
 from infra.stacks.heavy import guarded
@@ -85,6 +88,8 @@ WHY_WILDCARDS = {
     "WatchReleases": "Each release has alarms of its own, named after it; the prefix is this stage's",
     "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
+    "SayWhichVersion": "An alarm may be about any model of the stage; the prefix is this stage's",
+    "SayWhy": "Composite alarms are described with no narrower resource; it reads",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -104,6 +109,7 @@ class OperationsStack(StageStack):
         models: Mapping[str, Model],
         fingerprints: Mapping[str, str],
         code: Tree,
+        messenger_code: Tree,
     ) -> None:
         super().__init__(
             scope,
@@ -116,7 +122,19 @@ class OperationsStack(StageStack):
         bucket = ssm.StringParameter.value_for_string_parameter(self, bucket_parameter(stage.name))
         key = ssm.StringParameter.value_for_string_parameter(self, bucket_key_parameter(stage.name))
         name = operations_function_name(stage.name)
-        topic = sns.Topic(self, "Alarms", topic_name=alarm_topic_name(stage.name), enforce_ssl=True)
+        topics = topics_key(
+            self,
+            "TopicsKey",
+            account=self.account,
+            removal=kept_or_destroyed(keep=stage.keep_data),
+        )
+        topic = sns.Topic(
+            self,
+            "Alarms",
+            topic_name=alarm_topic_name(stage.name),
+            master_key=topics,
+            enforce_ssl=True,
+        )
         operations = PythonFunction(
             self,
             "Operations",
@@ -154,6 +172,7 @@ class OperationsStack(StageStack):
                 acknowledge_wildcards(operations.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(operations)
         self._hear_alarms(topic, operations)
+        self._tell_people(topic, topics, messenger_code)
         self._keep_awake(models, topic, operations)
         shifts = ShiftsMachine(
             self,
@@ -222,6 +241,57 @@ class OperationsStack(StageStack):
             protocol=sns.SubscriptionProtocol.LAMBDA,
             endpoint=operations.function.function_arn,
         )
+
+    def _tell_people(self, topic: sns.Topic, key: kms.Key, code: Tree) -> None:
+        """Let the messenger look up what a message needs, and send it. It changes nothing."""
+        stage = self.stage
+        messenger = Messenger(
+            self,
+            "Messenger",
+            props=MessengerProps(
+                stage=stage.name,
+                alarms=topic,
+                key=key,
+                messages=stage.messages,
+                code=code,
+                log_retention_days=stage.log_retention_days,
+            ),
+        )
+        function = messenger.function
+        function.log_group.grant_write(function.role)
+        secrets = [name for name in (stage.messages.slack_webhook, stage.messages.pagerduty_key) if name]
+        statements = [
+            iam.PolicyStatement(
+                sid="SayWhichVersion",
+                actions=["lambda:GetFunctionConfiguration"],
+                resources=[self.function_arn(f"switchyard-{stage.name}-*")],
+            ),
+            iam.PolicyStatement(sid="SayWhy", actions=["cloudwatch:DescribeAlarms"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="SendMessages", actions=["sns:Publish"], resources=[messenger.topic.topic_arn]
+            ),
+            iam.PolicyStatement(
+                sid="EncryptMessages",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[key.key_arn],
+            ),
+        ]
+        if secrets:
+            # SecureStrings under AWS's own key for SSM need no permission on that.
+            statements.append(
+                iam.PolicyStatement(
+                    sid="ReadReceivers",
+                    actions=["ssm:GetParameter"],
+                    resources=[
+                        self.format_arn(service="ssm", resource=f"parameter{name}") for name in secrets
+                    ],
+                )
+            )
+        for statement in statements:
+            function.role.add_to_policy(statement)
+            if statement.sid in WHY_WILDCARDS:
+                acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
+        acknowledge_runtime(function)
 
     def _keep_awake(self, models: Iterable[str], topic: sns.Topic, operations: PythonFunction) -> None:
         """Once a day, ask what serves and what a rollback would go to; an alarm says who is silent."""
