@@ -199,13 +199,14 @@ class Controller:
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
 
     def settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
-        """What follows from a move: who answers to its number, and which alarms watch.
+        """What follows from a move: gRPC calls, who answers to its number, and which alarms watch.
 
         Warnings, since the move itself is done; repeating the command repeats this too.
         """
+        followed = self._stage.follow(model, alias)
         pinned = self._stage.pins(model).warning(prepared, known={alias: lines})
         watched = alarms.settle(self._stage, ByAlias(model, alias), lines)
-        return (*pinned, *watched, *self._kept_warm(model))
+        return (*followed, *pinned, *watched, *self._kept_warm(model))
 
     def _kept_warm(self, model: str) -> tuple[str, ...]:
         """Only where the catalog asks for it: other models are not looked at."""

@@ -64,6 +64,7 @@ class _Ready:
     moves: tuple[_Rebase, ...] = ()
     prepared: tuple[Prepared, ...] = ()
     base: Base | None = None
+    aliases: tuple[str, ...] = ()
 
 
 def _stands_on(seen: Seen, prepared: Prepared) -> bool:
@@ -127,6 +128,7 @@ class Deploy:
                         f"the shadow of {plan.model}:{plan.toward} ends: it stood on the base before"
                     )
                 move.done = self._apply(move, reason="deploy")
+            self._follow(ready, must=publish)
         except ReleaseError:
             self._take_back([move for move in moves if move.done])
             raise
@@ -240,7 +242,7 @@ class Deploy:
             for mover, seen, version in serving
             if version in on_base and not _stands_on(seen, on_base[version])
         )
-        return _Ready(model.model, moves, tuple(on_base.values()), base)
+        return _Ready(model.model, moves, tuple(on_base.values()), base, model.aliases)
 
     def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
         if not publish:
@@ -263,6 +265,18 @@ class Deploy:
         manifests = [load_manifest(self._stage.store, ByVersion(model, version)) for version in versions]
         return {prepared.version: prepared for prepared in preparer.prepare_all(manifests, base)}
 
+    def _follow(self, ready: Iterable[_Ready], *, must: bool) -> None:
+        """Lead gRPC calls where the aliases are, also those that had not to move.
+
+        The fleets that they went to may be deleted next, so a deploy that cannot do it has failed.
+        """
+        for of_model in ready:
+            for alias in of_model.aliases if of_model.base else ():
+                for warning in self._stage.follow(of_model.model, alias, of_model.base):
+                    if must:
+                        raise DisagreementError(warning, hint="Deploy again.")
+                    self._stage.say(warning)
+
     def _apply(self, move: _Rebase, *, reason: str) -> Line:
         return move.mover.move(move.seen, kind="rebase", to=move.prepared, reason=reason)
 
@@ -277,6 +291,8 @@ class Deploy:
             if config is not None:
                 before = Prepared.of(config, model=move.prepared.model)
                 move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
+                for warning in self._stage.follow(before.model, seen.state.alias):
+                    self._stage.say(warning)
 
 
 def aliases_with_history(store: ObjectStore, model: str) -> list[str]:

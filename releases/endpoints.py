@@ -94,7 +94,7 @@ def must_answer(
         if state.status != "Creating" or clock.now() >= deadline:
             raise UnfitVersionError(
                 f"the endpoint of `{manifest.ref}` is {state.status}: {state.reason or 'no reason given'}",
-                hint=f"Read the log group `/aws/sagemaker/Endpoints/{name}`, then provision it again.",
+                hint=f"Read the log group `{state.log_group}`, then provision it again.",
             )
         if not told:
             say(f"waiting for the endpoint of {manifest.ref}, which is {state.status}")
@@ -117,8 +117,7 @@ def can_be_asked(endpoints: Endpoints | None, name: str) -> bool:
     """Whether an endpoint is there and answering; also ``True`` where nobody looks after endpoints."""
     if endpoints is None:
         return True
-    state = endpoints.describe(name)
-    return state is not None and state.status in ANSWERING
+    return endpoints.status(name) in ANSWERING
 
 
 def kept_warm(endpoints: Endpoints, stage: str, model: str) -> list[KeptWarm]:

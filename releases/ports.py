@@ -151,8 +151,8 @@ class Functions(Protocol):
 class EndpointState:
     """An endpoint of one version of a heavy model, as the service that runs it reports it.
 
-    ``status`` is SageMaker's word: Creating, InService, Updating, Failed, Deleting and so on.
-    ``environment`` is what its container was told when it was made.
+    ``status`` is SageMaker's word, for every target: Creating, InService, Updating, Failed, Deleting and so
+    on. ``environment`` is what its container was told when it was made; it logs into ``log_group``.
     """
 
     name: str
@@ -161,6 +161,7 @@ class EndpointState:
     environment: dict[str, str] = field(default_factory=dict)
     instance_type: str = ""
     instances: int = 0
+    log_group: str = ""
 
 
 class Endpoints(Protocol):
@@ -169,13 +170,31 @@ class Endpoints(Protocol):
 
     Laws, checked in ``tests/contract/test_release_endpoints.py``: an endpoint that is not there is
     ``None``; what its container was told is what it was *made* with, so an endpoint that was silently put
-    back tells so.
+    back tells so; ``status`` says what ``describe`` does, with fewer calls.
     """
 
     def describe(self, name: str) -> EndpointState | None: ...
 
+    def status(self, name: str) -> str | None: ...
+
     def names(self, prefix: str) -> list[str]:
         """The endpoints whose name begins so, in order."""
+
+
+class GrpcCalls(Protocol):
+    """Where a load balancer leads gRPC calls that name no endpoint. Every foreign error is translated.
+
+    Laws, checked in ``tests/contract/test_grpc_calls.py``: what is led can be read back, by endpoint, with
+    shares that add up to 1; led to nobody is ``{}``; an endpoint that the load balancer does not know is
+    ``UnprovisionedError`` and changes nothing; aliases do not touch each other; leading twice is leading
+    once. A model that no load balancer carries gRPC for is ``None``, and leading it changes nothing.
+    """
+
+    def led(self, model: str, alias: str) -> dict[str, float] | None:
+        """The endpoints that calls go to at the moment, each with its share."""
+
+    def lead(self, model: str, alias: str, shares: Mapping[str, float]) -> None:
+        """Send calls to these endpoints from now on; to nobody if there are none."""
 
 
 Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90"]

@@ -153,6 +153,7 @@ class Shifting:
                     raise
                 continue
             warnings = (
+                *self._stage.follow(model, alias),
                 *end_execution(self._stage.executions, running.id, f"stopped by {self._stage.by}: {reason}"),
                 *alarms.settle(self._stage, ref, [*seen.lines, line]),
             )
@@ -170,7 +171,14 @@ class Shifting:
             FLIP: lambda: self._flip(shift, str(at["lambda_version"])),
             BACK: lambda: self._back(shift, at),
         }
-        return {"shift": shift.where, "step": at.get("step", 0), **_kept(at), **steps[do]()}
+        done = {"shift": shift.where, "step": at.get("step", 0), **_kept(at), **steps[do]()}
+        # Whatever the state found: one that is repeated after a crash completes what it had begun.
+        self._follow(shift)
+        return done
+
+    def _follow(self, shift: Shift) -> None:
+        for warning in self._stage.follow(shift.model, shift.alias):
+            self._stage.say(warning)
 
     def _prepare(self, shift: Shift) -> At:
         _, seen, shifts = self._look_at(shift)
@@ -288,6 +296,7 @@ class Shifting:
         here = self._where_it_stays(seen, shift.model)
         kind: Kind = "alarm" if because == "alarm" else "stop"
         line = mover.move(seen, kind=kind, to=here, reason=why, shift=shift.id)
+        self._follow(shift)
         for warning in alarms.settle(self._stage, shift.target, [*seen.lines, line]):
             self._stage.say(warning)
         return True
@@ -333,9 +342,9 @@ class Shifting:
     def _nothing_to_stop(self, ref: ByAlias, seen: Seen) -> Moved:
         """No shift runs; if one was stopped and that crashed half way, finish it."""
         last = seen.lines[-1] if seen.lines else None
-        warnings: tuple[str, ...] = ()
+        warnings = self._stage.follow(ref.model, ref.alias)
         if last is not None and last.plan.kind == "stop" and last.plan.shift:
-            warnings = end_execution(self._stage.executions, last.plan.shift, "stopped")
+            warnings += end_execution(self._stage.executions, last.plan.shift, "stopped")
         version = last.version if last else 0
         return Moved(ByVersion(ref.model, version), ref.alias, seen.state.version, seen.completed, warnings)
 

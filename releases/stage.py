@@ -8,11 +8,13 @@ from model_store.contract.deployment import function_name
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from model_store.ports import ObjectStore
+from releases.bases import current_base
 from releases.endpoints import ByTarget, target_of
+from releases.following import follow
 from releases.lease import LEASE_SECONDS
 from releases.move import Mover
 from releases.pins import Pins
-from releases.ports import Clock, Endpoints, Executions, Functions, Journal, Monitoring
+from releases.ports import Clock, Endpoints, Executions, Functions, GrpcCalls, Journal, Monitoring
 from releases.prepare import Preparer
 from releases.records import Base
 from releases.shifts import Shifts
@@ -36,6 +38,7 @@ class Stage:
         journal: Journal | None = None,
         alarm_period_s: int = 60,
         endpoints: ByTarget | None = None,
+        grpc: GrpcCalls | None = None,
         lease_s: float = LEASE_SECONDS,
     ) -> None:
         self.name = name
@@ -48,6 +51,7 @@ class Stage:
         self.executions = executions
         self.journal = journal
         self.alarm_period_s = alarm_period_s
+        self.grpc = grpc
         self._endpoints = endpoints or {}
         self.preparer = Preparer(
             store,
@@ -89,6 +93,12 @@ class Stage:
     def warm(self, model: str) -> Warm:
         """The environments of ``model`` that are kept started."""
         return Warm(self.functions, self.clock, function=self.function(model), say=self.say)
+
+    def follow(self, model: str, alias: str, base: Base | None = None) -> tuple[str, ...]:
+        """After a move: gRPC calls go where the alias goes. Warnings, no errors; safe to repeat."""
+        if self.grpc is None:
+            return ()
+        return follow(self, model, alias, base or current_base(self.store, model))
 
     def keep_warm(self, model: str, base: Base | None) -> tuple[str, ...]:
         """After a move: environments for what answers now and for the way back. Warnings, no errors."""

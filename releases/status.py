@@ -10,6 +10,7 @@ from model_store.contract.names import ByAlias
 from releases.bases import current_base
 from releases.endpoints import ANSWERING, KeptWarm, kept_warm
 from releases.errors import NotDeployedError
+from releases.following import disagreement
 from releases.ledger import moved_all, step_before
 from releases.placement import placed
 from releases.ports import LATEST, AliasState, FunctionConfig
@@ -93,7 +94,11 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         weights=state.weights,
         rollback_to=before.version if before else None,
         rollback_ready=ready is not None and stage.preparer.has_its_endpoint(ready),
-        disagreements=(*_disagreements(state, lines, config, shift), *_without_endpoint(stage, base, config)),
+        disagreements=(
+            *_disagreements(state, lines, config, shift),
+            *_without_endpoint(stage, base, config),
+            *filter(None, (disagreement(stage, model, base, state),)),
+        ),
         shift=shift,
         shadow=_shadow(lines),
         placement=placed(config),
@@ -112,8 +117,7 @@ def _without_endpoint(stage: Stage, base: Base, config: FunctionConfig | None) -
     endpoints = stage.endpoints_of(base)
     if not pinned or endpoints is None:
         return []
-    state = endpoints.describe(pinned)
-    found = state.status if state else "gone"
+    found = endpoints.status(pinned) or "gone"
     if found in ANSWERING:
         return []
     return [f"the endpoint `{pinned}` that it leads to is {found}; `yard provision` makes it again"]

@@ -116,10 +116,12 @@ class Deployment:
 
     def releases(self, say: Callable[[str], None]) -> Stage:
         """The release room of this stage, in the name of whoever runs the command."""
-        from model_store.contract.endpoints import SAGEMAKER
+        from model_store.contract.endpoints import EC2, SAGEMAKER
         from releases.adapters.aws import LambdaFunctions
         from releases.adapters.cloudwatch import CloudWatchMonitoring
         from releases.adapters.cloudwatch_logs import CloudWatchJournal
+        from releases.adapters.ec2 import FleetEndpoints
+        from releases.adapters.elb import ElbGrpcCalls
         from releases.adapters.sagemaker import SageMakerEndpoints
         from releases.adapters.step_functions import StepFunctionsExecutions
         from releases.ports import SystemClock
@@ -137,7 +139,8 @@ class Deployment:
             executions=StepFunctionsExecutions(self.shifts) if self.shifts else None,
             journal=CloudWatchJournal(),
             alarm_period_s=self.alarm_period_s,
-            endpoints={SAGEMAKER: SageMakerEndpoints()},
+            endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
+            grpc=ElbGrpcCalls(self.stage),
             lease_s=self.lease_s,
         )
 

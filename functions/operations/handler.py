@@ -14,11 +14,13 @@ from functions.operations import reply
 from functions.operations.actions import hear_alarms, keep_all_awake, take_step
 from functions.operations.resources import apply, physical_id
 from model_store.adapters.s3 import S3Store
-from model_store.contract.endpoints import SAGEMAKER
+from model_store.contract.endpoints import EC2, SAGEMAKER
 from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
 from model_store.contract.errors import SwitchyardError
 from releases.adapters.aws import LambdaFunctions
 from releases.adapters.cloudwatch import CloudWatchMonitoring
+from releases.adapters.ec2 import FleetEndpoints
+from releases.adapters.elb import ElbGrpcCalls
 from releases.adapters.sagemaker import SageMakerEndpoints
 from releases.deploy import Deploy
 from releases.errors import DisagreementError
@@ -96,7 +98,8 @@ def _stage(by: str) -> Stage:
         say=_say,
         monitoring=CloudWatchMonitoring(topic=os.environ[ALARM_TOPIC]),
         alarm_period_s=int(os.environ[ALARM_PERIOD]),
-        endpoints={SAGEMAKER: SageMakerEndpoints()},
+        endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
+        grpc=ElbGrpcCalls(os.environ[STAGE]),
         lease_s=float(os.environ[LEASE]),
     )
 

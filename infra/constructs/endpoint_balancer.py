@@ -20,8 +20,12 @@ _NOBODY = '{"error":"no machines of this load balancer serve that endpoint"}'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointBalancerProps:
-    """Where it stands, and who may ask it by gRPC besides the gateway by HTTP."""
+    """Where it stands, and who may ask it by gRPC besides the gateway by HTTP.
 
+    By its ``name`` the release controller finds it, and may change its rules.
+    """
+
+    name: str
     model: str
     vpc: str
     subnets: tuple[str, ...]
@@ -33,7 +37,8 @@ class EndpointBalancer(Construct):
     """``balancer``, ``listener``, ``grpc_listener`` where there is a certificate, and three security groups.
 
     ``gateway_group`` is the function's and may reach the balancer; ``machine_group`` is the machines' and
-    lets the balancer in, nobody else, and no SSH. A request that names no endpoint is answered 503 here.
+    lets the balancer in, nobody else, and no SSH. A request that names no endpoint is answered 503 here, and
+    stays so by HTTP; by gRPC a rule of the release controller, which no template holds, comes before that.
     """
 
     def __init__(self, scope: Construct, id_: str, *, props: EndpointBalancerProps) -> None:
@@ -59,6 +64,7 @@ class EndpointBalancer(Construct):
         self.balancer = balancing.CfnLoadBalancer(
             self,
             "LoadBalancer",
+            name=props.name,
             scheme="internal",
             type="application",
             subnets=list(props.subnets),

@@ -82,6 +82,8 @@ class Fleet(Construct):
             health = "/inference.GRPCInferenceService/ServerReady"
             targets.append(self._targets("Grpc", GRPC_PORT, "GRPC", health, "0"))
             self._rule("GrpcRule", balancer.grpc_listener, targets[1])
+            # When all of it is deleted, the listener goes first, and with it the rule that no template holds.
+            balancer.grpc_listener.add_dependency(targets[1])
         self.group = self._group(targets, balancer)
         if props.warm_instances:
             autoscaling.CfnWarmPool(

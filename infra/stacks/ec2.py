@@ -26,7 +26,7 @@ from infra.constructs.python_function import ROLE_PATH, PythonFunction
 from infra.errors import PreflightError
 from infra.stacks.heavy import HeavyStack, pulling, repository_of
 from infra.stacks.stage_stack import MODEL_TAG, STAGE_TAG
-from model_store.contract.endpoints import DEVICE_VARIABLE
+from model_store.contract.endpoints import DEVICE_VARIABLE, FIRST_RULE, LAST_RULE, balancer_name
 from model_store.contract.environment import ENDPOINT_URL
 
 GIB = 1024**3
@@ -36,10 +36,6 @@ DISK_GB = {True: 150, False: 30}
 GPU_IMAGE = "/aws/service/deeplearning/ami/{}/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 CPU_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 """AWS's own parameters, by processor: drivers, container runtime and CloudWatch agent are in the first."""
-
-FIRST_RULE = 100
-LAST_RULE = 50_000
-"""Source: Elastic Load Balancing API reference, ``CreateRule``. Those below are the controller's."""
 
 JOIN_NETWORK = (
     "ec2:AssignPrivateIpAddresses",
@@ -91,6 +87,7 @@ class Ec2Stack(HeavyStack):
             self,
             "Balancer",
             props=EndpointBalancerProps(
+                name=balancer_name(stage.name, model.name),
                 model=model.name,
                 vpc=self.vpc,
                 subnets=stage.vpc_subnets,
@@ -99,6 +96,13 @@ class Ec2Stack(HeavyStack):
             ),
         )
         acknowledge_private_balancer(self.balancer)
+        if self.balancer.grpc_listener is not None:
+            cdk.CfnOutput(
+                self,
+                "GrpcHost",
+                value=self.balancer.balancer.attr_dns_name,
+                description=f"Answers gRPC for {model.name}",
+            )
         return {
             "target": model.target,
             "image": self.image.identity,
@@ -246,7 +250,10 @@ class Ec2Stack(HeavyStack):
 
 
 def rule_of(name: str) -> int:
-    """The place of an endpoint's rule: of its own, also beside the one that it takes the place of."""
+    """The place of an endpoint's rule: of its own, also beside the one that it takes the place of.
+
+    Never the last, which is the release controller's (ADR 33).
+    """
     return FIRST_RULE + int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % (LAST_RULE - FIRST_RULE)
 
 

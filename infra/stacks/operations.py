@@ -43,7 +43,7 @@ from model_store.contract.deployment import (
     shifts_machine_parameter,
     stack_name,
 )
-from model_store.contract.endpoints import SAGEMAKER
+from model_store.contract.endpoints import EC2, SAGEMAKER
 from model_store.contract.environment import (
     ALARM_PERIOD,
     ALARM_TOPIC,
@@ -77,6 +77,15 @@ KEEP_WARM = (
     "lambda:PutProvisionedConcurrencyConfig",
 )
 
+LOOK_AT_FLEETS = (
+    "autoscaling:DescribeAutoScalingGroups",
+    "ec2:DescribeLaunchTemplateVersions",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetHealth",
+)
+
 WATCH_RELEASES = ("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:SetAlarmState")
 
 WHY_WILDCARDS = {
@@ -90,6 +99,9 @@ WHY_WILDCARDS = {
     "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
     "SayWhichVersion": "An alarm may be about any model of the stage; the prefix is this stage's",
     "SayWhy": "Composite alarms are described with no narrower resource; it reads",
+    "LookAtFleets": "None of these knows resources; all of them read",
+    "BeginToLeadCalls": "Load balancers get an id as they are made; the prefix is this stage's",
+    "LeadCalls": "Rules get ids as they are made; the prefix is that of this stage's load balancers",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -166,6 +178,7 @@ class OperationsStack(StageStack):
             *self._storing(bucket, key),
             self._seeing_stacks(),
             *self._looking_at_endpoints(models),
+            *self._looking_at_fleets(models),
         ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
@@ -419,6 +432,37 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeModel",
         ]
         return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
+
+    def _looking_at_fleets(self, models: Mapping[str, Model]) -> tuple[iam.PolicyStatement, ...]:
+        """The same on EC2, and where gRPC calls go: they are led where the alias leads."""
+        if not any(model.target == EC2 for model in models.values()):
+            return ()
+        looking = iam.PolicyStatement(sid="LookAtFleets", actions=list(LOOK_AT_FLEETS), resources=["*"])
+        if self.stage.grpc_certificate is None:
+            return (looking,)
+        inside = f"app/switchyard-{self.stage.name}-*"
+        return (
+            looking,
+            *(
+                iam.PolicyStatement(
+                    sid=sid,
+                    actions=actions,
+                    resources=[
+                        self.format_arn(
+                            service="elasticloadbalancing", resource=kind, resource_name=f"{inside}/*"
+                        )
+                    ],
+                )
+                for sid, kind, actions in (
+                    ("BeginToLeadCalls", "listener", ["elasticloadbalancing:CreateRule"]),
+                    (
+                        "LeadCalls",
+                        "listener-rule",
+                        ["elasticloadbalancing:DeleteRule", "elasticloadbalancing:ModifyRule"],
+                    ),
+                )
+            ),
+        )
 
     def _releasing(self) -> tuple[iam.PolicyStatement, ...]:
         """What preparing and moving an alias needs.

@@ -40,6 +40,16 @@ MODEL_FOLDER = "/opt/ml/model"
 ENDPOINT_HEADER = "x-switchyard-endpoint"
 """Header by which the load balancer of an ``ec2`` model finds the fleet of one version: its endpoint name."""
 
+ALIAS_HEADER = "x-switchyard-alias"
+"""Header by which a gRPC call names an alias; without it, it goes where the default alias does."""
+
+LAST_RULE = 50_000
+"""The last place of a load balancer's rules, where gRPC calls go that name nothing: the release controller's,
+like those below ``FIRST_RULE``. Source: Elastic Load Balancing API reference, ``CreateRule``."""
+
+FIRST_RULE = 100
+"""From here to ``LAST_RULE`` the stacks put the rules of endpoints, each found by its name."""
+
 _SHORT = 8
 _TAIL = re.compile(r"-(?P<version>[1-9][0-9]{0,8})-[0-9a-f]{8}-[0-9a-f]{8}$")
 _LONGEST_TAIL = 36
@@ -69,6 +79,17 @@ def endpoints_prefix(stage: str, model: str) -> str:
     """What the names of all endpoints of ``model`` begin with; those of another model may too."""
     head = f"switchyard-{check_stage(stage)}-"
     return head + check_name(model)[: MAX_ENDPOINT_NAME - len(head) - _LONGEST_TAIL]
+
+
+def balancer_name(stage: str, model: str) -> str:
+    """The load balancer of an ``ec2`` model, at most 32 characters: its stage, and a digest of the model.
+
+    >>> balancer_name("prod", "clip")
+    'switchyard-prod-67905ad3'
+    """
+    return (
+        f"switchyard-{check_stage(stage)}-{hashlib.sha256(check_name(model).encode()).hexdigest()[:_SHORT]}"
+    )
 
 
 def version_of_endpoint(stage: str, model: str, name: str) -> int | None:

@@ -19,7 +19,12 @@ class MemoryEndpoints:
     def make(self, name: str, environment: dict[str, str], **settings: Any) -> None:
         """What a deployed stack leaves."""
         state = EndpointState(
-            name, "InService", environment=dict(environment), instance_type="ml.g5.xlarge", instances=1
+            name,
+            "InService",
+            environment=dict(environment),
+            instance_type="ml.g5.xlarge",
+            instances=1,
+            log_group=f"/aws/sagemaker/Endpoints/{name}",
         )
         self._found[name] = replace(state, **settings)
         self._left[name] = self._reads_until_ready
@@ -37,6 +42,10 @@ class MemoryEndpoints:
             self._left[name] -= 1
             return replace(state, status="Creating")
         return state
+
+    def status(self, name: str) -> str | None:
+        state = self.describe(name)
+        return state.status if state else None
 
     def names(self, prefix: str) -> list[str]:
         return sorted(name for name in self._found if name.startswith(prefix))

@@ -32,6 +32,14 @@ class SageMakerEndpoints:
         except NotDeployedError:
             return None
 
+    def status(self, name: str) -> str | None:
+        """One call."""
+        try:
+            with translated(f"the endpoint `{name}`"):
+                return str(_found(self._sagemaker.describe_endpoint, EndpointName=name)["EndpointStatus"])
+        except NotDeployedError:
+            return None
+
     def names(self, prefix: str) -> list[str]:
         with translated(f"the endpoints `{prefix}…`"):
             pages = self._sagemaker.get_paginator("list_endpoints").paginate(NameContains=prefix)
@@ -54,6 +62,7 @@ class SageMakerEndpoints:
             environment=dict(container.get("Environment") or {}),
             instance_type=variant.get("InstanceType", ""),
             instances=running[0].get("CurrentInstanceCount", variant.get("InitialInstanceCount", 0)),
+            log_group=f"/aws/sagemaker/Endpoints/{name}",
         )
 
 

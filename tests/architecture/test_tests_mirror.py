@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = (
     *("catalog", "drift", "functions", "infra", "layers", "local_cloud"),
-    *("model_store", "releases", "telemetry", "yard"),
+    *("model_store", "releases", "telemetry", "training", "yard"),
 )
 
 ELSEWHERE = {
@@ -44,6 +44,9 @@ ELSEWHERE = {
     "releases/adapters/aws_collector.py": "tests/contract/test_function_collector.py",
     "releases/adapters/cloudwatch.py": "tests/contract/test_monitoring.py",
     "releases/adapters/cloudwatch_logs.py": "tests/contract/test_journal.py",
+    "releases/adapters/ec2.py": "tests/contract/test_release_endpoints.py",
+    "releases/adapters/elb.py": "tests/contract/test_grpc_calls.py",
+    "releases/adapters/memory_grpc_calls.py": "tests/contract/test_grpc_calls.py",
     "releases/adapters/memory.py": "tests/contract/test_functions.py",
     "releases/adapters/memory_endpoints.py": "tests/contract/test_release_endpoints.py",
     "releases/adapters/sagemaker.py": "tests/contract/test_release_endpoints.py",
@@ -57,6 +60,9 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "training/curves.py": "tests/unit/training/test_make.py",
+    "training/errors.py": "tests/unit/training/test_written.py",
+    "training/workers.py": "tests/unit/training/test_launch.py",
     "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
     "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
     "telemetry/ports.py": "tests/contract/test_numbers.py",

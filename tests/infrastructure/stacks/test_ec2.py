@@ -11,8 +11,14 @@ import pytest
 from catalog import Catalog
 from infra.bundles import Tree
 from infra.errors import PreflightError
-from infra.stacks.ec2 import FIRST_RULE, LAST_RULE, Ec2Stack, rule_of
-from model_store.contract.endpoints import ENDPOINT_HEADER, endpoint_name
+from infra.stacks.ec2 import Ec2Stack, rule_of
+from model_store.contract.endpoints import (
+    ENDPOINT_HEADER,
+    FIRST_RULE,
+    LAST_RULE,
+    balancer_name,
+    endpoint_name,
+)
 from model_store.contract.keys import served_prefix
 from tests.infrastructure.conftest import LOCK, text_of
 
@@ -103,6 +109,32 @@ def test_a_request_that_names_no_endpoint_reaches_nobody(stage: Deployed) -> Non
     for listener in stage.resources(CLIP, "AWS::ElasticLoadBalancingV2::Listener").values():
         (action,) = listener["Properties"]["DefaultActions"]
         assert action["FixedResponseConfig"]["StatusCode"] == "503"
+
+
+def test_no_template_holds_the_rule_of_what_is_live(prod: Deployed) -> None:
+    """Law 4: its place is free, so no deploy, no rollback and no drift that is reverted can move it."""
+    rules = prod.resources(CLIP, "AWS::ElasticLoadBalancingV2::ListenerRule").values()
+    assert all(FIRST_RULE <= rule["Properties"]["Priority"] < LAST_RULE for rule in rules)
+    assert prod.only(CLIP, "AWS::ElasticLoadBalancingV2::LoadBalancer")["Properties"][
+        "Name"
+    ] == balancer_name("prod", "clip")
+
+
+def test_a_listener_goes_before_the_target_groups_that_its_rules_lead_to(prod: Deployed) -> None:
+    """The controller's rule would keep them from being deleted."""
+    groups = {
+        id_
+        for id_, found in prod.resources(CLIP, "AWS::ElasticLoadBalancingV2::TargetGroup").items()
+        if found["Properties"]["ProtocolVersion"] == "GRPC"
+    }
+    (listener,) = (
+        found
+        for found in prod.resources(CLIP, "AWS::ElasticLoadBalancingV2::Listener").values()
+        if found["Properties"]["Protocol"] == "HTTPS"
+    )
+    waits = listener["DependsOn"]
+    assert groups
+    assert groups <= {waits} if isinstance(waits, str) else groups <= set(waits)
 
 
 def test_grpc_is_carried_over_tls_where_there_is_a_certificate_and_nowhere_else(

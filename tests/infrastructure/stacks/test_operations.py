@@ -75,7 +75,8 @@ def test_it_can_do_neither_deletes_nor_code_changes(stage: Deployed) -> None:
         for action in found["Action"]
     }
     forbidden = {action for action in allowed if "Delete" in action or "UpdateFunctionCode" in action}
-    assert forbidden == {
+    # A rule of gRPC calls goes when its alias is taken out of service; the fleets behind it stay.
+    assert forbidden - {"elasticloadbalancing:DeleteRule"} == {
         "cloudwatch:DeleteAlarms",  # of past releases, which serve nothing
         "lambda:DeleteProvisionedConcurrencyConfig",  # the version stays and answers, from cold
     }
@@ -174,6 +175,20 @@ def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage
     places = sorted(text_of(resource).rsplit(":", 1)[1] for resource in about[0]["Resource"])
     kinds = ("endpoint-config", "endpoint", "model")
     assert places == [f"{kind}/switchyard-{stage.stage}-*" for kind in kinds]
+
+
+def test_the_controller_may_look_at_fleets_and_change_rules_of_this_stage_s_load_balancers_only(
+    prod: Deployed, local: Deployed
+) -> None:
+    """And none where no load balancer carries gRPC."""
+    look = said(prod, "LookAtFleets")
+    assert all(action.split(":")[1].startswith("Describe") for action in look["Action"])
+    begin, lead = said(prod, "BeginToLeadCalls"), said(prod, "LeadCalls")
+    assert begin["Action"] == ["elasticloadbalancing:CreateRule"]
+    assert resources(begin)[0].endswith(":listener/app/switchyard-prod-*/*")
+    assert set(lead["Action"]) == {"elasticloadbalancing:ModifyRule", "elasticloadbalancing:DeleteRule"}
+    assert resources(lead)[0].endswith(":listener-rule/app/switchyard-prod-*/*")
+    assert not [found for found in local.statements("Operations") if "Lead" in found.get("Sid", "")]
 
 
 def test_the_guard_waits_until_the_function_has_its_permissions(stage: Deployed) -> None:

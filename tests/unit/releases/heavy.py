@@ -12,6 +12,7 @@ from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.adapters.memory import MemoryFunctions
 from releases.adapters.memory_endpoints import MemoryEndpoints
+from releases.adapters.memory_grpc_calls import MemoryGrpcCalls
 from releases.deploy import Deploy
 from releases.ports import FunctionConfig
 from releases.stage import Stage
@@ -23,7 +24,9 @@ CONFIGURATION = "0123abcd"
 class HeavyWorld(World):
     """``endpoints`` are provisioned by hand; the gateway answers as long as its endpoint is there."""
 
-    def __init__(self, *, reads_until_ready: int = 0) -> None:
+    def __init__(self, *, reads_until_ready: int = 0, target: str = "sagemaker") -> None:
+        self.target = target
+        self.grpc = MemoryGrpcCalls()
         self.endpoints = MemoryEndpoints(reads_until_ready=reads_until_ready)
         self.configuration = CONFIGURATION
         self.own_image = False
@@ -47,7 +50,8 @@ class HeavyWorld(World):
             say=self.said.append,
             monitoring=self.monitoring,
             executions=self.executions,
-            endpoints={"sagemaker": more.pop("endpoints", None) or self.endpoints},
+            endpoints={self.target: more.pop("endpoints", None) or self.endpoints},
+            grpc=self.grpc,
         )
 
     def deploy(self, *models: str, rebase: bool = True, **changes: Any) -> None:
@@ -55,7 +59,7 @@ class HeavyWorld(World):
         environment = {
             env.MODEL: "digits",
             env.STAGE: STAGE,
-            env.TARGET: "sagemaker",
+            env.TARGET: self.target,
             env.ENDPOINT_CONFIGURATION: self.configuration,
             **({env.OWN_IMAGE: "on"} if self.own_image else {}),
         }
@@ -82,3 +86,5 @@ class HeavyWorld(World):
             manifest = load_manifest(self.store, ByVersion("digits", version))
             told = {env.MODEL: "digits", env.VERSION: str(version), env.DIGEST: str(manifest.digest)}
             self.endpoints.make(self.endpoint(version), told, **settings)
+            if self.target == "ec2":
+                self.grpc.carry("digits", self.endpoint(version))

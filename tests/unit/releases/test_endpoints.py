@@ -170,6 +170,9 @@ class Silent:
     def describe(self, name: str) -> Any:
         raise ServiceError(f"AWS did not answer for `{name}`")
 
+    def status(self, name: str) -> Any:
+        raise ServiceError(f"AWS did not answer for `{name}`")
+
     def names(self, prefix: str) -> list[str]:
         raise ServiceError(f"AWS did not answer for `{prefix}`")
 
