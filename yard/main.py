@@ -16,6 +16,7 @@ from yard.commands.cost import cost
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
+from yard.commands.logs import logs
 from yard.commands.metrics import metrics
 from yard.commands.plan import plan
 from yard.commands.promote import promote
@@ -51,7 +52,7 @@ for command in (
     *(collect, pin, unpin, pins),
     *(lock, provision),
     train,
-    *(metrics, top, cost),
+    *(metrics, top, logs, cost),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "training/errors.py": "tests/unit/training/test_written.py",
     "training/workers.py": "tests/unit/training/test_launch.py",
     "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/logs.py": "tests/contract/test_lines.py",
     "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
     "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",
