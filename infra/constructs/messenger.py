@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
@@ -94,28 +92,3 @@ class Messenger(Construct):
             endpoint=self.function.function.function_arn,
         )
         heard.node.add_dependency(self.function)
-
-
-def topics_key(scope: Construct, id_: str, *, account: str, removal: cdk.RemovalPolicy) -> kms.Key:
-    """The key of both topics, which CloudWatch may use to tell one of them. Nothing rests under it.
-
-    Source: SNS developer guide, "Configuring permissions for AWS services to publish to an encrypted topic":
-    a service needs ``kms:GenerateDataKey*`` and ``kms:Decrypt`` in the key's own policy.
-    """
-    key = kms.Key(
-        scope,
-        id_,
-        description="Encrypts what alarms and messages say on their way",
-        enable_key_rotation=True,
-        removal_policy=removal,
-    )
-    key.add_to_resource_policy(
-        iam.PolicyStatement(
-            sid="AlarmsOfThisAccount",
-            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-            resources=["*"],
-            conditions={"StringEquals": {"aws:SourceAccount": account}},
-        )
-    )
-    return key

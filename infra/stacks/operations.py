@@ -18,7 +18,7 @@ from constructs import Construct
 from catalog.schema import Model, Stage
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
-from infra.constructs.messenger import Messenger, MessengerProps, topics_key
+from infra.constructs.messenger import Messenger, MessengerProps
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
 from infra.constructs.removal import kept_or_destroyed
 from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
@@ -134,12 +134,7 @@ class OperationsStack(StageStack):
         bucket = ssm.StringParameter.value_for_string_parameter(self, bucket_parameter(stage.name))
         key = ssm.StringParameter.value_for_string_parameter(self, bucket_key_parameter(stage.name))
         name = operations_function_name(stage.name)
-        topics = topics_key(
-            self,
-            "TopicsKey",
-            account=self.account,
-            removal=kept_or_destroyed(keep=stage.keep_data),
-        )
+        topics = self._key_of_topics()
         topic = sns.Topic(
             self,
             "Alarms",
@@ -254,6 +249,30 @@ class OperationsStack(StageStack):
             protocol=sns.SubscriptionProtocol.LAMBDA,
             endpoint=operations.function.function_arn,
         )
+
+    def _key_of_topics(self) -> kms.Key:
+        """The key of both topics, which CloudWatch may use to tell one of them. Nothing rests under it.
+
+        Source: SNS developer guide, "Configuring permissions for AWS services to publish to an encrypted
+        topic": a service needs ``kms:GenerateDataKey*`` and ``kms:Decrypt`` in the key's own policy.
+        """
+        key = kms.Key(
+            self,
+            "TopicsKey",
+            description="Encrypts what alarms and messages say on their way",
+            enable_key_rotation=True,
+            removal_policy=kept_or_destroyed(keep=self.stage.keep_data),
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return key
 
     def _tell_people(self, topic: sns.Topic, key: kms.Key, code: Tree) -> None:
         """Let the messenger look up what a message needs, and send it. It changes nothing."""
