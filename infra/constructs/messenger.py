@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -75,14 +74,6 @@ class Messenger(Construct):
                     **{name: value for name, value in told.items() if value},
                 },
             ),
-        )
-        lambda_.CfnPermission(
-            self,
-            "HearAlarms",
-            action="lambda:InvokeFunction",
-            principal="sns.amazonaws.com",
-            function_name=self.function.function.function_arn,
-            source_arn=props.alarms.topic_arn,
         )
         heard = sns.Subscription(
             self,

@@ -290,6 +290,14 @@ class OperationsStack(StageStack):
             ),
         )
         function = messenger.function
+        lambda_.CfnPermission(
+            self,
+            "HearAlarmsToo",
+            action="lambda:InvokeFunction",
+            principal="sns.amazonaws.com",
+            function_name=function.function.function_arn,
+            source_arn=topic.topic_arn,
+        )
         function.log_group.grant_write(function.role)
         secrets = [name for name in (stage.messages.slack_webhook, stage.messages.pagerduty_key) if name]
         statements = [
