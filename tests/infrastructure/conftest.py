@@ -202,7 +202,11 @@ def node_of_the_project() -> Iterator[None]:
 
 
 def _synthesised(catalog: Catalog, stage: str, out: Path) -> Deployed:
-    synthesise(catalog, stage, root=ROOT, out=out, lock=LOCK)
+    return deployed_in(stage, synthesise(catalog, stage, root=ROOT, out=out, lock=LOCK))
+
+
+def deployed_in(stage: str, out: Path) -> Deployed:
+    """The templates that a synth left in ``out``."""
     templates = {
         path.name.removesuffix(".template.json").removeprefix(f"Switchyard-{stage}-"): json.loads(
             path.read_text()
