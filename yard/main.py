@@ -13,6 +13,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError, RecipeEr
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
+from yard.commands.dash import dash
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
@@ -52,7 +53,7 @@ for command in (
     *(collect, pin, unpin, pins),
     *(lock, provision),
     train,
-    *(metrics, top, logs, cost),
+    *(metrics, top, logs, cost, dash),
 ):
     app.command()(command)
 app.command("import")(import_)

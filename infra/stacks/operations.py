@@ -16,12 +16,14 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from catalog.schema import Model, Stage
+from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
 from infra.constructs.messenger import Messenger, MessengerProps
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
 from infra.constructs.removal import kept_or_destroyed
 from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
+from infra.pages import shown_model
 from infra.preflight import check_environment
 from infra.stacks.heavy import guarded
 from infra.stacks.stage_stack import CUSTOM_RESOURCE_TIMEOUT_S, StageStack
@@ -32,6 +34,7 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     cannot_answer_alarm_name,
+    fleet_dashboard_name,
     front_function_name,
     keep_awake_rule_name,
     lease_parameter,
@@ -182,6 +185,7 @@ class OperationsStack(StageStack):
         self._hear_alarms(topic, operations)
         self._tell_people(topic, topics, messenger_code)
         self._keep_awake(models, topic, operations)
+        self._show(models)
         shifts = ShiftsMachine(
             self,
             "Shifts",
@@ -332,6 +336,17 @@ class OperationsStack(StageStack):
             if statement.sid in WHY_WILDCARDS:
                 acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(function)
+
+    def _show(self, models: Mapping[str, Model]) -> None:
+        """The page of all models."""
+        shown = [shown_model(self.stage.name, model) for model in models.values()]
+        body = fleet_board(self.stage.name, shown, region=self.region, alarm_arn=self.alarm_arn(""))
+        cloudwatch.CfnDashboard(
+            self,
+            "Dashboard",
+            dashboard_name=fleet_dashboard_name(self.stage.name),
+            dashboard_body=self.to_json_string(body),
+        )
 
     def _keep_awake(self, models: Iterable[str], topic: sns.Topic, operations: PythonFunction) -> None:
         """Once a day, ask what serves and what a rollback would go to; an alarm says who is silent."""

@@ -13,6 +13,8 @@ ROOMS = (
 )
 
 ELSEWHERE = {
+    "dashboards/adapters": "tests/contract/test_board_reader.py",
+    "dashboards/ports.py": "tests/contract/test_board_reader.py",
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
     "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
     "functions/front/adapters": "tests/contract/test_invoker.py",

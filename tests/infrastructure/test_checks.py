@@ -42,7 +42,7 @@ def test_a_wildcard_without_a_written_reason_is_found(
     monkeypatch.setattr(operations, "WHY_WILDCARDS", {})
     checks.synthesise(catalog, "prod", root=checks.ROOT, out=tmp_path, lock=LOCK)
     found = list(checks.findings_of_cdk("prod", tmp_path))
-    assert len(found) == 15
+    assert len(found) == 17
     assert {finding.rule.split("[")[0] for finding in found} == {"AwsSolutions-IAM5"}
     assert all("Operations" in finding.place for finding in found)
 
