@@ -38,7 +38,7 @@ SAGEMAKER_KEYS = ("asynchronous",)
 EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
 """Keys that mean something on EC2 alone: machines of the account's own."""
 
-LAMBDA_KEYS = ("architecture", "queue")
+LAMBDA_KEYS = ("architecture", "explain", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")

@@ -265,6 +265,7 @@ class Overrides(_Table):
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
+    explain: bool | None = None
     tracing: bool | None = None
     runtime: Runtime | None = None
     rollback_depth: RollbackDepth | None = None
@@ -292,9 +293,9 @@ class Model(_Table):
     size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
     ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
     from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
-    there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray to trace, up to the
-    endpoint of a heavy model. ``runtime`` is which layer lies under the function: ``text`` has
-    tokenisers.
+    there, and the queues come with it. With ``explain`` callers may ask what an answer hangs on. With
+    ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model. ``runtime``
+    is which layer lies under the function: ``text`` has tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
@@ -317,6 +318,7 @@ class Model(_Table):
     handoff: bool = False
     queue: bool = False
     inbox: bool = False
+    explain: bool = False
     tracing: bool = False
     runtime: Runtime = "plain"
     rollback_depth: RollbackDepth = 2

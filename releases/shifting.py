@@ -21,7 +21,7 @@ from typing import Any
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
-from releases import alarms
+from releases import alarms, headroom
 from releases.bases import current_base
 from releases.controller import Controller, Moved
 from releases.errors import (
@@ -123,6 +123,8 @@ class Shifting:
                 executions.start(running.id, {"shift": running.where, "step": 0})
                 return Begun(running, joined=True)
             can_begin(seen, wanted)
+            for warning in headroom.check_shift(self._stage, ref, alias, shares):
+                self._stage.say(warning)
             if shifts.claim(wanted):
                 executions.start(wanted.id, {"shift": wanted.where, "step": 0})
                 return Begun(wanted, joined=False)

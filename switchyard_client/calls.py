@@ -173,6 +173,25 @@ class Calls:
         written = write_request(allowing, binary=binary, wants_binary=wants_binary)
         return (yield from self._directly(path, written, timeout_s))
 
+    def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None,
+        parameters: Mapping[str, Any],
+        timeout_s: float | None,
+    ) -> Call[Result]:
+        """Ask what an answer hangs on."""
+        question = Question.of(inputs, None, None, parameters)
+        binary = yield from self._speaks_binary(question)
+        written = write_request(question, binary=binary, wants_binary=binary)
+        path = f"{self.url}{self._path(model, version)}/explain"
+        reply = accepted(
+            (yield from ask(Send("POST", path, written.body, written.headers, timeout_s), self.retries))
+        )
+        return _result(reply)
+
     def submit(
         self,
         model: str,
@@ -303,6 +322,19 @@ class Calls:
         except (NotReadyError, ServerFaultError):
             return False
         return True
+
+
+def explain_parameters(
+    output: str | None, target: int | None, baseline: float, window: int | None
+) -> dict[str, Any]:
+    """The parameters of a request for an explanation; what is ``None`` is the server's choice."""
+    asked = {
+        "explain_output": output,
+        "explain_target": target,
+        "explain_baseline": baseline,
+        "explain_window": window,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def goes_through(written: Written) -> bool:

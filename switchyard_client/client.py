@@ -15,7 +15,7 @@ import httpx
 
 from switchyard_client.arrays import Array
 from switchyard_client.auth import Auth, AuthWord, auth_of
-from switchyard_client.calls import Calls, Job, ModelMetadata, ServerMetadata
+from switchyard_client.calls import Calls, Job, ModelMetadata, ServerMetadata, explain_parameters
 from switchyard_client.errors import ClientError, TimedOutError, UnreachableError, UnreadableAnswerError
 from switchyard_client.exchange import Call, Reply, Retries, Send, Wait
 from switchyard_client.messages import Result
@@ -69,6 +69,33 @@ class Client:
             outputs=outputs,
             id_=id,
             parameters=parameters,
+            timeout_s=timeout_s,
+        )
+        return self._perform(call)
+
+    def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        output: str | None = None,
+        target: int | None = None,
+        baseline: float = 0,
+        window: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """What the answer to one row hangs on: by input, in its shape, what each value was worth.
+
+        ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
+        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        catalog has ``explain = true``; others answer that there is no such path.
+        """
+        call = self._calls.explain(
+            model,
+            inputs,
+            version=version,
+            parameters=explain_parameters(output, target, baseline, window),
             timeout_s=timeout_s,
         )
         return self._perform(call)
@@ -179,6 +206,33 @@ class AsyncClient:
             outputs=outputs,
             id_=id,
             parameters=parameters,
+            timeout_s=timeout_s,
+        )
+        return await self._perform(call)
+
+    async def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        output: str | None = None,
+        target: int | None = None,
+        baseline: float = 0,
+        window: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """What the answer to one row hangs on: by input, in its shape, what each value was worth.
+
+        ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
+        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        catalog has ``explain = true``; others answer that there is no such path.
+        """
+        call = self._calls.explain(
+            model,
+            inputs,
+            version=version,
+            parameters=explain_parameters(output, target, baseline, window),
             timeout_s=timeout_s,
         )
         return await self._perform(call)

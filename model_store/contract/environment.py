@@ -33,6 +33,12 @@ RUNTIME = "SWITCHYARD_RUNTIME"
 
 TEXT = "text"
 
+EXPLAIN = "SWITCHYARD_EXPLAIN"
+"""Set where callers may ask which parts of an input an answer hangs on."""
+
+EXPLAIN_MAX_PARTS = 256
+"""Into how many parts an input is cut at most; each is a run of the model."""
+
 HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 """The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
 

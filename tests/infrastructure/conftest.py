@@ -77,6 +77,7 @@ timeout_s = 29
 snapstart = false
 ephemeral_mb = 2048
 max_batch = 64
+explain = true
 handoff = true
 queue = true
 inbox = true

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from switchyard_client.calls import Calls, Job, TensorMetadata, goes_through
+from switchyard_client.calls import Calls, Job, TensorMetadata, explain_parameters, goes_through
 from switchyard_client.errors import (
     AccessDeniedError,
     InputError,
@@ -85,6 +85,16 @@ def test_a_model_without_a_queue_answers_a_job_at_once() -> None:
     job = submitted(server, FEW)
     assert play(Calls(URL).result(job, wait_s=0), server)["y"].tolist() == [2, 2, 2]
     assert server.paths == ["POST /v2/models/double/infer"]
+
+
+def test_an_explanation_is_asked_for_with_the_parameters_that_were_chosen() -> None:
+    asked = explain_parameters("y", None, 0.5, 4)
+    assert asked == {"explain_output": "y", "explain_baseline": 0.5, "explain_window": 4}
+    server = Server()
+    call = Calls(URL).explain("double", {"x": FEW}, version=None, parameters=asked, timeout_s=None)
+    with pytest.raises(UnknownModelError, match="there is no `/v2/models/double/explain`"):
+        play(call, server)
+    assert b'"explain_window":4' in (server.seen[0].body or b"").replace(b" ", b"")
 
 
 def test_a_version_and_an_alias_are_in_the_path() -> None:
