@@ -289,5 +289,5 @@ class Deploy:
             if config is not None:
                 before = Prepared.of(config, model=move.prepared.model)
                 move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
-                for warning in self._stage.follow(before.model, seen.state.alias):
+                for warning in move.mover.followed:
                     self._stage.say(warning)

@@ -155,7 +155,7 @@ class Shifting:
                     raise
                 continue
             warnings = (
-                *self._stage.follow(model, alias),
+                *mover.followed,
                 *end_execution(self._stage.executions, running.id, f"stopped by {self._stage.by}: {reason}"),
                 *alarms.settle(self._stage, ref, [*seen.lines, line]),
             )
@@ -298,8 +298,7 @@ class Shifting:
         here = self._where_it_stays(seen, shift.model)
         kind: Kind = "alarm" if because == "alarm" else "stop"
         line = mover.move(seen, kind=kind, to=here, reason=why, shift=shift.id)
-        self._follow(shift)
-        for warning in alarms.settle(self._stage, shift.target, [*seen.lines, line]):
+        for warning in (*mover.followed, *alarms.settle(self._stage, shift.target, [*seen.lines, line])):
             self._stage.say(warning)
         return True
 

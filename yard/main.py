@@ -14,6 +14,7 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
+from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
@@ -54,9 +55,7 @@ for command in (
     *(collect, pin, unpin, pins),
     *(lock, provision),
     *(train, optimise),
-    *(metrics, top, cost),
-    train,
-    *(metrics, top, logs, cost, dash),
+    *(metrics, top, logs, cost, dash, drift, truth),
 ):
     app.command()(command)
 app.command("import")(import_)

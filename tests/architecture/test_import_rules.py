@@ -92,6 +92,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) 
         "functions/front",
         "functions/gateway",
         "functions/messenger",
+        "functions/monitor",
         "functions/operations",
         "model_store/contract",
         "model_store/adapters",
