@@ -21,6 +21,7 @@ from yard.commands.lock import lock
 from yard.commands.logs import logs
 from yard.commands.metrics import metrics
 from yard.commands.optimise import optimise
+from yard.commands.pipeline import pipeline
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.provision import provision
@@ -34,6 +35,7 @@ from yard.commands.show import diff, show
 from yard.commands.status import history, status
 from yard.commands.top import top
 from yard.commands.train import train
+from yard.commands.tune import tune
 from yard.commands.verify import verify
 from yard.commands.versions import versions
 
@@ -54,7 +56,7 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    *(train, optimise),
+    *(train, tune, optimise, pipeline),
     *(metrics, top, logs, cost, dash, drift, truth),
 ):
     app.command()(command)
