@@ -279,6 +279,7 @@ class Overrides(_Table):
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
     asynchronous: heavy.Asynchronous | None = None
+    component: heavy.Component | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
     spot: bool | None = None
@@ -304,7 +305,8 @@ class Model(_Table):
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
-    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
+    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does; with
+    ``component`` the first one wakes a machine and is told to come again.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
     of its requests is kept, and a stage's own table takes the place of the model's.
@@ -334,6 +336,7 @@ class Model(_Table):
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
     asynchronous: heavy.Asynchronous | None = None
+    component: heavy.Component | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
     spot: bool = False

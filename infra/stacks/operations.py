@@ -465,12 +465,13 @@ class OperationsStack(StageStack):
             self.format_arn(
                 service="sagemaker", resource=kind, resource_name=f"switchyard-{self.stage.name}-*"
             )
-            for kind in ("endpoint", "endpoint-config", "model")
+            for kind in ("endpoint", "endpoint-config", "inference-component", "model")
         ]
         # Down to the container: an endpoint that was put back in silence names another configuration (law 9).
         looks = [
             "sagemaker:DescribeEndpoint",
             "sagemaker:DescribeEndpointConfig",
+            "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
         return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)

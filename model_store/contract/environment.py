@@ -87,6 +87,10 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
 
+COMPONENT = "SWITCHYARD_COMPONENT"
+"""``on`` on a gateway function whose endpoints hold an inference component of their own name, the copies of
+which come and go. Part of the base."""
+
 ASYNCHRONOUS = "SWITCHYARD_ASYNCHRONOUS"
 """Set on a gateway function whose endpoints answer later: JSON with ``timeout_s``, how long a request may be
 computed, and ``expires_s``, how long it may wait before that. Part of the base."""

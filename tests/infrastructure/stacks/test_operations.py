@@ -170,10 +170,12 @@ def test_the_controller_may_look_at_this_stage_s_endpoints_and_change_none(stage
         for found in stage.statements("Operations")
         if any(action.startswith("sagemaker:") for action in found["Action"])
     ]
-    looks = [f"sagemaker:Describe{what}" for what in ("Endpoint", "EndpointConfig", "Model")]
+    looks = [
+        f"sagemaker:Describe{what}" for what in ("Endpoint", "EndpointConfig", "InferenceComponent", "Model")
+    ]
     assert [found["Action"] for found in about] == [looks]
     places = sorted(text_of(resource).rsplit(":", 1)[1] for resource in about[0]["Resource"])
-    kinds = ("endpoint-config", "endpoint", "model")
+    kinds = ("endpoint-config", "endpoint", "inference-component", "model")
     assert places == [f"{kind}/switchyard-{stage.stage}-*" for kind in kinds]
 
 
