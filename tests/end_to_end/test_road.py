@@ -129,9 +129,20 @@ def test_a_release_and_a_rollback_under_load_lose_no_request(
     assert infer(url, images).json()["model_version"] == "1"
 
 
+def settled(deployed: Deployed) -> dict[str, Any]:
+    """A model's numbers once the last line of its log has arrived: when two readings say the same."""
+    before, end = -1, time.monotonic() + 60
+    while True:
+        found: dict[str, Any] = deployed.yard_json("metrics", "digits", "--since", "1h")
+        if found["all"]["requests"] == before:
+            return found
+        assert time.monotonic() < end
+        before = found["all"]["requests"]
+
+
 def test_what_happened_is_seen_from_the_terminal(deployed: Deployed, url: str) -> None:
     """Law 11: each version has its own numbers, and nobody else's."""
-    found = deployed.yard_json("metrics", "digits", "--since", "1h")
+    found = settled(deployed)
     by_version = {one["version"]: one for one in found["versions"]}
     assert set(by_version) == {1, 2}
     for one in by_version.values():
