@@ -109,6 +109,7 @@ def _principal(value: str) -> str:
     )
 
 
+Principals = Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)]
 Alias = Annotated[str, _name(check_alias)]
 Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
 Memory = Annotated[int, between(128, 10_240, "MB", "Lambda gives a function no other amount")]
@@ -183,6 +184,10 @@ class Jwt(_Table):
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
+    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
+    assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
+    the store takes writes of the stage's own roles and of nobody else, administrators included.
+
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
     ``vpc_security_groups`` SageMaker's machines stand in the account's own network. On EC2 they stand in
@@ -202,7 +207,13 @@ class Stage(_Table):
     throttle_burst: Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
-    collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
+    collectors: Principals = ()
+    publishers: Principals = ()
+    releasers: Principals = ()
+    on_call: Principals = ()
+    readers: Principals = ()
+    deployers: Principals = ()
+    roles_only: bool = False
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
     lease_s: Annotated[
         int,

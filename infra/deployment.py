@@ -21,6 +21,7 @@ from infra.stacks.handoff import HandoffStack
 from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
 from infra.stacks.operations import OperationsStack
+from infra.stacks.roles import RolesStack
 from infra.stacks.rollout import RolloutStack
 from infra.stacks.sagemaker import SageMakerStack
 from infra.stacks.store import StoreStack
@@ -35,7 +36,7 @@ def declare(
     ``lock`` says what the versions are that heavy models list.
 
     Store, then Operations with the guard, the buckets of Handoff and Inbox where a model asks for them, then
-    the models, then Rollout and Api.
+    the models, then Rollout and Api, then Roles.
 
     Raises ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
@@ -97,5 +98,7 @@ def declare(
             stack.add_stack_dependency(inbox, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
+    roles = RolesStack(scope, stage=stage, models=models)
+    roles.add_stack_dependency(api, "it reads the parameters of the store and of the API")
     passing = [stack for stack in (handoff, inbox) if stack is not None]
-    return [store, operations, *passing, *served, rollout, api]
+    return [store, operations, *passing, *served, rollout, api, roles]
