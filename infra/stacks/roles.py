@@ -1,8 +1,9 @@
 """Stateless: the roles of people and pipelines, each with the least that its commands need.
 
-Each is a role to assume and a managed policy of the same name, to attach to a permission set instead; releasers
-and on-call carry the readers' policy besides their own. What a role may do is written here and nowhere else; ``tests/infrastructure/stacks/test_roles.py`` holds the list of
-actions, and ``tests/end_to_end/test_strict.py`` runs every command as every role.
+Each is a role to assume and a managed policy of the same name, to attach to a permission set instead; those
+of releasers and on-call come with the readers' policy besides. What a role may do is written here and nowhere
+else: ``tests/infrastructure/stacks/test_roles.py`` holds the list of actions, and
+``tests/end_to_end/test_strict.py`` runs every command as every role.
 
 IAM sees calls, not intentions: who may move an alias back may move it anywhere that was prepared.
 """
