@@ -321,6 +321,7 @@ def start(
     named = perceptron(model)
     scripts = write_bodies(folder)
     graph = str(model / "files/model.onnx")
+    served = peers.Served("perceptron", graph, SIZES[:1], SIZES[-1:])
     quiet = {
         **named,
         "SWITCHYARD_HOST": "127.0.0.1",
@@ -350,8 +351,8 @@ def start(
         try:
             home = peers.install(peer, others.absolute())
             port = peers.free_port()
-            command = peer.write(place, home, graph, port)
-            url = f"http://127.0.0.1:{port}{peer.path}"
+            command = peer.write(place, home, served, port)
+            url = peer.url(served, port)
             servers.append(stack.enter_context(running(peer.name, command, url, place, binary=peer.binary)))
         except peers.NotInstalledError as error:
             skipped[peer.name] = str(error)
@@ -415,8 +416,8 @@ server's own, of all its processes, per answered request. The load comes from `w
 
 {machine}, {processors} processors shared with other work (a load of {load} at the end), Python {python};
 {rounds} interleaved rounds of {seconds} s, median (smallest to largest). Requests per second are what a
-server gets of processors that it shares with other work: a server of two processes gets two shares. Not
-measured here: compute-bound models, and a GPU (`benchmarks/gpu.py`).
+server gets of processors that it shares with other work: a server of two processes gets two shares.
+Models that compute are [measured apart](#models-that-compute), and a GPU by `benchmarks/gpu.py`.
 """
 
 

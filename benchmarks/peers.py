@@ -21,7 +21,7 @@ from pathlib import Path
 
 INSTALL_S = 240
 
-V2 = "/v2/models/perceptron/infer"
+V2 = "/v2/models/{name}/infer"
 
 SESSION = """
 import numpy as np
@@ -30,7 +30,27 @@ import onnxruntime as ort
 options = ort.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 session = ort.InferenceSession({graph!r}, options, providers=["CPUExecutionProvider"])
+datatype = np.{dtype}
 """
+
+
+@dataclass(frozen=True)
+class Served:
+    """What every server serves: a graph from ``x`` to ``y``, whose first size is the batch's.
+
+    ``row`` and ``answer`` are the other sizes, ``datatype`` is that of ``x``; ``y`` is FP32.
+    """
+
+    name: str
+    graph: str
+    row: tuple[int, ...]
+    answer: tuple[int, ...]
+    datatype: str = "FP32"
+
+    @property
+    def dtype(self) -> str:
+        """The datatype as numpy calls it."""
+        return {"FP32": "float32", "INT64": "int64"}[self.datatype]
 
 
 @dataclass(frozen=True)
@@ -47,10 +67,13 @@ class Peer:
 
     name: str
     packages: tuple[str, ...]
-    write: Callable[[Path, Path, str, int], Command]
+    write: Callable[[Path, Path, Served, int], Command]
     path: str = V2
     binary: bool = False
     needs: str = ""
+
+    def url(self, served: Served, port: int) -> str:
+        return f"http://127.0.0.1:{port}{self.path.format(name=served.name)}"
 
 
 class NotInstalledError(Exception):
@@ -97,19 +120,19 @@ def _packages(home: Path) -> Path:
     return found
 
 
-def _triton(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _triton(folder: Path, home: Path, served: Served, port: int) -> Command:
     """Triton's own server, which nvidia-pytriton carries, with its Python backend."""
-    model = folder / "models" / "perceptron"
+    model = folder / "models" / served.name
     (model / "1").mkdir(parents=True)
     (model / "config.pbtxt").write_text(
-        'name: "perceptron"\nbackend: "python"\nmax_batch_size: 0\n'
-        'input [{ name: "x" data_type: TYPE_FP32 dims: [-1, 1000] }]\n'
-        'output [{ name: "y" data_type: TYPE_FP32 dims: [-1, 1] }]\n'
+        f'name: "{served.name}"\nbackend: "python"\nmax_batch_size: 0\n'
+        f'input [{{ name: "x" data_type: TYPE_{served.datatype} dims: {[-1, *served.row]} }}]\n'
+        f'output [{{ name: "y" data_type: TYPE_FP32 dims: {[-1, *served.answer]} }}]\n'
     )
     # The Python in Triton's stub does not look at PYTHONPATH.
     (model / "1" / "model.py").write_text(
         f"import sys\nsys.path.insert(0, {str(_packages(home))!r})\n"
-        + SESSION.format(graph=graph)
+        + SESSION.format(graph=served.graph, dtype=served.dtype)
         + """
 import triton_python_backend_utils as utils
 
@@ -145,10 +168,10 @@ class TritonPythonModel:
     )
 
 
-def _mlserver(workers: int) -> Callable[[Path, Path, str, int], Command]:
-    def write(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _mlserver(workers: int) -> Callable[[Path, Path, Served, int], Command]:
+    def write(folder: Path, home: Path, served: Served, port: int) -> Command:
         (folder / "runtime.py").write_text(
-            SESSION.format(graph=graph)
+            SESSION.format(graph=served.graph, dtype=served.dtype)
             + """
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
@@ -165,7 +188,7 @@ class Runtime(MLModel):
 """
         )
         (folder / "model-settings.json").write_text(
-            json.dumps({"name": "perceptron", "implementation": "runtime.Runtime"})
+            json.dumps({"name": served.name, "implementation": "runtime.Runtime"})
         )
         settings = {
             "http_port": port,
@@ -182,22 +205,22 @@ class Runtime(MLModel):
     return write
 
 
-def _kserve(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _kserve(folder: Path, home: Path, served: Served, port: int) -> Command:
     (folder / "serve.py").write_text(
-        SESSION.format(graph=graph)
+        SESSION.format(graph=served.graph, dtype=served.dtype)
         + f"""
 from kserve import InferOutput, InferResponse, Model, ModelServer
 
 class Perceptron(Model):
     def __init__(self):
-        super().__init__("perceptron")
+        super().__init__("{served.name}")
         self.ready = True
 
     async def predict(self, payload, headers=None, response_headers=None):
         y = session.run(["y"], {{"x": payload.inputs[0].as_numpy()}})[0]
         output = InferOutput(name="y", shape=list(y.shape), datatype="FP32")
         output.set_data_from_numpy(y, binary_data=bool(headers.get("inference-header-content-length")))
-        return InferResponse(response_id=payload.id or "1", model_name="perceptron", infer_outputs=[output])
+        return InferResponse(response_id=payload.id or "1", model_name=self.name, infer_outputs=[output])
 
 ModelServer(http_port={port}, enable_grpc=False, workers=1, access_log_format=None).start([Perceptron()])
 """
@@ -205,9 +228,9 @@ ModelServer(http_port={port}, enable_grpc=False, workers=1, access_log_format=No
     return Command([str(home / "bin" / "python"), str(folder / "serve.py")])
 
 
-def _litserve(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _litserve(folder: Path, home: Path, served: Served, port: int) -> Command:
     (folder / "serve.py").write_text(
-        SESSION.format(graph=graph)
+        SESSION.format(graph=served.graph, dtype=served.dtype)
         + f"""
 import litserve
 
@@ -217,7 +240,7 @@ class Api(litserve.LitAPI):
 
     def decode_request(self, request):
         tensor = request["inputs"][0]
-        return np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+        return np.array(tensor["data"], datatype).reshape(tensor["shape"])
 
     def predict(self, x):
         return session.run(["y"], {{"x": x}})[0]
@@ -235,9 +258,9 @@ if __name__ == "__main__":
     return Command([str(home / "bin" / "python"), str(folder / "serve.py")])
 
 
-def _bentoml(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _bentoml(folder: Path, home: Path, served: Served, port: int) -> Command:
     (folder / "service.py").write_text(
-        SESSION.format(graph=graph)
+        SESSION.format(graph=served.graph, dtype=served.dtype)
         + """
 import bentoml
 
@@ -245,7 +268,7 @@ import bentoml
 class Perceptron:
     @bentoml.api(route="/infer")
     def infer(self, inputs: list) -> dict:
-        x = np.array(inputs[0]["data"], np.float32).reshape(inputs[0]["shape"])
+        x = np.array(inputs[0]["data"], datatype).reshape(inputs[0]["shape"])
         return {"outputs": [{"name": "y", "data": session.run(["y"], {"x": x})[0].reshape(-1).tolist()}]}
 """
     )
@@ -253,9 +276,9 @@ class Perceptron:
     return Command([*line, "--host", "127.0.0.1", "--working-dir", str(folder)], {"DO_NOT_TRACK": "True"})
 
 
-def _torchserve(folder: Path, home: Path, graph: str, port: int) -> Command:
+def _torchserve(folder: Path, home: Path, served: Served, port: int) -> Command:
     (folder / "handler.py").write_text(
-        SESSION.format(graph=graph)
+        SESSION.format(graph=served.graph, dtype=served.dtype)
         + """
 import json
 
@@ -267,7 +290,7 @@ def handle(data, context):
         body = row.get("body") or row.get("data")
         document = json.loads(body) if isinstance(body, (bytes, bytearray, str)) else body
         tensor = document["inputs"][0]
-        x = np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+        x = np.array(tensor["data"], datatype).reshape(tensor["shape"])
         y = session.run(["y"], {"x": x})[0]
         answers.append({"outputs": [{"name": "y", "data": y.reshape(-1).tolist()}]})
     return answers
@@ -275,7 +298,7 @@ def handle(data, context):
     )
     store = folder / "store"
     store.mkdir()
-    archive = [str(home / "bin/torch-model-archiver"), "--model-name", "perceptron", "--version", "1.0"]
+    archive = [str(home / "bin/torch-model-archiver"), "--model-name", served.name, "--version", "1.0"]
     archive += ["--handler", str(folder / "handler.py"), "--export-path", str(store)]
     subprocess.run(archive, check=True, capture_output=True)
     (folder / "config.properties").write_text(
@@ -284,7 +307,7 @@ def handle(data, context):
         f"grpc_management_port={free_port()}\ndefault_workers_per_model=1\ndisable_token_authorization=true\n"
     )
     line = [str(home / "bin" / "torchserve"), "--start", "--foreground", "--ncs", "--disable-token-auth"]
-    line += ["--model-store", str(store), "--models", "perceptron=perceptron.mar"]
+    line += ["--model-store", str(store), "--models", f"{served.name}={served.name}.mar"]
     line += ["--ts-config", str(folder / "config.properties")]
     path = f"{home / 'bin'}:{os.environ['PATH']}"
     return Command(line, {"PATH": path, "LOG_LOCATION": str(folder), "METRICS_LOCATION": str(folder)})
@@ -301,7 +324,7 @@ PEERS = (
         "TorchServe",
         ("torchserve==0.12.0", "torch-model-archiver==0.12.0", "torch==2.13.0", "pyyaml", "setuptools<80"),
         _torchserve,
-        path="/predictions/perceptron",
+        path="/predictions/{name}",
         needs="java",
     ),
 )

@@ -132,6 +132,10 @@ Provisioned = Annotated[
 ]
 
 
+ThrottleRate = Annotated[
+    int, between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
+]
+ThrottleBurst = Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")]
 MaxBatch = Annotated[int, between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
 
 
@@ -201,10 +205,8 @@ class Stage(_Table):
     auth: Literal["iam", "jwt", "none"] = "iam"
     jwt: Jwt | None = None
     runtime_layer: Annotated[str, AfterValidator(_folder)]
-    throttle_rate: Annotated[
-        int, between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
-    ] = 500
-    throttle_burst: Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
+    throttle_rate: ThrottleRate = 500
+    throttle_burst: ThrottleBurst = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     collectors: Principals = ()
@@ -269,9 +271,12 @@ class Overrides(_Table):
     ephemeral_mb: Ephemeral | None = None
     architecture: Architecture | None = None
     max_batch: MaxBatch | None = None
+    throttle_rate: ThrottleRate | None = None
+    throttle_burst: ThrottleBurst | None = None
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
+    tracing: bool | None = None
     runtime: Runtime | None = None
     rollback_depth: RollbackDepth | None = None
     aliases: Aliases | None = None
@@ -294,10 +299,12 @@ class Model(_Table):
     """One model as one stage serves it.
 
     With ``ephemeral_mb`` a version too large for a layer is read from S3 at start, into a ``/tmp`` of that
-    size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
-    ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
-    from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
-    there, and the queues come with it. ``runtime`` is which layer lies under the function: ``text`` has
+    size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide.
+    ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of their
+    own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are
+    taken from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are
+    answered there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray to trace, up
+    to the endpoint of a heavy model. ``runtime`` is which layer lies under the function: ``text`` has
     tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
@@ -317,9 +324,12 @@ class Model(_Table):
     ephemeral_mb: Ephemeral | None = None
     architecture: Architecture = "x86_64"
     max_batch: MaxBatch | None = None
+    throttle_rate: ThrottleRate | None = None
+    throttle_burst: ThrottleBurst | None = None
     handoff: bool = False
     queue: bool = False
     inbox: bool = False
+    tracing: bool = False
     runtime: Runtime = "plain"
     rollback_depth: RollbackDepth = 2
     aliases: Aliases = (DEFAULT_ALIAS,)

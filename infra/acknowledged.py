@@ -101,6 +101,13 @@ def acknowledge_quiet_machine(machine: Construct) -> None:
     _accept(machine, "AwsSolutions-SF2", reason)
 
 
+def acknowledge_tracing(role: Construct) -> None:
+    """Accept the wildcard of what the CDK grants to a traced function."""
+    _accept(
+        role, "AwsSolutions-IAM5[Resource::*]", "X-Ray's segments are the account's; it knows no resources"
+    )
+
+
 def acknowledge_snapstart(function: Construct) -> None:
     """Say where the published versions are, without which SnapStart would do nothing."""
     reason = "The release controller publishes the versions that serve; the template never does (law 4)"

@@ -168,5 +168,5 @@ def _watched(answering: int, alarms: int, hours: float, prices: Prices) -> list[
     series = len(METRICS) * (1 + answering) if answering else 0
     return [
         Item("metrics", series, "metrics", series * prices.front.metric_month * month, estimated=True),
-        Item("alarms", alarms, "alarms", alarms * prices.front.alarm_month * month),
+        Item("alarms", alarms, "alarms", alarms * prices.front.alarm_month * month, estimated=True),
     ]

@@ -16,6 +16,7 @@ from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC
 from releases.ports import Clock, Functions
 from releases.prepare import served_by
 from releases.records import UNRELEASED
+from telemetry.alarms import firing
 from telemetry.ports import AlarmSeen, Asked, Numbers
 from telemetry.traffic import REQUESTS, metric_of, total, versions_counted, weighed
 from telemetry.window import MINUTE_S, Window, window
@@ -101,7 +102,7 @@ class Fleet:
             at=over.now,
             window_s=over.seconds,
             rows=tuple(sorted(rows, key=lambda row: (row.model, row.version))),
-            firing=tuple(self._numbers.alarms(prefix, only_firing=True)),
+            firing=tuple(firing(self._numbers.alarms(prefix, only_firing=True))),
             unread=max(len(wanted) - MOST_VERSIONS, 0),
         )
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from releases.adapters.aws_collector import LambdaCollector
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
-    from telemetry.ports import Numbers
+    from telemetry.ports import Lines, Numbers
 
 LOCAL = "local"
 """The stage that lives on the embedded cloud."""
@@ -69,6 +69,12 @@ class Deployment:
         from telemetry.adapters.cloudwatch import CloudWatchNumbers
 
         return CloudWatchNumbers()
+
+    def lines(self) -> Lines:
+        """CloudWatch's logs, to be read."""
+        from telemetry.adapters.logs import CloudWatchLines
+
+        return CloudWatchLines()
 
     def now(self) -> float:
         """Seconds since 1970, by this machine's clock."""

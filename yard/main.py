@@ -9,13 +9,14 @@ import sys
 
 import typer
 
-from model_store.contract.errors import CatalogError, InvalidNameError, SwitchyardError
+from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
+from yard.commands.logs import logs
 from yard.commands.metrics import metrics
 from yard.commands.plan import plan
 from yard.commands.promote import promote
@@ -29,6 +30,7 @@ from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
 from yard.commands.status import history, status
 from yard.commands.top import top
+from yard.commands.train import train
 from yard.commands.verify import verify
 from yard.commands.versions import versions
 
@@ -49,7 +51,8 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    *(metrics, top, cost),
+    train,
+    *(metrics, top, logs, cost),
 ):
     app.command()(command)
 app.command("import")(import_)
@@ -62,7 +65,7 @@ def run() -> None:
         app()
     except SwitchyardError as error:
         output.fail(str(error), hint=error.hint, evidence=getattr(error, "evidence", ()))
-        sys.exit(MISSPELLED if isinstance(error, InvalidNameError | CatalogError) else REFUSED)
+        sys.exit(MISSPELLED if isinstance(error, InvalidNameError | CatalogError | RecipeError) else REFUSED)
     except KeyboardInterrupt:
         output.fail("interrupted", hint="Run the same command again to complete it.")
         sys.exit(INTERRUPTED)

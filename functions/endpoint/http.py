@@ -33,6 +33,7 @@ from functions.protocol.answers import Encoded
 from functions.protocol.errors import ProtocolError
 from functions.protocol.headers import JSON_LENGTH, json_length
 from functions.protocol.requests import InferRequest
+from functions.protocol.trace import sampled
 
 Message = MutableMapping[str, Any]
 
@@ -65,8 +66,14 @@ class HttpApp:
         metrics: Metrics,
         log: RequestLog,
         arriving: Callable[[], int] = lambda: 1,
+        *,
+        traced: bool = False,
     ) -> None:
-        """``arriving`` counts the requests that the HTTP server has begun to read, this one included."""
+        """``arriving`` counts the requests that the HTTP server has begun to read, this one included.
+
+        With ``traced`` a request that was drawn to be traced gets a line of the log, once it is answered.
+        """
+        self._traced = traced
         self._arriving = arriving
         self._health = health
         self._metrics = metrics
@@ -177,6 +184,9 @@ class HttpApp:
         self._metrics.finished(
             "cancelled" if exchange.gone else outcome_of(status), time.perf_counter() - started
         )
+        if self._traced and (span := sampled(exchange.headers)) is not None:
+            ms = round((time.perf_counter() - started) * 1000, 3)
+            self._log.aside({"route": "span", **span._asdict(), "status": status, "ms": ms})
 
     def failed(self, error: Exception, started: float | None = None) -> None:
         """Log what nobody expected, without what the caller sent."""

@@ -119,7 +119,13 @@ class EndpointServer:
         self.health = Health()
         self._metrics = Metrics(labels["model"], labels["version"])
         self._labels = labels
-        self._app = HttpApp(self.health, self._metrics, RequestLog(labels), lambda: self._http.arriving)
+        self._app = HttpApp(
+            self.health,
+            self._metrics,
+            RequestLog(labels),
+            lambda: self._http.arriving,
+            traced=settings.tracing,
+        )
         self._http = HttpServer(self._app, max_body_bytes=settings.max_body_bytes)
         self._rpc: Any = None
         self._grpc: Any = None

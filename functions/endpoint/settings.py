@@ -37,6 +37,7 @@ _WORDS = {
     AUTOCAST: ("off", "bf16", "fp16"),
     CUDA_GRAPHS: ("on", "off"),
     BATCHING: ("on", "off"),
+    environment.TRACING: ("off", "on"),
 }
 
 _MOST = {GRPC_PORT: 65_535, SAGEMAKER_PORT: 65_535, DRAIN_S: 29}
@@ -67,6 +68,7 @@ class Settings:
     max_body_bytes: int = 64 * 1_048_576
     timeout_s: int = 55
     drain_s: int = 25
+    tracing: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -91,6 +93,7 @@ class Settings:
             max_body_bytes=_whole(environ, MAX_BODY_BYTES, default.max_body_bytes),
             timeout_s=_whole(environ, environment.TIMEOUT, default.timeout_s),
             drain_s=_whole(environ, DRAIN_S, default.drain_s),
+            tracing=_word(environ, environment.TRACING) == "on",
         )
 
     def limits(self, environ: Mapping[str, str]) -> EndpointLimits:

@@ -6,6 +6,7 @@ exception's words, which may repeat what the caller sent.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from functions.inference.embedded_metrics import embedded_metrics
+from functions.protocol.trace import VARIABLE, trace_id
 
 if TYPE_CHECKING:
     from functions.protocol.encoded import Work
@@ -86,6 +88,8 @@ class RequestLog:
         }
         if alias is not None:
             line["alias"] = alias
+        if (trace := trace_id(os.environ.get(VARIABLE))) is not None:
+            line["trace_id"] = trace
         embedded_metrics(line, self._labels, cold=self._cold, work=work)
         if error is not None:
             line |= _where(error)

@@ -39,6 +39,7 @@ class PythonFunctionProps:
     architecture: str = "x86_64"
     layers: tuple[lambda_.ILayerVersion, ...] = field(default=())
     snapstart: bool = False
+    tracing: bool = False
     ephemeral_mb: int | None = None
     subnets: tuple[str, ...] = field(default=())
     security_groups: tuple[str, ...] = field(default=())
@@ -86,6 +87,8 @@ class PythonFunction(Construct):
             role=self.role,
             log_group=self.log_group,
             ephemeral_storage_size=cdk.Size.mebibytes(props.ephemeral_mb) if props.ephemeral_mb else None,
+            # Passive, which is Lambda's own way without the property, follows who asks and draws nobody.
+            tracing=lambda_.Tracing.ACTIVE if props.tracing else None,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if props.snapstart else None,
         )
         if props.subnets:

@@ -115,6 +115,8 @@ class ApiStack(StageStack):
             routes=(f"ANY {path}", f"ANY {path}/{{proxy+}}"),
             to=target,
             timeout_s=model.timeout_s,
+            throttle_rate=model.throttle_rate,
+            throttle_burst=model.throttle_burst,
         )
 
     def _allow(self, id_: str, function_arn: str) -> None:

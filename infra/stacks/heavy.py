@@ -32,6 +32,7 @@ from model_store.contract.environment import (
     MODEL,
     OWN_IMAGE,
     TARGET,
+    TRACING,
     VERSION,
 )
 from model_store.contract.keys import served_prefix
@@ -94,7 +95,14 @@ class HeavyStack(ModelStack):
         told = {MODEL: self.model.name, VERSION: str(locked.ref.version), DIGEST: str(locked.digest)}
         if self.model.max_batch is not None:
             told[MAX_BATCH] = str(self.model.max_batch)
+        if self._traced:
+            told[TRACING] = "on"
         return {**self.model.environment, **told, **self.settings}
+
+    @property
+    def _traced(self) -> bool:
+        """Whether the container is told to write spans; a team's own knows nothing of that."""
+        return self.model.tracing and self.model.image is None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -149,6 +157,7 @@ class HeavyStack(ModelStack):
                 "max_batch": self.model.max_batch,
                 "settings": self.settings,
                 **({"environment": self.model.environment} if self.model.environment else {}),
+                **({"tracing": True} if self._traced else {}),
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}

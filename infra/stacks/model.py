@@ -23,6 +23,7 @@ from infra.acknowledged import (
     acknowledge_last_queues,
     acknowledge_runtime,
     acknowledge_snapstart,
+    acknowledge_tracing,
     acknowledge_wildcards,
 )
 from infra.bundles import Tree
@@ -30,6 +31,7 @@ from infra.constructs.model_alarms import ModelAlarms, ModelAlarmsProps
 from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
+from infra.constructs.saved_queries import SavedQueries
 from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
@@ -42,6 +44,7 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    queries_prefix,
     runtime_layer_name,
     shadow_alias,
 )
@@ -132,12 +135,14 @@ class ModelStack(StageStack):
                 environment=environment,
                 architecture=model.architecture,
                 snapstart=model.snapstart,
+                tracing=model.tracing,
                 ephemeral_mb=model.ephemeral_mb,
                 subnets=self._joined()[0],
                 security_groups=self._joined()[1],
             ),
         )
         inference.log_group.grant_write(inference.role)
+        SavedQueries(self, "Queries", prefix=queries_prefix(stage.name, model.name), log=inference.log_group)
         if bucket is not None:
             self._let_pass_payloads(inference, bucket)
         if store is not None:
@@ -150,6 +155,8 @@ class ModelStack(StageStack):
         for statement in self._asking_siblings(name):
             inference.role.add_to_policy(statement)
             acknowledge_wildcards(inference.role, statement, WHY_WILDCARD)
+        if model.tracing:
+            acknowledge_tracing(inference.role)
         acknowledge_runtime(inference)
         if model.snapstart:
             acknowledge_snapstart(inference.function)
@@ -169,6 +176,8 @@ class ModelStack(StageStack):
         self.fingerprint = _fingerprint(
             {
                 **literals,
+                # No part of what a release sets: it stays on $LATEST. What is live is released on it.
+                **({"Tracing": "Active"} if model.tracing else {}),
                 "Environment": {**known, **{name: "" for name, value in later.items() if value is not None}},
                 "Layers": [runtime_layer.digest],
                 "RolePath": ROLE_PATH,

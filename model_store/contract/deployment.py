@@ -70,6 +70,11 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+def queries_prefix(stage: str, model: str) -> str:
+    """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def cannot_answer_alarm_name(stage: str, model: str) -> str:
     """The alarm that fires when what a model serves, or would roll back to, could not answer."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/cannot-answer"

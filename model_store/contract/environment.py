@@ -78,6 +78,9 @@ version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+TRACING = "SWITCHYARD_TRACING"
+"""``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
+
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 

@@ -12,6 +12,8 @@ SwitchyardError
 │   ├── CollectionRunningError  garbage is being collected, and this would get in its way
 │   └── StoreUnavailableError   the backend failed; the same call may work later
 ├── CatalogError                models.toml says something that cannot be (``catalog``)
+├── TrainingError               a model could not be made (``training.errors``)
+│   └── RecipeError             recipe.toml or data.toml says something that cannot be
 └── ReleaseError                an alias could not be moved (``releases.errors``)
 
 No HTTP and no AWS in here: each outer skin (command line, API) keeps its own table from these types
@@ -75,6 +77,14 @@ class StoreUnavailableError(ModelStoreError):
 
 class CatalogError(SwitchyardError, ValueError):
     """The catalog (``models.toml``) is missing, misspelled or asks for something impossible."""
+
+
+class TrainingError(SwitchyardError):
+    """A model could not be made, or was made and is not good enough; nothing was published."""
+
+
+class RecipeError(TrainingError, ValueError):
+    """A file of the training room (``recipe.toml``, ``data.toml``) is missing, misspelled or impossible."""
 
 
 class ReleaseError(SwitchyardError):

@@ -78,6 +78,7 @@ class CloudWatchNumbers:
                     since=alarm["StateUpdatedTimestamp"].timestamp(),
                     description=alarm.get("AlarmDescription", ""),
                     reason=alarm.get("StateReason", ""),
+                    tells=bool(alarm.get("AlarmActions")),
                 )
                 for page in pages
                 for alarm in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ()))

@@ -1,4 +1,7 @@
-"""CloudWatch in memory: obeys the laws of ``telemetry.ports.Numbers``. ``record`` plays what is counted."""
+"""CloudWatch in memory: obeys the laws of ``telemetry.ports``.
+
+``MemoryNumbers.record`` plays what is counted, ``MemoryLines.write`` what is logged.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from releases.ports import Clock, Metric
-from telemetry.ports import AlarmSeen, Asked, Point, Statistic
+from telemetry.ports import AlarmSeen, Asked, Line, Point, Statistic, Wanted
+from telemetry.reading import read_line
 
 
 class MemoryNumbers:
@@ -72,3 +76,30 @@ def _value(values: list[float], statistic: Statistic) -> float:
     ordered, below = sorted(values), int(rank)
     above = ordered[min(below + 1, len(values) - 1)]
     return ordered[below] + (above - ordered[below]) * (rank - below)
+
+
+class MemoryLines:
+    """``telemetry.ports.Lines`` without AWS."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lines: dict[str, list[Line]] = defaultdict(list)
+
+    def write(self, group: str, text: str, *, stream: str = "one", at: float | None = None) -> None:
+        """What somebody logs, now or at another moment."""
+        moment = self._clock.now() if at is None else at
+        self._lines[group].append(read_line(moment, f"{group} {len(self._lines[group])}", stream, text))
+
+    def newest(self, group: str, wanted: Wanted, *, since: float, until: float, most: int) -> list[Line]:
+        return self._wanted(group, wanted, since, until)[-most:]
+
+    def slowest(self, group: str, wanted: Wanted, *, since: float, until: float, most: int) -> list[Line]:
+        found = [line for line in self._wanted(group, wanted, since, until) if "Latency" in line.fields]
+        return sorted(found, key=lambda line: -line.fields["Latency"])[:most]
+
+    def after(self, group: str, wanted: Wanted, *, since: float, most: int) -> list[Line]:
+        return self._wanted(group, wanted, since, float("inf"))[:most]
+
+    def _wanted(self, group: str, wanted: Wanted, since: float, until: float) -> list[Line]:
+        lines = sorted(self._lines.get(group, ()), key=lambda line: line.at)
+        return [line for line in lines if since <= line.at <= until and wanted.admits(line)]

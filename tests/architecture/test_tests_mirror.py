@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = (
     *("catalog", "drift", "functions", "infra", "layers", "local_cloud"),
-    *("model_store", "releases", "telemetry", "yard"),
+    *("model_store", "releases", "telemetry", "training", "yard"),
 )
 
 ELSEWHERE = {
@@ -57,7 +57,11 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "training/curves.py": "tests/unit/training/test_make.py",
+    "training/errors.py": "tests/unit/training/test_written.py",
+    "training/workers.py": "tests/unit/training/test_launch.py",
     "telemetry/adapters/cloudwatch.py": "tests/contract/test_numbers.py",
+    "telemetry/adapters/logs.py": "tests/contract/test_lines.py",
     "telemetry/adapters/memory.py": "tests/contract/test_numbers.py",
     "telemetry/ports.py": "tests/contract/test_numbers.py",
     "yard/commands": "tests/end_to_end/test_bad_input.py",

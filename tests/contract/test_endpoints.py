@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -24,6 +25,9 @@ from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.gateway.adapters.sagemaker import BINARY_TYPE, SageMakerEndpoint
 from functions.gateway.ports import Endpoint, Said, ThrottledError
 from functions.protocol.errors import CloudUnavailableError, DeadlineError, NotReadyError
+
+if TYPE_CHECKING:
+    from functions.gateway.pin import Pin
 
 NAME = "switchyard-test-digits-2"
 CLAIMS = {"x-switchyard-model": "digits:2", "x-switchyard-digest": "sha256:" + "ab" * 32}
@@ -207,6 +211,34 @@ def make(request: pytest.FixtureRequest, behaviour: Behaviour, address: str) -> 
         return endpoint
 
     return made
+
+
+XRAY = "Root=1-67891233-abcdef012345678912345678;Parent=463ac35c9f6413ad;Sampled=1"
+W3C = "00-67891233abcdef012345678912345678-463ac35c9f6413ad-01"
+
+
+def test_an_endpoint_is_told_in_which_trace_it_is_asked(behaviour: Behaviour, address: str) -> None:
+    """By the one header that SageMaker hands on, and by the W3C's own where there is a load balancer."""
+    environ = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    environ |= {"AWS_ENDPOINT_URL": address, "SWITCHYARD_ENDPOINT_URL": address}
+    pin = SimpleNamespace(endpoint=NAME, model="digits")
+    behaviour.does = "answers"
+    by_sagemaker = behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ))
+    by_balancer = behaviour.closing(BalancedEndpoint.from_environment(cast("Pin", pin), environ))
+    for endpoint in (by_sagemaker, by_balancer):
+        endpoint.infer(BODY, None, seconds=30)
+    # Lambda changes the variable from invocation to invocation.
+    environ["_X_AMZN_TRACE_ID"] = XRAY
+    for endpoint in (by_sagemaker, by_balancer):
+        endpoint.infer(BODY, None, seconds=30)
+    names = ("x-amzn-sagemaker-custom-attributes", "traceparent")
+    heard = [
+        {name.lower(): value for name, value in asked["headers"].items() if name.lower() in names}
+        for asked in behaviour.requests
+    ]
+    assert heard == [{}, {}, {names[0]: f"traceparent={W3C}"}, {names[1]: W3C}]
+    signed = {name.lower(): value for name, value in behaviour.requests[2]["headers"].items()}
+    assert names[0] in signed["authorization"]
 
 
 def test_an_answer_comes_as_it_is_with_who_gave_it(make: Make) -> None:

@@ -68,7 +68,9 @@ def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         child = {"Namespace": namespace, "MetricName": "Faults", "Statistic": "Sum", "Period": 60}
         rule = {"EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}
         if name.endswith("composite"):
-            cloudwatch.put_composite_alarm(AlarmName=name, AlarmRule=f'OK("{made[0]}")')
+            cloudwatch.put_composite_alarm(
+                AlarmName=name, AlarmRule=f'OK("{made[0]}")', AlarmActions=["arn:aws:sns:us-east-1:1:t"]
+            )
         else:
             cloudwatch.put_metric_alarm(AlarmName=name, TreatMissingData="ignore", **child, **rule)
         if firing:
@@ -144,6 +146,7 @@ def test_alarms_of_both_kinds_are_found_by_their_prefix_with_when_they_changed(s
         "digits/faults",
         "pain/composite",
     ]
+    assert firing[1].tells
     assert before - 2 <= firing[0].since <= time.time() + 2
 
 

@@ -46,7 +46,8 @@ from releases.adapters.cloudwatch_logs import CloudWatchJournal
 from releases.adapters.step_functions import StepFunctionsExecutions
 from releases.ports import Alarm, Executions, Functions, Journal, Metric, Monitoring
 from telemetry.adapters.cloudwatch import CloudWatchNumbers
-from telemetry.ports import Numbers
+from telemetry.adapters.logs import CloudWatchLines
+from telemetry.ports import Lines, Numbers, Wanted
 from tests.docs.pages import ROOT, blocks
 from yard.main import app
 
@@ -316,6 +317,17 @@ NUMBERS: dict[str, tuple[Callable[[CloudWatchNumbers], object], tuple[tuple[str,
     ),
 }
 
+FAILED = Wanted(version=3, alias="live", errors=True)
+ASKED = (("StartQuery", {"queryId": "q"}), ("GetQueryResults", {"status": "Complete", "results": []}))
+LINES: dict[str, tuple[Callable[[CloudWatchLines], object], tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "newest": (lambda it: it.newest("g", FAILED, since=0.0, until=60.0, most=5), ASKED),
+    "slowest": (lambda it: it.slowest("g", FAILED, since=0.0, until=60.0, most=5), ASKED),
+    "after": (
+        lambda it: it.after("g", Wanted(version=3), since=0.0, most=5),
+        (("FilterLogEvents", {"events": []}),),
+    ),
+}
+
 DATA = b"bytes"
 LISTED = {"Key": "a/b", "Size": len(DATA), "LastModified": STARTED}
 Store = Callable[[S3Store, Path], object]
@@ -356,6 +368,7 @@ def test_every_method_of_the_ports_is_here() -> None:
     assert set(STATES) == methods(Executions)
     assert set(LOGS) == methods(Journal)
     assert set(NUMBERS) == methods(Numbers)
+    assert set(LINES) == methods(Lines)
 
 
 @pytest.mark.parametrize("method", LAMBDA)
@@ -400,6 +413,13 @@ def test_cloudwatch_accepts_what_telemetry_sends(method: str) -> None:
         call(CloudWatchNumbers(client))
 
 
+@pytest.mark.parametrize("method", LINES)
+def test_cloudwatch_logs_accepts_what_telemetry_sends(method: str) -> None:
+    call, answers = LINES[method]
+    with answering("logs", *answers) as client:
+        call(CloudWatchLines(client))
+
+
 @pytest.mark.parametrize("method", S3)
 def test_s3_accepts_what_the_adapter_sends(method: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(DATA)
@@ -437,6 +457,7 @@ def test_the_policy_on_the_page_allows_the_calls_that_are_made_and_no_others() -
     made |= {("s3", operation) for _, answers in S3.values() for operation, _ in answers}
     made |= {("cloudwatch", operation) for _, answers in CLOUDWATCH.values() for operation, _ in answers}
     made |= {("cloudwatch", operation) for _, answers in NUMBERS.values() for operation, _ in answers}
+    made |= {("logs", operation) for _, answers in LINES.values() for operation, _ in answers}
     made |= {("states", operation) for _, answers in STATES.values() for operation, _ in answers}
     made |= {("logs", operation) for _, answers in LOGS.values() for operation, _ in answers}
     calls = {ACTION_OF.get(name, f"{service}:{name}") for service, name in made}

@@ -69,6 +69,7 @@ timeout_s = 29
 snapstart = false
 ephemeral_mb = 2048
 max_batch = 64
+throttle_rate = 5
 handoff = true
 queue = true
 inbox = true

@@ -84,6 +84,17 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         assert role in stage.resources(concern, "AWS::IAM::Role")
 
 
+def test_every_log_is_given_back_after_the_days_that_the_stage_says(stage: Deployed) -> None:
+    kept = {
+        f"{concern} {id_}": resource["Properties"].get("RetentionInDays")
+        for concern, id_, resource in every_resource(stage)
+        if resource["Type"] == "AWS::Logs::LogGroup"
+    }
+    # The functions', the API's, and one for each endpoint.
+    assert len(kept) >= 9
+    assert set(kept.values()) == {90 if stage.stage == "prod" else 30}
+
+
 def test_no_role_carries_a_policy_of_aws_or_may_pass_roles(stage: Deployed) -> None:
     for concern, _, resource in every_resource(stage):
         if resource["Type"] == "AWS::IAM::Role":

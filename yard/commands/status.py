@@ -9,6 +9,8 @@ import typer
 
 from yard import options, output
 
+LATELY_S = 7 * 86_400.0
+
 if TYPE_CHECKING:
     from releases.awake import Asked
     from releases.records import Plan
@@ -22,7 +24,7 @@ def status(
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
-    """Say what every alias serves since when, where a rollback would go, and what disagrees.
+    """Say what every alias serves since when, what is kept warm at what cost, its alarms, what disagrees.
 
     Exits 1 when Lambda and the ledger disagree anywhere. Example: yard status digits
     """
@@ -34,7 +36,10 @@ def status(
     place = deployment.find(stage)
     room = place.releases(output.say)
     found = [_status(room, model, alias) for model, alias in declared.aliases(name, room)]
-    models = [_model(room, model) for model in dict.fromkeys(item.ref.model for item in found)]
+    by_model: dict[str, list[str]] = {}
+    for item in found:
+        by_model.setdefault(item.ref.model, []).append(item.ref.alias)
+    models = [_model(place, room, model, aliases) for model, aliases in by_model.items()]
     if as_json:
         aliases = [_as_json(item) for item in found]
         output.print_json({"stage": stage, "api_url": place.api_url, "aliases": aliases, "models": models})
@@ -88,7 +93,7 @@ def _status(room: Stage, model: str, alias: str) -> AliasStatus:
     return look(room, model, alias=alias)
 
 
-def _model(room: Stage, model: str) -> dict[str, Any]:
+def _model(place: Deployment, room: Stage, model: str, aliases: list[str]) -> dict[str, Any]:
     """What concerns a model and no single alias of it."""
     from releases.status import endpoints_of
     from releases.unfit import UnfitMarks
@@ -105,6 +110,48 @@ def _model(room: Stage, model: str) -> dict[str, Any]:
         "refused": [asdict(unfit) for unfit in UnfitMarks(room.store).outstanding(model)],
         "awake": [asdict(asked) for asked in _asked(room, model)],
         "disagreements": pins.differences(),
+        "standing": _standing(room, model),
+        **_alarms(place, model),
+        "taken_back": _taken_back(room, model, aliases),
+    }
+
+
+def _standing(room: Stage, model: str) -> dict[str, Any]:
+    """What is paid for by the hour, whether anybody calls or not."""
+    from planning.prices import read_prices
+    from telemetry.standing import per_hour, standing
+
+    prices = read_prices()
+    found = standing(room, model, prices)
+    return {
+        "things": [asdict(one) for one in found],
+        "per_hour": per_hour(found),
+        "for_rollback": per_hour(found, serves=False),
+        "prices": prices.where,
+    }
+
+
+def _alarms(place: Deployment, model: str) -> dict[str, Any]:
+    """The model's alarms, the one that changed last first. Who may not read them still gets the rest."""
+    from model_store.contract.errors import SwitchyardError
+    from releases.records import timestamp
+    from telemetry.alarms import alarms_of
+
+    try:
+        found = alarms_of(place.numbers(), place.stage, model)
+    except SwitchyardError as error:
+        return {"alarms": [], "alarms_unread": str(error)}
+    return {
+        "alarms": [
+            {
+                "name": alarm.name,
+                "state": alarm.state,
+                "since": timestamp(alarm.since),
+                "why": alarm.reason,
+                "tells": alarm.tells,
+            }
+            for alarm in found
+        ]
     }
 
 
@@ -144,11 +191,53 @@ def _show_models(models: list[dict[str, Any]]) -> None:
             )
         for said in _endpoints(item["endpoints"]):
             output.say(f"{item['model']}: {said}")
+        for said in _costs(item["standing"]):
+            output.say(f"{item['model']}: {said}")
+        _show_alarms(item)
         for unfit in item["refused"]:
             output.say(f"{item['model']}:{unfit['version']} was refused at {unfit['at']}: {unfit['why']}")
         _show_awake(item["model"], item["awake"])
         for said in item["disagreements"]:
             output.warn(said)
+
+
+def _taken_back(room: Stage, model: str, aliases: list[str]) -> list[dict[str, Any]]:
+    """The last release of each alias that an alarm undid, if that was lately."""
+    from releases.records import moment
+
+    found = []
+    for alias in aliases:
+        lines = room.mover(model, alias).ledger.lines()
+        plan = next((line.plan for line in reversed(lines) if line.plan.kind == "alarm"), None)
+        if plan is not None and room.clock.now() - moment(plan.at) < LATELY_S:
+            ref = f"{model}@{alias}"
+            found.append({"ref": ref, "version": plan.version, "at": plan.at, "why": plan.reason})
+    return found
+
+
+def _costs(found: dict[str, Any]) -> list[str]:
+    """One sentence where anything costs money while nobody calls, else none."""
+    if not found["per_hour"]:
+        return []
+    waiting = f", ${found['for_rollback']:.4f} of it only for a rollback" if found["for_rollback"] else ""
+    things = len(found["things"])
+    subject = f"{things} things that stand ready cost" if things > 1 else "what stands ready costs"
+    return [f"{subject} ${found['per_hour']:.4f} an hour{waiting} ({found['prices']})"]
+
+
+def _show_alarms(item: dict[str, Any]) -> None:
+    """Those that fire, each as a warning, else that none does; and what an alarm took back lately."""
+    model = item["model"]
+    if "alarms_unread" in item:
+        output.warn(f"the alarms of {model} could not be read: {item['alarms_unread']}")
+    firing = [alarm for alarm in item["alarms"] if alarm["state"] == "ALARM" and alarm["tells"]]
+    for alarm in firing:
+        output.warn(f"{alarm['name']} is in ALARM since {alarm['since']}: {alarm['why']}")
+    if item["alarms"] and not firing:
+        output.say(f"{model}: none of its alarms fires")
+    for taken in item["taken_back"]:
+        back = f"an alarm took {taken['ref']} back to {model}:{taken['version']}"
+        output.say(f"{back} at {taken['at']}: {taken['why']}")
 
 
 def _show_awake(model: str, asked: list[dict[str, Any]]) -> None:

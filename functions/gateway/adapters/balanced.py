@@ -5,7 +5,7 @@ The network decides who may ask, so nothing is signed. The answer names its vers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.pin import Pin
@@ -13,6 +13,7 @@ from functions.gateway.ports import Said
 from functions.inference.artifact import required
 from functions.protocol.errors import DeadlineError, NotReadyError
 from functions.protocol.headers import JSON_LENGTH
+from functions.protocol.trace import TRACEPARENT, VARIABLE, traceparent
 from model_store.contract.endpoints import ENDPOINT_HEADER
 from model_store.contract.environment import DIGEST_HEADER, ENDPOINT_URL, MODEL_HEADER
 
@@ -20,20 +21,31 @@ from model_store.contract.environment import DIGEST_HEADER, ENDPOINT_URL, MODEL_
 class BalancedEndpoint:
     """``functions.gateway.ports.Endpoint`` behind a load balancer."""
 
-    def __init__(self, name: str, model: str, connection: Connection) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        connection: Connection,
+        trace: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """``trace`` says in which trace the request of the moment is, as X-Ray writes it."""
         self._name = name
+        self._trace = trace
         self._path = f"/v2/models/{model}"
         self._connection = connection
 
     @classmethod
     def from_environment(cls, pin: Pin, environ: Mapping[str, str]) -> BalancedEndpoint:
         """Raises ``IntegrityError`` where no address is named."""
-        return cls(pin.endpoint, pin.model, Connection(required(environ, ENDPOINT_URL)))
+        connection = Connection(required(environ, ENDPOINT_URL))
+        return cls(pin.endpoint, pin.model, connection, trace=lambda: environ.get(VARIABLE))
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
         headers = {"content-type": "application/json"}
         if json_length is not None:
             headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length)}
+        if (parent := traceparent(self._trace())) is not None:
+            headers[TRACEPARENT] = parent
         reply = self._asked("POST", f"{self._path}/infer", body, headers, seconds)
         length = reply.headers.get(JSON_LENGTH, "")
         claims = {

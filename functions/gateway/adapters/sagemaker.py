@@ -18,6 +18,7 @@ from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.adapters.signature import Signer, credentials_from
 from functions.gateway.ports import Said, ThrottledError
 from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
+from functions.protocol.trace import ATTRIBUTES, TRACEPARENT, VARIABLE, traceparent
 
 BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
@@ -33,8 +34,6 @@ _ANSWERING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"
 _THROTTLED = frozenset({"ThrottlingException", "ServiceUnavailable", "ModelNotReadyException"})
 _MISSING = frozenset({"ValidationError", "ValidationException"})
 
-_CLAIMS = "x-amzn-sagemaker-custom-attributes"
-
 
 class SageMakerEndpoint:
     """``functions.gateway.ports.Endpoint`` on SageMaker."""
@@ -47,8 +46,11 @@ class SageMakerEndpoint:
         control: Connection,
         signer: Signer,
         clock: Callable[[], float] = time.monotonic,
+        trace: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """``trace`` says in which trace the request of the moment is, as X-Ray writes it."""
         self._name = name
+        self._trace = trace
         self._runtime = runtime
         self._control = control
         self._signer = signer
@@ -67,12 +69,16 @@ class SageMakerEndpoint:
             runtime=Connection(named or f"https://runtime.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
             control=Connection(named or f"https://api.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
             signer=Signer("sagemaker", region, credentials_from(environ)),
+            trace=lambda: environ.get(VARIABLE),
         )
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
         kind = "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
         path = f"/endpoints/{self._name}/invocations"
-        reply = self._signed(self._runtime, path, body, {"content-type": kind}, seconds)
+        headers = {"content-type": kind}
+        if (parent := traceparent(self._trace())) is not None:
+            headers[ATTRIBUTES] = f"{TRACEPARENT}={parent}"
+        reply = self._signed(self._runtime, path, body, headers, seconds)
         if reply.status == 200:
             return Said(200, reply.body, _length_in(reply), _claims_in(reply))
         return self._refused(reply)
@@ -127,7 +133,7 @@ def _length_in(reply: Reply) -> int | None:
 
 def _claims_in(reply: Reply) -> dict[str, str]:
     """``name=value;name=value``, as the endpoint writes it."""
-    parts = (part.partition("=") for part in reply.headers.get(_CLAIMS, "").split(";"))
+    parts = (part.partition("=") for part in reply.headers.get(ATTRIBUTES, "").split(";"))
     return {name.strip().lower(): value for name, _, value in parts if value}
 
 

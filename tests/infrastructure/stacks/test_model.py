@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from catalog import Catalog
 from infra.bundles import Tree
+from infra.constructs.saved_queries import QUERIES
 from infra.stacks.model import ANSWERS, REQUESTS, ModelStack
+from model_store.contract.environment import METRICS
 from tests.infrastructure.conftest import text_of
 
 if TYPE_CHECKING:
@@ -190,6 +193,21 @@ def test_queued_requests_reach_the_live_alias_and_failures_are_kept(stage: Deplo
     assert "QueuesRequests" in text_of(own["TakeRequests"]["Resource"])
 
 
+def test_questions_to_the_log_are_kept_and_ask_for_what_a_line_has(stage: Deployed) -> None:
+    definitions = stage.resources("Model-digits", "AWS::Logs::QueryDefinition").values()
+    log = next(iter(stage.resources("Model-digits", "AWS::Logs::LogGroup")))
+    found = {one["Properties"]["Name"]: one["Properties"] for one in definitions}
+    prefix = f"switchyard/{stage.stage}/digits/"
+    assert set(found) == {f"{prefix}{name}" for name in QUERIES}
+    for properties in found.values():
+        assert properties["LogGroupNames"] == [{"Ref": log}]
+    written = json.dumps([properties["QueryString"] for properties in found.values()])
+    named = set(re.findall(r"\b[A-Z][A-Za-z]+\b", written))
+    assert (
+        named == {"Faults", "Latency", "ModelLatency", "Rows", "PayloadBytes", "ColdStarts"} <= set(METRICS)
+    )
+
+
 def test_a_model_without_a_queue_has_none(stage: Deployed) -> None:
     assert not stage.resources("Model-digits", "AWS::SQS::Queue")
     assert not stage.resources("Model-digits", "AWS::Lambda::EventSourceMapping")
@@ -270,6 +288,7 @@ def fingerprint(made: Any) -> Any:
         {"queue": True},
         {"inbox": True},
         {"runtime": "text"},
+        {"tracing": True},
         {"code": "c1"},
         {"layer": "1b"},
     ],
@@ -285,6 +304,19 @@ def test_the_fingerprint_stays_when_the_base_does(fingerprint: Any) -> None:
         fingerprint(rollback_depth=7, aliases=("live", "candidate"), provisioned_concurrency=3)
         == fingerprint()
     )
+
+
+def test_a_traced_function_may_hand_in_segments_and_another_may_not(made: Any) -> None:
+    for tracing in (True, False):
+        template = Template.from_stack(made(tracing=tracing)).to_json()
+        (function,) = [
+            found["Properties"]
+            for found in template["Resources"].values()
+            if found["Type"] == "AWS::Lambda::Function"
+        ]
+        assert function.get("TracingConfig") == ({"Mode": "Active"} if tracing else None)
+        assert ("xray:PutTraceSegments" in json.dumps(template)) is tracing
+        assert ("xray:PutTelemetryRecords" in json.dumps(template)) is tracing
 
 
 def test_a_start_that_may_be_too_slow_is_said_at_synth(made: Any) -> None:

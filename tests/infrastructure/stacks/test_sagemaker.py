@@ -258,6 +258,7 @@ def test_what_may_change_on_a_model_changes_no_endpoint(synth: Any, change: dict
     [
         {"instance_type": "ml.g5.2xlarge"},
         {"max_batch": 8},
+        {"tracing": True},
         {"endpoint": "e1"},
         {"stage": {"endpoint_image": "registry/endpoint:2"}},
         {"stage": {"vpc_subnets": (), "vpc_security_groups": ()}},
@@ -273,6 +274,16 @@ def test_what_an_endpoint_is_made_with_makes_another_endpoint_and_another_base(
         assert not set(after[type_]) & set(before[type_])
     (old,), (new,) = (found["Custom::SwitchyardModel"].values() for found in (before, after))
     assert new["Fingerprint"] != old["Fingerprint"]
+
+
+def test_the_container_of_a_traced_model_is_told_and_another_s_image_is_not(synth: Any) -> None:
+    def told(**changes: object) -> set[str | None]:
+        models = synth(**changes)["AWS::SageMaker::Model"].values()
+        return {model["PrimaryContainer"]["Environment"].get("SWITCHYARD_TRACING") for model in models}
+
+    assert told(tracing=True) == {"on"}
+    assert told() == {None}
+    assert told(tracing=True, image="registry/own:1") == {None}
 
 
 def test_another_version_leaves_the_endpoints_that_are_there_and_the_base_alone(synth: Any) -> None:

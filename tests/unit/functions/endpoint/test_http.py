@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from functions.endpoint.connections import Exchange
+from functions.endpoint.connections import Exchange, Headers
 from functions.endpoint.health import Health
 from functions.endpoint.http import HttpApp
 from functions.endpoint.metrics import Metrics
+from functions.endpoint.service import EndpointService
 from functions.inference.request_log import RequestLog
+from functions.protocol.errors import BadRequestError
 
 
 class Call:
     """One request to an app, and the answer to it."""
 
-    def __init__(self, app: HttpApp, method: str, path: str) -> None:
+    def __init__(self, app: HttpApp, method: str, path: str, headers: Headers | None = None) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
         self.close = False
-        app(Exchange(self, method.encode(), path.encode(), []))
+        app(Exchange(self, method.encode(), path.encode(), headers or []))
 
     def respond(self, exchange: Exchange, status: int, head: bytes, body: bytes, *, close: bool) -> None:
         assert not self.status
@@ -33,6 +36,43 @@ class Call:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class Refusing:
+    """A service that takes no request."""
+
+    loaded = SimpleNamespace(headers={"x": "y"}, model="digits", manifest=SimpleNamespace(version=1))
+
+    def read(self, body: bytes, length: int | None) -> Any:
+        raise BadRequestError("no")
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_request_that_was_drawn_has_a_line_of_its_own_where_the_model_is_traced(
+    health: Health, traced: bool
+) -> None:
+    lines: list[str] = []
+    log = RequestLog({"model": "digits", "version": "1"}, lines.append)
+    app = HttpApp(health, Metrics("digits", "1"), log, traced=traced)
+    app.serve(cast("EndpointService", Refusing()))
+    health.ready()
+    for flags in ("00", "01"):
+        parent = f"00-67891233abcdef012345678912345678-463ac35c9f6413ad-{flags}".encode()
+        call = Call(app, "POST", "/invocations", [(b"traceparent", parent)])
+        assert call.status == 400
+    if not traced:
+        assert lines == []
+        return
+    (span,) = map(json.loads, lines)
+    assert span.pop("ms") >= 0
+    assert span == {
+        "model": "digits",
+        "version": "1",
+        "route": "span",
+        "trace_id": "1-67891233-abcdef012345678912345678",
+        "parent": "463ac35c9f6413ad",
+        "status": 400,
+    }
 
 
 @pytest.fixture

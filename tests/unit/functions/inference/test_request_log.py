@@ -42,6 +42,18 @@ def line(log: RequestLog, **changes: Any) -> None:
     )
 
 
+def test_a_traced_request_says_its_trace_as_the_console_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    log = RequestLog({"model": "digits", "version": "2"}, lines.append)
+    for root in ("1-67891233-abcdef012345678912345678", "1-67891234-abcdef012345678912345678"):
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={root};Parent=463ac35c9f6413ad;Sampled=0")
+        line(log)
+        assert json.loads(lines[-1])["trace_id"] == root
+    monkeypatch.delenv("_X_AMZN_TRACE_ID")
+    line(log)
+    assert "trace_id" not in json.loads(lines[-1])
+
+
 def test_a_line_is_one_json_object_with_the_labels_of_the_version() -> None:
     lines: list[str] = []
     line(RequestLog({"model": "digits", "version": "2"}, lines.append))

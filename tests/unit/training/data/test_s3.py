@@ -1,0 +1,35 @@
+"""Reading a prefix of a bucket, as AWS answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from training.data.s3 import S3Bucket
+from training.errors import DataError
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield boto3.client("s3", region_name="us-east-1")
+
+
+def test_keys_below_a_prefix_and_their_bytes(client: Any) -> None:
+    client.create_bucket(Bucket="the-data")
+    for key in ("in/a.csv", "in/b.csv", "out/c.csv"):
+        client.put_object(Bucket="the-data", Key=key, Body=key.encode())
+    bucket = S3Bucket("the-data", client=client)
+    assert bucket.keys("in/") == ["in/a.csv", "in/b.csv"]
+    assert bucket.get("in/b.csv") == b"in/b.csv"
+
+
+def test_what_aws_refuses_names_the_place(client: Any) -> None:
+    with pytest.raises(DataError, match="s3://nobodys-bucket/in/"):
+        S3Bucket("nobodys-bucket", client=client).keys("in/")
+    with pytest.raises(DataError, match="s3://nobodys-bucket/in/a"):
+        S3Bucket("nobodys-bucket", client=client).get("in/a")

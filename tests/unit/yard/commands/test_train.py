@@ -1,0 +1,92 @@
+"""``yard train``: a recipe becomes a file, and a version if asked."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_store.contract.names import ByVersion
+from model_store.versions import load_manifest
+
+Yard = Callable[..., Any]
+
+DATA = """
+name = "digits"
+task = "classification"
+source = { kind = "sklearn", set = "digits" }
+columns = { features = ["pixel_*"], target = "target" }
+"""
+RECIPE = """
+model = "digits"
+data = "data.toml"
+network = { name = "linear" }
+input = { divide_by = 16 }
+fit = { epochs = 2, learning_rate = 0.01 }
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "data.toml").write_text(DATA)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "models.toml").write_text(
+        '[stages.local]\nauth = "none"\nruntime_layer = "build/layers/local"\n'
+        '[models.digits]\ntarget = "lambda"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "recipe.toml"
+
+
+def test_a_recipe_is_made_and_published_with_its_metrics(recipe: Path, yard: Yard, store: Any) -> None:
+    done = yard("train", "recipe.toml", "--publish", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["version"] == "digits:1"
+    assert (recipe.parent / "trained" / "digits" / "model.onnx").is_file()
+    manifest = load_manifest(store, ByVersion("digits", 1))
+    assert manifest.metrics == found["metrics"]
+    assert "epoch 2: train" in done.stderr
+    assert "operators: " in done.stderr
+
+
+def test_without_publish_only_a_file_is_left(recipe: Path, yard: Yard) -> None:
+    done = yard("train", "recipe.toml", "--out", "here")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "here/model.onnx"
+    assert Path("here/model.onnx").is_file()
+
+
+def test_a_model_that_the_catalog_does_not_know_is_refused_before_it_is_fitted(
+    recipe: Path, yard: Yard
+) -> None:
+    recipe.write_text(RECIPE.replace('model = "digits"', 'model = "digts"'))
+    done = yard("train", "recipe.toml", "--publish")
+    assert "`digts` is not in the catalog" in str(done.exception)
+    assert not (recipe.parent / "trained" / "digts").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"]], ids=["yard", "train"])
+def test_help_imports_no_torch(words: list[str]) -> None:
+    probe = (
+        "import sys; from typer.testing import CliRunner; from yard.main import app; "
+        f"assert CliRunner().invoke(app, {words}).exit_code == 0; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_a_misspelled_recipe_is_the_callers_mistake(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("epochs = 2", "epochs = 0"))
+    done = subprocess.run(
+        [sys.executable, "-m", "yard.main", "train", "recipe.toml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])},
+    )
+    assert done.returncode == 2
+    assert "error: `recipe.toml`: `fit.epochs`" in done.stderr

@@ -1,0 +1,1 @@
+"""Export: from what was trained to the file that is served, and the proof that both answer alike."""

@@ -1,0 +1,109 @@
+"""``yard train``: make a model from a recipe, and publish it if asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yard import options, output
+from yard.fitting import curves, needed
+
+if TYPE_CHECKING:
+    from training.make import Made
+
+OUT = Path("trained")
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to; by default trained/MODEL.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=64, help="Fit on several processes of this machine.")
+    ] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever checkpoint is there.")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Publish the result as the next version.")
+    ] = False,
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
+    """Fit a network to data, export it to ONNX, check it against torch, measure it on the test part.
+
+    A killed one is gone on from by the same command.
+
+    Example: yard train recipe.toml --publish
+    """
+    with needed():
+        from training.launch import fit_together
+        from training.make import finish, make, read_task
+
+    keep = (out or OUT) / ".data"
+    with output.working("preparing the data"):
+        task = read_task(recipe, keep)
+    if publish:
+        from yard import deployment
+
+        deployment.check_declared(task.recipe.model)
+    folder = out or OUT / task.recipe.model
+    counts = task.data.facts["rows"]
+    output.say(f"data {task.data.digest}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    if processes > 1:
+        from training import checkpoint
+
+        if fresh:
+            (folder / checkpoint.FILE).unlink(missing_ok=True)
+        fitted = fit_together(task, recipe, folder, keep, processes=processes)
+        made = finish(task, fitted, folder, step="trained")
+    else:
+        with curves(f"fitting {task.recipe.model}") as heard:
+            made = make(task, folder, on_epoch=heard, fresh=fresh)
+    _show(made)
+    ref = _publish(made, recipe.parent, stage) if publish else None
+    if as_json:
+        output.print_json({"version": ref, **as_document(made)})
+    else:
+        output.data.print(ref or str(made.path), markup=False)
+
+
+def _show(made: Made) -> None:
+    worth = ", ".join(
+        f"{name} {value:.4f}" for name, value in made.metrics.items() if name.startswith("test_")
+    )
+    output.done(f"{made.path}: {made.graph.bytes:,} bytes, {made.graph.parameters:,} weights, {worth}")
+    operators = ", ".join(f"{count} {name}" for name, count in made.graph.operators.items())
+    output.say(
+        f"within {made.parity.difference:.2g} of torch on {made.parity.rows} rows; operators: {operators}"
+    )
+
+
+def _publish(made: Made, code: Path, stage: str) -> str:
+    from training.publishing import publish_made
+    from yard import deployment
+
+    store = deployment.find(stage).store()
+    with output.transferring(f"publishing {made.model}") as progress:
+        published = publish_made(store, made, created_by=deployment.caller(), code=code, on_progress=progress)
+    for remark in published.remarks:
+        output.warn(remark)
+    ref = str(published.manifest.ref)
+    output.done(f"{ref} is published" if published.created else f"these bytes are {ref} already")
+    return ref
+
+
+def as_document(made: Made) -> dict[str, object]:
+    """What is known of a made model, for `--json`."""
+    return {
+        "model": made.model,
+        "file": str(made.path),
+        "metrics": made.metrics,
+        "lineage": made.lineage,
+        "epochs": len(made.history),
+        "best_epoch": made.best_epoch,
+        "stopped_early": made.stopped_early,
+        "parity": made.parity.difference,
+        "graph": made.graph.as_json(),
+    }
