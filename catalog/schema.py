@@ -300,9 +300,9 @@ class Model(_Table):
 
     With ``ephemeral_mb`` a version too large for a layer is read from S3 at start, into a ``/tmp`` of that
     size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide.
-    ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of their
-    own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are
-    taken from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are
+    ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of
+    their own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue``
+    requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are
     answered there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray to trace, up
     to the endpoint of a heavy model. ``runtime`` is which layer lies under the function: ``text`` has
     tokenisers.

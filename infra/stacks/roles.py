@@ -197,10 +197,11 @@ class RolesStack(StageStack):
                     "cloudwatch:ListMetrics",
                     "lambda:GetAccountSettings",
                     "lambda:ListLayerVersions",
+                    "logs:GetQueryResults",
                 ],
                 ["*"],
             ),
-            _allow("ReadLogs", ["logs:FilterLogEvents"], [logs]),
+            _allow("ReadLogs", ["logs:FilterLogEvents", "logs:StartQuery"], [logs]),
             _allow("FollowShifts", ["states:DescribeExecution"], [self._executions()]),
             _allow("SeeUploads", ["s3:ListBucketMultipartUploads"], [self._bucket]),
         ]

@@ -433,6 +433,7 @@ READING = {
     "top": (("top", "--once"), WHO_LOOKS),
     "metrics": (("metrics", "digits"), WHO_LOOKS),
     "cost": (("cost",), WHO_LOOKS),
+    "logs": (("logs", "digits"), WHO_LOOKS),
     "shadow, to look": (("shadow", "digits"), WHO_LOOKS),
     "collect, the plan": (("collect",), WHO_LOOKS),
     "release, the plan": (("release", "digits:2", "--dry-run"), WHO_LOOKS),

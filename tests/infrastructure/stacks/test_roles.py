@@ -31,6 +31,8 @@ LOOK = FIND | {
     "lambda:ListProvisionedConcurrencyConfigs",
     "lambda:ListVersionsByFunction",
     "logs:FilterLogEvents",
+    "logs:GetQueryResults",
+    "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
     "states:DescribeExecution",
 }
@@ -99,6 +101,7 @@ UNBOUND = {
     "elasticloadbalancing:DescribeTargetHealth",
     "lambda:GetAccountSettings",
     "lambda:ListLayerVersions",
+    "logs:GetQueryResults",
     "sagemaker:ListEndpoints",
 }
 """Actions for which AWS knows no resource, or which look for one by its name. All of them read."""
