@@ -190,7 +190,8 @@ class Stage(_Table):
 
     ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
     assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
-    the store takes writes of the stage's own roles and of nobody else, administrators included.
+    the store takes writes of the stage's own roles and of nobody else, administrators included. With
+    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
@@ -216,6 +217,7 @@ class Stage(_Table):
     readers: Principals = ()
     deployers: Principals = ()
     roles_only: bool = False
+    signed_by: heavy.KeyArn | None = None
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
     lease_s: Annotated[
         int,
@@ -302,10 +304,10 @@ class Model(_Table):
     size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide.
     ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of
     their own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue``
-    requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are
-    answered there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray to trace, up
-    to the endpoint of a heavy model. ``runtime`` is which layer lies under the function: ``text`` has
-    tokenisers.
+    requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a
+    bucket are answered there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray
+    to trace, up to the endpoint of a heavy model. ``runtime`` is which layer lies under the function:
+    ``text`` has tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of

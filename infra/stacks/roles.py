@@ -53,7 +53,7 @@ PREPARE = ("lambda:PublishVersion", "lambda:UpdateFunctionConfiguration")
 START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
 
-PUBLISHED = ("baselines", "digests", "indexed", "versions")
+PUBLISHED = ("baselines", "digests", "indexed", "signatures", "versions")
 MOVED = ("pages", "plans", "releases", "shifts")
 PREPARED = ("lease", "prepared", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""
@@ -163,6 +163,7 @@ class RolesStack(StageStack):
             _allow("FindKeys", ["s3:ListBucket"], [self._bucket]),
             _allow("ReadModels", ["s3:GetObject"], [f"{self._bucket}/*"]),
             self._using_key("kms:Decrypt"),
+            *self._with_signing_key("VerifySignatures", "kms:Verify"),
         ]
 
     def _publishing(self) -> list[iam.PolicyStatement]:
@@ -176,6 +177,7 @@ class RolesStack(StageStack):
                 [f"{self._bucket}/blobs/*"],
             ),
             self._using_key("kms:GenerateDataKey", sid="Encrypt"),
+            *self._with_signing_key("Sign", "kms:DescribeKey", "kms:Sign"),
         ]
 
     def _looking(self) -> list[iam.PolicyStatement]:
@@ -296,6 +298,10 @@ class RolesStack(StageStack):
             resources=[self._key],
             conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
         )
+
+    def _with_signing_key(self, sid: str, *actions: str) -> list[iam.PolicyStatement]:
+        """Only where the stage has one. The key's own policy has to allow it too."""
+        return [_allow(sid, list(actions), [self.stage.signed_by])] if self.stage.signed_by else []
 
     def _platform(self) -> list[str]:
         names = (operations_function_name(self.stage.name), front_function_name(self.stage.name))

@@ -1,4 +1,4 @@
-"""What a permission on Lambda is compared with: aliases, versions of functions, and versions of layers.
+"""What a permission is compared with: aliases and versions of functions, layer versions, and SSM's paths.
 
 Stock: every call is compared with the ARN of the function alone, so a grant on ``function:digits:live``
 permits nothing; reading one layer version counts as ``ListLayers`` on the layer.
@@ -8,11 +8,14 @@ ARN. AWS's notice of January 2022 (serverless-plugin-warmup#304): calls with an 
 ``Qualifier`` are authorised on the qualified ARN. That is done here for invoking and for deleting a version.
 Stock: reading, making, moving and deleting an alias are all ``ListAliases``, so who may read may move.
 AWS: each is an action of its own, named after the operation, but for ``Invoke``: ``InvokeFunction``.
+Stock: ``GetParametersByPath`` is compared with ``*``. AWS ("Actions, resources, and condition keys for AWS
+Systems Manager"): with the path's own ARN.
 Counts only where policies are enforced (the strict profile).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -49,6 +52,9 @@ def _resource(
     service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str
 ) -> Any:
     arn = _stock_resource(service, method, path, headers, body, query, region, account)
+    if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
+        path_asked = str(json.loads(body or b"{}").get("Path", "")).strip("/")
+        return f"arn:aws:ssm:{region}:{account}:parameter/{path_asked}"
     if service != "lambda":
         return arn
     if layer := _LAYER_VERSION.search(path):

@@ -201,6 +201,11 @@ def inbox_key_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}inbox-bucket-key"
 
 
+def signed_by_parameter(stage: str) -> str:
+    """SSM parameter: the key that must have signed what is released. None without ``signed_by``."""
+    return f"{parameters_path(stage)}signed-by"
+
+
 def shifts_machine_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
     return f"{parameters_path(stage)}shifts"

@@ -30,8 +30,8 @@ def deletions(account: Any) -> tuple[bool, bool]:
     return may(client, FunctionName=name), of_version
 
 
-def as_role_with(account: Any, name: str, allowed: dict[str, Any]) -> Any:
-    """A function, and a client of Lambda that may do this and no more; both have the same name."""
+def as_role_with(account: Any, name: str, allowed: dict[str, Any], service: str = "lambda") -> Any:
+    """A function, and a client that may do this and no more; both have the same name."""
     iam = account.client("iam")
     trusted = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
     role = iam.create_role(
@@ -42,8 +42,9 @@ def as_role_with(account: Any, name: str, allowed: dict[str, Any]) -> Any:
     document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     iam.put_role_policy(RoleName=name, PolicyName="allowed", PolicyDocument=document)
     given = account.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    return boto3.client(
-        "lambda",
+    make: Any = boto3.client  # its stubs want a literal name
+    return make(
+        service,
         endpoint_url=account.cloud.endpoint_url,
         region_name=account.cloud.region,
         aws_access_key_id=given["AccessKeyId"],
@@ -101,3 +102,31 @@ def test_who_reads_an_alias_may_not_move_it(strict_account: Any) -> None:
 def test_to_a_stock_cloud_reading_and_moving_an_alias_are_one(stock_strict_account: Any) -> None:
     """When this fails, the patch has become needless, or means something else."""
     assert aliases(stock_strict_account) == (True, True)
+
+
+def paths(account: Any) -> tuple[bool, bool]:
+    """Whether a role that may read the parameters below one path may, and may read those below another."""
+    name = f"found-{uuid.uuid4().hex[:8]}"
+    own = f"arn:aws:ssm:{account.cloud.region}:000000000000:parameter/{name}"
+    allowed = {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": [own, f"{own}/*"]}
+    client = as_role_with(account, name, allowed, "ssm")
+    found = []
+    for path in (f"/{name}/", "/another/"):
+        try:
+            client.get_parameters_by_path(Path=path)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            found.append(False)
+        else:
+            found.append(True)
+    return found[0], found[1]
+
+
+def test_a_role_finds_the_parameters_of_its_own_path(strict_account: Any) -> None:
+    assert paths(strict_account) == (True, False)
+
+
+def test_a_stock_cloud_knows_no_path(stock_strict_account: Any) -> None:
+    """When this fails, the patch has become needless, or means something else."""
+    assert paths(stock_strict_account) == (False, False)
