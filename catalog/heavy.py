@@ -9,7 +9,7 @@ import re
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from catalog.instances import device_of, known_types, nearest_type
@@ -26,15 +26,19 @@ HEAVY_KEYS = (
     "max_instances",
     "target_invocations_per_instance",
     "keep_warm",
+    "asynchronous",
     "image",
     "environment",
 )
 """Keys that mean nothing on Lambda."""
 
+SAGEMAKER_KEYS = ("asynchronous",)
+"""Keys that mean something on SageMaker alone."""
+
 EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
 """Keys that mean something on EC2 alone: machines of the account's own."""
 
-LAMBDA_KEYS = ("architecture", "queue")
+LAMBDA_KEYS = ("architecture", "explain", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
@@ -142,10 +146,44 @@ def _versions(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
+def _expiry(value: str) -> str:
+    if not 60 <= seconds(_duration(value)) <= LONGEST_QUEUED_S:
+        raise mistake(
+            f"is `{value}`, and SageMaker keeps a request in its queue for 1 minute to 6 hours",
+            "Write a length of time such as `6h`.",
+        )
+    return value
+
+
+LONGEST_QUEUED_S = 21_600
+"""Source: SageMaker Runtime API reference, ``InvokeEndpointAsync``, ``RequestTTLSeconds``."""
+
+
+class Asynchronous(BaseModel):
+    """How endpoints answer later: through SageMaker's queue, into the hand-off bucket.
+
+    ``max_concurrent`` requests are computed at once by a machine; without it SageMaker decides. A request may
+    wait for ``expires`` and be computed for ``timeout_s``. Machines are added when more than
+    ``backlog_per_instance`` requests wait for each.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    max_concurrent: (
+        Annotated[int, between(1, 1_000, "requests", "SageMaker sends no machine more")] | None
+    ) = None
+    timeout_s: Annotated[int, between(1, 3_600, "s", "SageMaker lets no request be computed for longer")] = (
+        900
+    )
+    expires: Annotated[str, AfterValidator(_expiry)] = "6h"
+    backlog_per_instance: Annotated[
+        int, between(1, 100_000, "requests", "it is how many may wait for each machine")
+    ] = 5
+
+
 Versions = Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_versions)]
-Instances = Annotated[
-    int, between(1, 1_000, "instances", "an endpoint that may need none scales to zero by itself")
-]
+Instances = Annotated[int, between(1, 1_000, "instances", "an endpoint that never has one answers nobody")]
+MinInstances = Annotated[int, between(0, 1_000, "instances", "no endpoint keeps more")]
 TargetInvocations = Annotated[
     int, between(1, 1_000_000, "invocations per minute", "it is what one instance is to answer in a minute")
 ]
@@ -170,8 +208,11 @@ def check_model(model: Model) -> PydanticCustomError | None:
     return (
         _foreign(model, LAMBDA_KEYS, "a gateway function stands in front of the endpoint")
         or (
-            _foreign(model, EC2_KEYS, "SageMaker keeps the machines") if model.target == "sagemaker" else None
+            _foreign(model, EC2_KEYS, "SageMaker keeps the machines")
+            if model.target == "sagemaker"
+            else _foreign(model, SAGEMAKER_KEYS, "only SageMaker has a queue before its machines")
         )
+        or _asynchronous(model)
         or _instance_type(model)
         or _capacity(model)
     )
@@ -209,7 +250,28 @@ def _instance_type(model: Model) -> PydanticCustomError | None:
     return None
 
 
+def _asynchronous(model: Model) -> PydanticCustomError | None:
+    if model.asynchronous is None:
+        return None
+    if not model.handoff:
+        return mistake(
+            "has `asynchronous` without `handoff`, and answers go through the hand-off bucket",
+            "Add `handoff = true`.",
+        )
+    if model.target_invocations_per_instance:
+        return mistake(
+            "has both `asynchronous` and `target_invocations_per_instance`",
+            "Leave the second out: its machines follow what waits, `backlog_per_instance` of `asynchronous`.",
+        )
+    return None
+
+
 def _capacity(model: Model) -> PydanticCustomError | None:
+    if model.min_instances < 1 and model.asynchronous is None:
+        return mistake(
+            "has `min_instances` `0`, and requests would find nobody",
+            "Write at least 1, or let them wait in a queue: `asynchronous = {}`.",
+        )
     if model.max_instances < model.min_instances:
         return mistake(
             f"has `max_instances` `{model.max_instances}` below `min_instances` `{model.min_instances}`",
@@ -220,7 +282,7 @@ def _capacity(model: Model) -> PydanticCustomError | None:
             "has both `spot` and `warm_instances`, and AWS keeps no warm pool where spot machines may come",
             "Leave one of them out.",
         )
-    follows = model.target_invocations_per_instance or model.target_gpu_utilization
+    follows = model.target_invocations_per_instance or model.target_gpu_utilization or model.asynchronous
     if model.max_instances > model.min_instances and not follows:
         return mistake(
             "may have more instances than it begins with, and says not when",

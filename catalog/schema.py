@@ -278,6 +278,7 @@ class Overrides(_Table):
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
+    explain: bool | None = None
     tracing: bool | None = None
     runtime: Runtime | None = None
     rollback_depth: RollbackDepth | None = None
@@ -285,10 +286,11 @@ class Overrides(_Table):
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
     instance_type: str | None = None
-    min_instances: heavy.Instances | None = None
+    min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
     spot: bool | None = None
@@ -305,15 +307,16 @@ class Model(_Table):
     ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of
     their own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue``
     requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a
-    bucket are answered there, and the queues come with it. With ``tracing`` Lambda draws requests for X-Ray
-    to trace, up to the endpoint of a heavy model. ``runtime`` is which layer lies under the function:
-    ``text`` has tokenisers.
+    bucket are answered there, and the queues come with it. With ``explain`` callers may ask what an answer
+    hangs on. With ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model.
+    ``runtime`` is which layer lies under the function: ``text`` has tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
-    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is.
+    container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
+    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently.
     """
@@ -331,6 +334,7 @@ class Model(_Table):
     handoff: bool = False
     queue: bool = False
     inbox: bool = False
+    explain: bool = False
     tracing: bool = False
     runtime: Runtime = "plain"
     rollback_depth: RollbackDepth = 2
@@ -338,10 +342,11 @@ class Model(_Table):
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
     instance_type: str | None = None
-    min_instances: heavy.Instances = 1
+    min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
+    asynchronous: heavy.Asynchronous | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
     spot: bool = False
@@ -399,9 +404,9 @@ class Model(_Table):
     def on(self, stage: str) -> Model:
         """This model with the overrides of ``stage`` applied."""
         overrides = self.stages.get(stage)
-        here: dict[str, Any] = (
-            overrides.model_dump(exclude_none=True, exclude={"alarms"}) if overrides else {}
-        )
+        here: dict[str, Any] = {
+            name: value for name, value in overrides or () if value is not None and name != "alarms"
+        }
         if overrides is not None and overrides.alarms is not None:
             written = overrides.alarms.model_dump(include=overrides.alarms.model_fields_set)
             here["alarms"] = self.alarms.model_copy(update=written)

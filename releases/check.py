@@ -20,6 +20,11 @@ from releases.settle import wait_until_active
 
 _MOST_DIFFERENCES = 5
 
+LATER_PATIENCE_S = 1_800.0
+"""How long a golden sample may wait in the queue of an endpoint that answers later and has no machine."""
+
+_LOOK_AGAIN_S = 5.0
+
 
 def check(functions: Functions, clock: Clock, manifest: Manifest, function: str, lambda_version: str) -> None:
     """Raise ``UnfitVersionError`` with the function's own log lines unless every check passes.
@@ -33,14 +38,14 @@ def check(functions: Functions, clock: Clock, manifest: Manifest, function: str,
         # Let in by ``releases.prepare`` for a team's own container alone: it says no more than ready.
         return
     body = json.dumps({"inputs": [tensor.as_json() for tensor in manifest.golden.inputs]}).encode()
-    answer = _ask(
-        functions,
-        manifest,
-        function,
-        lambda_version,
-        http_event("POST", f"{path}/infer", body),
-        "the golden sample",
-    )
+    asked, deadline = http_event("POST", f"{path}/infer", body), clock.now() + LATER_PATIENCE_S
+    while True:
+        answer = _ask(functions, manifest, function, lambda_version, asked, "the golden sample")
+        if "outputs" in answer or "id" not in answer or clock.now() >= deadline:
+            break
+        # Queued before endpoints that may have to start a machine first.
+        clock.sleep(_LOOK_AGAIN_S)
+        asked = http_event("GET", f"{path}/results/{answer['id']}", None)
     found = differences(manifest.golden, answer.get("outputs", []))
     if found:
         raise UnfitVersionError(
@@ -72,7 +77,7 @@ def _ask(
             f"`{manifest.ref}` answered {what} with something that is not JSON over HTTP: {error}",
             evidence=ran.log,
         ) from error
-    if status != 200:
+    if status not in (200, 202):
         reason = answer.get("error", "no reason given") if isinstance(answer, dict) else answer
         raise UnfitVersionError(f"`{manifest.ref}` answered {what} with {status}: {reason}", evidence=ran.log)
     claims = {

@@ -12,7 +12,7 @@ Needs numpy and httpx, and nothing else of this project.
 from __future__ import annotations
 
 from switchyard_client.auth import Anonymous, Bearer, Iam
-from switchyard_client.calls import ModelMetadata, ServerMetadata, TensorMetadata
+from switchyard_client.calls import Job, ModelMetadata, ServerMetadata, TensorMetadata
 from switchyard_client.client import AsyncClient, Client
 from switchyard_client.errors import (
     AccessDeniedError,
@@ -23,6 +23,7 @@ from switchyard_client.errors import (
     NotReadyError,
     RefusedError,
     ServerFaultError,
+    StillWaitingError,
     ThrottledError,
     TimedOutError,
     TooLargeError,
@@ -46,6 +47,7 @@ __all__ = [
     "CredentialsError",
     "Iam",
     "InputError",
+    "Job",
     "ModelMetadata",
     "NotReadyError",
     "RefusedError",
@@ -53,6 +55,7 @@ __all__ = [
     "Retries",
     "ServerFaultError",
     "ServerMetadata",
+    "StillWaitingError",
     "TensorMetadata",
     "ThrottledError",
     "TimedOutError",

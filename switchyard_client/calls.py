@@ -12,11 +12,12 @@ from switchyard_client.errors import (
     InputError,
     NotReadyError,
     ServerFaultError,
+    StillWaitingError,
     TooLargeError,
     UnknownModelError,
     UnreadableAnswerError,
 )
-from switchyard_client.exchange import Call, Reply, Retries, Send, accepted, ask
+from switchyard_client.exchange import Call, Reply, Retries, Send, Wait, accepted, ask
 from switchyard_client.messages import (
     BINARY_EXTENSION,
     HEADER_LENGTH,
@@ -36,6 +37,11 @@ PAYLOAD_BYTES = 6_291_456
 ENVELOPE_BYTES = 32_768
 """Kept free for everything around a body in Lambda's event: API Gateway lets 10 KB of headers through, and
 they stand there with quotes escaped and with the request's context."""
+
+LATER = {"prefer": "respond-async"}
+"""How a request says that an answer may come later (RFC 7240)."""
+
+LOOK_AGAIN_S = 2.0
 
 ONCE = Retries(attempts=1)
 """For questions about the present moment."""
@@ -74,6 +80,15 @@ class ModelMetadata:
     def hands_off(self) -> bool:
         """Whether payloads beyond the limit may travel through S3."""
         return "handoff_max_bytes" in self.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that is answered later, by its ``id``. With ``result`` it was answered at once."""
+
+    model: str
+    id: str
+    result: Result | None = None
 
 
 @dataclass
@@ -158,16 +173,84 @@ class Calls:
         written = write_request(allowing, binary=binary, wants_binary=wants_binary)
         return (yield from self._directly(path, written, timeout_s))
 
+    def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None,
+        parameters: Mapping[str, Any],
+        timeout_s: float | None,
+    ) -> Call[Result]:
+        """Ask what an answer hangs on."""
+        question = Question.of(inputs, None, None, parameters)
+        binary = yield from self._speaks_binary(question)
+        written = write_request(question, binary=binary, wants_binary=binary)
+        path = f"{self.url}{self._path(model, version)}/explain"
+        reply = accepted(
+            (yield from ask(Send("POST", path, written.body, written.headers, timeout_s), self.retries))
+        )
+        return _result(reply)
+
+    def submit(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None,
+        outputs: Sequence[str] | None,
+        parameters: Mapping[str, Any] | None,
+        timeout_s: float | None,
+    ) -> Call[Job]:
+        """Let a model answer later. One that has no queue answers at once, and that is the job's result."""
+        question = Question.of(inputs, outputs, None, parameters)
+        path = self._path(model, version)
+        binary = yield from self._speaks_binary(question)
+        written = write_request(question, binary=binary, wants_binary=binary)
+        if not goes_through(written):
+            written = yield from self._referring(path, written, timeout_s)
+        headers = {**written.headers, **LATER}
+        request = Send("POST", f"{self.url}{path}/infer", written.body, headers, timeout_s)
+        reply = accepted((yield from ask(request, self.retries)))
+        if reply.status != 202:
+            return Job(model, "", (yield from self._whole(_result(reply))))
+        return Job(model, str(json_object(reply.body).get("id", "")))
+
+    def result(self, job: Job, *, wait_s: float) -> Call[Result]:
+        """The answer to a job, for which it waits; ``StillWaitingError`` if none came by then."""
+        if job.result is not None:
+            return job.result
+        place = f"{self.url}{self._path(job.model, None)}/results/{quote(job.id, safe='')}"
+        left = wait_s
+        while True:
+            reply = accepted((yield from ask(Send("GET", place), self.retries)))
+            if reply.status != 202:
+                return (yield from self._whole(_result(reply)))
+            if left <= 0:
+                raise StillWaitingError(
+                    f"`{job.model}` has not answered `{job.id}` yet", hint="Ask for its result again later."
+                )
+            pause = min(left, LOOK_AGAIN_S)
+            left -= pause
+            yield Wait(pause)
+
     def _directly(self, path: str, written: Written, timeout_s: float | None) -> Call[Result]:
         request = Send("POST", f"{self.url}{path}/infer", written.body, written.headers, timeout_s)
         reply = accepted((yield from ask(request, self.retries)))
-        result = _result(reply)
+        return (yield from self._whole(_result(reply)))
+
+    def _whole(self, result: Result) -> Call[Result]:
+        """The answer itself, if what came only says where it lies."""
         if "output_url" in result.parameters:
             return (yield from self._fetched(result))
         return result
 
     def _by_reference(self, path: str, written: Written, timeout_s: float | None) -> Call[Result]:
-        """Put the request where the model can read it, and send only its name."""
+        short = yield from self._referring(path, written, timeout_s)
+        return (yield from self._directly(path, short, timeout_s))
+
+    def _referring(self, path: str, written: Written, timeout_s: float | None) -> Call[Written]:
+        """Put the request where the model can read it, and return one that names it."""
         size = len(written.body)
         wanted = Written(b'{"bytes":%d}' % size)
         request = Send("POST", f"{self.url}{path}/uploads", wanted.body, wanted.headers, timeout_s)
@@ -191,8 +274,7 @@ class Calls:
         if written.header_length is not None:
             parameters["input_header_length"] = written.header_length
         reference = Question((), parameters=parameters)
-        short = write_request(reference, binary=False, wants_binary=False)
-        return (yield from self._directly(path, short, timeout_s))
+        return write_request(reference, binary=False, wants_binary=False)
 
     def _fetched(self, pointer: Result) -> Call[Result]:
         """The answer itself, from where a pointer says it lies."""
@@ -240,6 +322,19 @@ class Calls:
         except (NotReadyError, ServerFaultError):
             return False
         return True
+
+
+def explain_parameters(
+    output: str | None, target: int | None, baseline: float, window: int | None
+) -> dict[str, Any]:
+    """The parameters of a request for an explanation; what is ``None`` is the server's choice."""
+    asked = {
+        "explain_output": output,
+        "explain_target": target,
+        "explain_baseline": baseline,
+        "explain_window": window,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def goes_through(written: Written) -> bool:

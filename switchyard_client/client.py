@@ -15,7 +15,7 @@ import httpx
 
 from switchyard_client.arrays import Array
 from switchyard_client.auth import Auth, AuthWord, auth_of
-from switchyard_client.calls import Calls, ModelMetadata, ServerMetadata
+from switchyard_client.calls import Calls, Job, ModelMetadata, ServerMetadata, explain_parameters
 from switchyard_client.errors import ClientError, TimedOutError, UnreachableError, UnreadableAnswerError
 from switchyard_client.exchange import Call, Reply, Retries, Send, Wait
 from switchyard_client.messages import Result
@@ -72,6 +72,53 @@ class Client:
             timeout_s=timeout_s,
         )
         return self._perform(call)
+
+    def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        output: str | None = None,
+        target: int | None = None,
+        baseline: float = 0,
+        window: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """What the answer to one row hangs on: by input, in its shape, what each value was worth.
+
+        ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
+        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        catalog has ``explain = true``; others answer that there is no such path.
+        """
+        call = self._calls.explain(
+            model,
+            inputs,
+            version=version,
+            parameters=explain_parameters(output, target, baseline, window),
+            timeout_s=timeout_s,
+        )
+        return self._perform(call)
+
+    def submit(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> Job:
+        """Let ``model`` answer later; ``result`` fetches what came of it. Submitting twice makes two jobs."""
+        call = self._calls.submit(
+            model, inputs, version=version, outputs=outputs, parameters=parameters, timeout_s=timeout_s
+        )
+        return self._perform(call)
+
+    def result(self, job: Job, *, wait_s: float = 0.0) -> Result:
+        """What came of a job, waited for at most so long. Raises ``StillWaitingError`` if nothing did."""
+        return self._perform(self._calls.result(job, wait_s=wait_s))
 
     def metadata(self, model: str, *, version: int | str | None = None) -> ModelMetadata:
         """What a model takes, what it gives, and which version it is."""
@@ -162,6 +209,53 @@ class AsyncClient:
             timeout_s=timeout_s,
         )
         return await self._perform(call)
+
+    async def explain(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        output: str | None = None,
+        target: int | None = None,
+        baseline: float = 0,
+        window: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """What the answer to one row hangs on: by input, in its shape, what each value was worth.
+
+        ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
+        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        catalog has ``explain = true``; others answer that there is no such path.
+        """
+        call = self._calls.explain(
+            model,
+            inputs,
+            version=version,
+            parameters=explain_parameters(output, target, baseline, window),
+            timeout_s=timeout_s,
+        )
+        return await self._perform(call)
+
+    async def submit(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: int | str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> Job:
+        """Let ``model`` answer later; ``result`` fetches what came of it. Submitting twice makes two jobs."""
+        call = self._calls.submit(
+            model, inputs, version=version, outputs=outputs, parameters=parameters, timeout_s=timeout_s
+        )
+        return await self._perform(call)
+
+    async def result(self, job: Job, *, wait_s: float = 0.0) -> Result:
+        """What came of a job, waited for at most so long. Raises ``StillWaitingError`` if nothing did."""
+        return await self._perform(self._calls.result(job, wait_s=wait_s))
 
     async def metadata(self, model: str, *, version: int | str | None = None) -> ModelMetadata:
         """What a model takes, what it gives, and which version it is."""

@@ -6,6 +6,7 @@ ClientError
 ├── UnreachableError        nobody answered: no connection, or it broke
 │   └── TimedOutError       the answer did not come in time
 ├── UnreadableAnswerError   what answered does not speak the protocol
+├── StillWaitingError       a queued request has no answer yet; it may have one later
 └── RefusedError            the server answered with an error; ``status`` has its code
     ├── BadRequestError     400, 405, 415, 422: the request cannot mean anything for this model
     ├── AccessDeniedError   401, 403: these credentials may not call this
@@ -48,6 +49,10 @@ class TimedOutError(UnreachableError, TimeoutError):
 
 class UnreadableAnswerError(ClientError):
     """An answer came that is not one of the protocol's."""
+
+
+class StillWaitingError(ClientError):
+    """A queued request was not answered within the time given. It is not lost: ask for its result again."""
 
 
 class RefusedError(ClientError):

@@ -64,6 +64,7 @@ ephemeral_mb = 512
 handoff = true
 queue = true
 inbox = true
+explain = true
 """
 """Three models: ``digits`` goes the road, the second is released never or just to be taken away, and
 ``echo`` takes requests by every way there is, and versions too large for a layer."""

@@ -15,6 +15,7 @@ from model_store.contract.errors import SwitchyardError
 from releases.errors import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from switchyard_client.auth import Auth
@@ -53,6 +54,32 @@ def auth_for(place: Deployment, token_file: Path | None = None) -> Auth:
     return Anonymous()
 
 
+def submit(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
+    """Send a JSON request to be answered later. A model without a queue answers it at once.
+
+    Raises ``CallRefusedError`` where it is too large and the model hands nothing off.
+    """
+    from switchyard_client.calls import LATER, goes_through
+    from switchyard_client.messages import Written
+
+    sent = body if goes_through(Written(body)) else _by_reference(place, path, body, token_file)
+    return _fetched(call(place, "POST", f"{path}/infer", sent, token_file=token_file, headers=LATER))
+
+
+def result(
+    place: Deployment, path: str, id_: str, *, wait_s: float, token_file: Path | None = None
+) -> Answer:
+    """What came of a request by its id, waited for at most so long; 202 as long as nothing did."""
+    from switchyard_client.calls import LOOK_AGAIN_S
+
+    end = time.monotonic() + wait_s
+    while True:
+        answer = call(place, "GET", f"{path}/results/{id_}", token_file=token_file)
+        if answer.status != 202 or time.monotonic() + LOOK_AGAIN_S > end:
+            return _fetched(answer)
+        time.sleep(LOOK_AGAIN_S)
+
+
 def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
     """Send a JSON request to the model at ``path``, by whichever way it and its answer fit through.
 
@@ -76,7 +103,13 @@ def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None 
 
 
 def call(
-    place: Deployment, method: str, path: str, body: bytes | None = None, *, token_file: Path | None = None
+    place: Deployment,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    token_file: Path | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Send one request and return whatever was answered, errors included.
 
@@ -94,9 +127,9 @@ def call(
             hint="Send fewer rows in one request.",
         )
     url = f"{place.api_url}{path}"
-    headers = {"content-type": "application/json"} if body is not None else {}
-    headers = _signed(auth_for(place, token_file), method, url, headers, body)
-    return _sent(method, url, body, headers)
+    said = {"content-type": "application/json"} if body is not None else {}
+    signed = _signed(auth_for(place, token_file), method, url, {**said, **(headers or {})}, body)
+    return _sent(method, url, body, signed)
 
 
 def _by_reference(place: Deployment, path: str, body: bytes, token_file: Path | None) -> bytes:

@@ -18,6 +18,7 @@ from yard.commands.local import local
 from yard.commands.lock import lock
 from yard.commands.logs import logs
 from yard.commands.metrics import metrics
+from yard.commands.optimise import optimise
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.provision import provision
@@ -52,6 +53,8 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
+    *(train, optimise),
+    *(metrics, top, cost),
     train,
     *(metrics, top, logs, cost),
 ):

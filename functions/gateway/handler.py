@@ -10,7 +10,7 @@ import os
 from functools import cache
 from typing import Any
 
-from functions.gateway.adapters import endpoint_of
+from functions.gateway.adapters import endpoint_of, job_routes, later_of
 from functions.gateway.openai import openai_routes
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
@@ -25,13 +25,14 @@ from functions.inference.siblings import siblings_of
 from model_store.contract.environment import SHADOW, STAGE
 
 _pin = counted(find_pin, os.environ)
-_service = GatewayService(
-    _pin, Limits.from_environment(os.environ), connect=cache(lambda: endpoint_of(_pin, os.environ))
-)
+_connect = cache(lambda: endpoint_of(_pin, os.environ))
+_later = later_of(_pin, os.environ, _connect)
+_service = GatewayService(_pin, Limits.from_environment(os.environ), connect=_connect, later=_later)
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
-_http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **handoff_routes(_service, os.environ)})
+_payloads = handoff_routes if _later is None else job_routes
+_http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **_payloads(_service, os.environ)})
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

@@ -7,6 +7,8 @@ The laws, checked against every adapter in ``tests/contract/test_endpoints.py``:
 * Not answered within ``seconds`` is ``DeadlineError``. Asked for too often is ``ThrottledError``. No endpoint
   of that name, or none that can be asked yet, is ``NotReadyError``. Whatever else is
   ``CloudUnavailableError``, and its message is fit for a caller: no address, no ARN.
+* ``begin`` returns once a request is queued, with the two places of which one is going to hold what came of
+  it: the answer's body, or the failure's. Refusals are those of ``infer``. Not every endpoint has it.
 * ``must_be_ready`` returns if an inference could be answered now, and raises as ``infer`` does if not.
 """
 
@@ -16,10 +18,15 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from functions.protocol.errors import ProtocolError
+from model_store.contract.errors import SwitchyardError
 
 
 class ThrottledError(ProtocolError):
     """The endpoint, or the service in front of it, takes no more requests at the moment."""
+
+
+class EndpointFailedError(SwitchyardError):
+    """The endpoint failed on this request. Its log has the details; callers hear that, and no more."""
 
 
 class Said(NamedTuple):
@@ -35,6 +42,20 @@ class Said(NamedTuple):
     claims: Mapping[str, str] = {}
 
 
+class Patience(NamedTuple):
+    """How long a queued request may wait, and then be computed, in seconds."""
+
+    timeout_s: int = 900
+    expires_s: int = 21_600
+
+
+class Places(NamedTuple):
+    """Where what comes of a queued request is going to lie, as ``s3://bucket/key``."""
+
+    output: str
+    failure: str
+
+
 class Endpoint(Protocol):
     """One endpoint: one version of one model, on machines of its own."""
 
@@ -44,3 +65,12 @@ class Endpoint(Protocol):
 
     def close(self) -> None:
         """Let go of what is kept; asking again opens it anew."""
+
+
+class Queueing(Endpoint, Protocol):
+    """An endpoint that answers later."""
+
+    def begin(
+        self, payload: bytes | str, json_length: int | None, *, name: str, patience: Patience, seconds: float
+    ) -> Places:
+        """Queue a body's bytes, or the object of that address which holds them, under a name."""

@@ -63,6 +63,8 @@ def create_app(service: Service, log: RequestLog) -> FastAPI:
     _add_model_routes(app, service)
     if service.limits.handoff_max_bytes is not None:
         _add_upload_routes(app, service, service.limits.handoff_max_bytes)
+    if service.limits.explain_max_parts is not None:
+        _add_explain_routes(app, service)
     for error in STATUS:
         app.add_exception_handler(error, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
@@ -139,6 +141,27 @@ def _add_upload_routes(app: FastAPI, service: Service, max_bytes: int) -> None:
         openapi_extra=described,
     )
     async def upload(model: str, version: str | None = None) -> Response:
+        service.select(model, version)
+        raise HTTPException(404)
+
+
+def _add_explain_routes(app: FastAPI, service: Service) -> None:
+    """Describe the explanations of a model that has them; its own are answered before they get here."""
+    described = openapi.explain_operation(service)
+
+    @app.post(
+        "/v2/models/{model}/explain",
+        tags=["model"],
+        summary="What an answer hangs on",
+        openapi_extra=described,
+    )
+    @app.post(
+        "/v2/models/{model}/versions/{version}/explain",
+        tags=["model"],
+        summary="The same, for a version",
+        openapi_extra=described,
+    )
+    async def explain(model: str, version: str | None = None) -> Response:
         service.select(model, version)
         raise HTTPException(404)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from functions.inference.quick import Event, Route, quick_routes
+from functions.inference.quick import ANY_ID, Event, Route, quick_routes
 from functions.inference.released import Service
 from functions.inference.request_log import INTERNAL_ERROR, RequestLog, alias_of, cut_prefix, request_id
 from functions.inference.statuses import STATUS
 from functions.protocol.carried import to_base64
-from functions.protocol.encoded import Encoded
+from functions.protocol.encoded import Answered, Encoded
 from functions.protocol.errors import BadInputError, ProtocolError
 from functions.protocol.headers import content_headers, retry_headers
 from functions.protocol.words import kind
@@ -48,7 +48,10 @@ class HttpDoor:
         if not isinstance(event, dict) or not _is_http(event):
             return _refusal(f"this event is {kind(event)} and not an HTTP API call of payload format 2.0")
         http = event["requestContext"]["http"]
-        route = self._routes.get((http["method"], cut_prefix(http["path"])))
+        path = cut_prefix(http["path"])
+        route = self._routes.get((http["method"], path)) or self._routes.get(
+            (http["method"], path.rpartition("/")[0] + ANY_ID)
+        )
         if route is not None:
             return self._quick(route, event, context)
         if self._framework is None:
@@ -61,9 +64,14 @@ class HttpDoor:
 
     def _quick(self, route: Route, event: Event, context: object) -> dict[str, Any]:
         started = time.perf_counter()
-        status, failure, more = 200, None, _NONE
+        status, failure = 200, None
+        more: Mapping[str, str] = _NONE
         try:
-            encoded = route.answer(event, context)
+            answer = route.answer(event, context)
+            if isinstance(answer, Answered):
+                encoded, more, status = answer
+            else:
+                encoded = answer
         except (ProtocolError, BadInputError) as error:
             status, encoded = STATUS[type(error)], Encoded(orjson.dumps({"error": str(error)}))
             more = retry_headers(error)

@@ -33,6 +33,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from functions.inference.door import Handler, HttpDoor
 from functions.inference.doors import Doors
+from functions.inference.doors.explanations import explain_routes
 from functions.inference.doors.payloads import handoff_routes
 from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
@@ -48,7 +49,9 @@ _service = ModelService(_served, Limits.from_environment(os.environ))
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_served.labels, **_stage})
 
-_http: Handler = HttpDoor(_service, _log, handoff_routes(_service, os.environ))
+_http: Handler = HttpDoor(
+    _service, _log, {**handoff_routes(_service, os.environ), **explain_routes(_service, os.environ)}
+)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

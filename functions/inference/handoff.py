@@ -28,7 +28,7 @@ import orjson
 from functions.inference.ports import Objects, Stored
 from functions.inference.quick import Event, Route, body_of, remaining_s
 from functions.inference.released import Service, Unreleased
-from functions.protocol.encoded import Encoded
+from functions.protocol.encoded import Answered, Encoded, Work
 from functions.protocol.errors import BadRequestError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import json_length
 from functions.protocol.words import kind
@@ -43,7 +43,7 @@ INPUT_REF = "input_ref"
 INPUT_HEADER_LENGTH = "input_header_length"
 ACCEPT_OUTPUT_URL = "accept_output_url"
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _REFERENCE_BYTES = 4096
 """A request by reference is no longer than this: what is longer is not searched for one."""
 
@@ -86,7 +86,7 @@ class Handoff:
                 f"an upload of {size} bytes is announced, and at most {self._max_bytes} are taken"
             )
         token = secrets.token_urlsafe(32)
-        key = _key(model, caller_of(event), "in", token)
+        key = payload_key(model, caller_of(event), "in", token)
         address = self._objects.upload_address(self._bucket, key, size=size, seconds=ADDRESS_S)
         return Encoded(
             orjson.dumps(
@@ -101,11 +101,11 @@ class Handoff:
             )
         )
 
-    def infer(self, event: Event, context: object) -> Encoded:
+    def infer(self, event: Event, context: object) -> Encoded | Answered:
         """Answer one request; it and its answer may each be handed off, or neither."""
         body = body_of(event)
         length = json_length((event.get("headers") or {}).items())
-        parameters = _marked(body, length)
+        parameters = parameters_in(body, length)
         model = self._service.served.model
         if INPUT_REF in parameters:
             body, length = self._uploaded(event, parameters)
@@ -127,17 +127,10 @@ class Handoff:
         return answer
 
     def _uploaded(self, event: Event, parameters: Mapping[str, Any]) -> tuple[bytes, int | None]:
-        ref, length = parameters[INPUT_REF], parameters.get(INPUT_HEADER_LENGTH)
-        if not isinstance(ref, str) or not _TOKEN.fullmatch(ref):
-            raise BadRequestError(f"the parameter `{INPUT_REF}` is no name that an upload was given")
-        if length is not None and (type(length) is not int or length < 0):
-            raise BadRequestError(
-                f"the parameter `{INPUT_HEADER_LENGTH}` is {kind(length)}, and has to be a number of bytes"
-            )
-        key = _key(self._service.served.model, caller_of(event), "in", ref)
+        ref, length = reference_in(parameters)
+        key = payload_key(self._service.served.model, caller_of(event), "in", ref)
         stored = self._objects.read(self._bucket, key, limit=self._max_bytes)
-        if stored.age_s > KEPT_S:
-            raise UnknownUploadError("there is no such upload, or it is gone")
+        must_be_young(stored.age_s)
         return stored.body, length
 
     def _handed_off(self, event: Event, answer: Encoded) -> Encoded:
@@ -146,26 +139,42 @@ class Handoff:
             raise TooLargeError(
                 f"the answer has {len(answer.body)} bytes, and at most {self._max_bytes} are handed off"
             )
-        key = _key(served.model, caller_of(event), "out", secrets.token_urlsafe(32))
+        key = payload_key(served.model, caller_of(event), "out", secrets.token_urlsafe(32))
         self._objects.write(self._bucket, key, Stored(answer.body, answer.json_length))
         address = self._objects.download_address(self._bucket, key, seconds=ADDRESS_S)
+        return self.pointer(address.url, len(answer.body), answer.json_length, work=answer.work)
+
+    def pointer(
+        self,
+        url: str,
+        size: int,
+        length: int | None,
+        *,
+        version: int | None = None,
+        work: Work | None = None,
+    ) -> Encoded:
+        """An answer that says where the answer lies; ``length`` of its bytes are JSON, if not all are.
+
+        It is of the version that is served here unless another is named.
+        """
+        served = self._service.select()
         pointer: dict[str, Any] = {
-            "output_url": address.url,
-            "output_bytes": len(answer.body),
+            "output_url": url,
+            "output_bytes": size,
             "output_url_expires_s": ADDRESS_S,
         }
-        if answer.json_length is not None:
-            pointer["output_header_length"] = answer.json_length
+        if length is not None:
+            pointer["output_header_length"] = length
         return Encoded(
             orjson.dumps(
                 {
                     "model_name": served.model,
-                    "model_version": str(served.manifest.version),
+                    "model_version": str(version or served.manifest.version),
                     "outputs": [],
                     "parameters": pointer,
                 }
             ),
-            work=answer.work,
+            work=work,
         )
 
 
@@ -187,7 +196,26 @@ def caller_of(event: Event) -> str:
     return hashlib.sha256(orjson.dumps(who)).hexdigest()[:32]
 
 
-def _key(model: str, caller: str, way: str, token: str) -> str:
+def reference_in(parameters: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The token of the upload that a request names, and how much of that is JSON if not all is."""
+    ref, length = parameters[INPUT_REF], parameters.get(INPUT_HEADER_LENGTH)
+    if not isinstance(ref, str) or not TOKEN.fullmatch(ref):
+        raise BadRequestError(f"the parameter `{INPUT_REF}` is no name that an upload was given")
+    if length is not None and (type(length) is not int or length < 0):
+        raise BadRequestError(
+            f"the parameter `{INPUT_HEADER_LENGTH}` is {kind(length)}, and has to be a number of bytes"
+        )
+    return ref, length
+
+
+def must_be_young(age_s: float) -> None:
+    """Refuse an upload that was promised for an hour and is older."""
+    if age_s > KEPT_S:
+        raise UnknownUploadError("there is no such upload, or it is gone")
+
+
+def payload_key(model: str, caller: str, way: str, token: str) -> str:
+    """Where one caller's payload lies: under a prefix of their own, by a name that nobody guesses."""
     return f"{model}/{caller}/{way}/{token}"
 
 
@@ -203,7 +231,7 @@ def _announced(body: bytes | str) -> int:
     return size
 
 
-def _marked(body: bytes | str, length: int | None) -> dict[str, Any]:
+def parameters_in(body: bytes | str, length: int | None) -> dict[str, Any]:
     """The request's parameters, if they say anything about a hand-off; empty if they do not.
 
     Searching for a word is quick beside reading the JSON, so the requests that travel in their own body

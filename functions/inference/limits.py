@@ -23,6 +23,7 @@ class Limits(NamedTuple):
     deadline_ms: int | None = None
     memory_mb: int | None = None
     handoff_max_bytes: int | None = None
+    explain_max_parts: int | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Limits:
@@ -32,6 +33,7 @@ class Limits(NamedTuple):
             max_batch=_number(environ, environment.MAX_BATCH),
             deadline_ms=timeout_s * 1000 if timeout_s else None,
             memory_mb=_number(environ, MEMORY_VARIABLE),
+            explain_max_parts=environment.EXPLAIN_MAX_PARTS if environment.EXPLAIN in environ else None,
         )
         if environ.get(environment.HANDOFF_BUCKET):
             return limits._replace(handoff_max_bytes=limits.max_object_bytes)
@@ -57,6 +59,7 @@ class Limits(NamedTuple):
             "deadline_ms": self.deadline_ms,
             "memory_mb": self.memory_mb,
             "handoff_max_bytes": self.handoff_max_bytes,
+            "explain_max_parts": self.explain_max_parts,
         }
         return {name: value for name, value in named.items() if value is not None}
 

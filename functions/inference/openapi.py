@@ -55,6 +55,27 @@ def infer_operation(service: Service) -> dict[str, Any]:
     }
 
 
+def explain_operation(service: Service) -> dict[str, Any]:
+    """The request and the answers of ``explain``: those of ``infer``, with parameters of its own."""
+    inferred = infer_operation(service)
+    whole = {"type": "integer", "minimum": 0}
+    parameters = _object(
+        {
+            "explain_output": {
+                "type": "string",
+                "description": "Which output; else the first of floats",
+            },
+            "explain_target": {**whole, "description": "Which of its values, row-major; else the largest"},
+            "explain_baseline": {"type": "number", "default": 0, "description": "What a part is put to"},
+            "explain_window": {**whole, "minimum": 1, "description": "How many neighbours are one part"},
+        }
+    )
+    request = inferred["requestBody"]["content"]["application/json"]
+    request["schema"]["properties"]["parameters"] = parameters
+    inferred["responses"]["200"]["description"] = "What each value of the inputs was worth to the target"
+    return inferred
+
+
 def upload_operation(max_bytes: int) -> dict[str, Any]:
     """The request and the answers of ``uploads``, the way for a payload that Lambda does not carry."""
     size = {"type": "integer", "minimum": 1, "maximum": max_bytes, "description": "Of the upload, exactly"}

@@ -4,6 +4,7 @@ The laws, checked against every adapter in ``tests/contract/test_inference_ports
 
 * ``read`` returns exactly what ``write`` was given, with its header length; nothing there is
   ``UnknownUploadError``, more than ``limit`` is ``TooLargeError`` and is not read.
+* ``look`` says how large an object is and how old, and gives its first bytes; it reads no more of it.
 * ``write`` replaces: writing the same twice is writing it once.
 * ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
 * ``tell`` returns as soon as the event is taken, whatever becomes of it.
@@ -38,6 +39,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at an object shows: its size in bytes, its age in seconds, and how it begins."""
+
+    size: int
+    age_s: float
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where somebody without AWS credentials may send or fetch one object, for a while."""
 
@@ -49,6 +59,8 @@ class Objects(Protocol):
     """Objects in buckets."""
 
     def read(self, bucket: str, key: str, *, limit: int) -> Stored: ...
+
+    def look(self, bucket: str, key: str, *, first: int) -> Seen: ...
 
     def write(self, bucket: str, key: str, stored: Stored) -> None: ...
 

@@ -15,12 +15,15 @@ import orjson
 from functions import server_metadata
 from functions.inference.released import Service, Unreleased
 from functions.protocol.carried import from_base64
-from functions.protocol.encoded import Encoded
+from functions.protocol.encoded import Answered, Encoded
 from functions.protocol.errors import BadRequestError
 from functions.protocol.headers import json_length
 
 Event = dict[str, Any]
-Answer = Callable[[Event, object], Encoded]
+Answer = Callable[[Event, object], Encoded | Answered]
+
+ANY_ID = "/{id}"
+"""How the path of a route ends whose last part is a name that callers were given."""
 
 
 class Route(NamedTuple):

@@ -30,7 +30,8 @@ class ModelService:
         self._served = served
         self.limits = limits or Limits()
         self.pace = Pace(_golden_elements(served))
-        self._batched = _batched(served)
+        self.batched = _batched(served)
+        """The inputs whose leading size callers choose: their rows."""
 
     @property
     def served(self) -> Served | Unreleased:
@@ -88,7 +89,7 @@ class ModelService:
         answer = encode_answer(served.manifest.ref, outputs, id_=request.id, binary=request.binary)
         if max_bytes is None:
             self.must_fit(answer)
-        return Encoded(answer.body, answer.json_length, Work(model_ms, self._rows(request), size))
+        return Encoded(answer.body, answer.json_length, Work(model_ms, self.rows_of(request), size))
 
     def outputs(
         self, body: bytes | str, json_length: int | None, remaining_s: float | None
@@ -113,14 +114,15 @@ class ModelService:
         most = self.limits.max_batch
         if most is None:
             return
-        for name in self._batched:
+        for name in self.batched:
             if (rows := request.inputs[name].shape[0]) > most:
                 raise TooLargeError(
                     f"input {quoted(name)} has {rows} rows, and at most {most} go through at once"
                 )
 
-    def _rows(self, request: InferRequest) -> int:
-        return int(request.inputs[self._batched[0]].shape[0]) if self._batched else 1
+    def rows_of(self, request: InferRequest) -> int:
+        """How many rows a request has; 1 where callers do not choose."""
+        return int(request.inputs[self.batched[0]].shape[0]) if self.batched else 1
 
     def must_fit(self, answer: Encoded) -> None:
         """Refuse an answer that Lambda would not carry."""
@@ -128,7 +130,7 @@ class ModelService:
 
 
 def _batched(served: Served | Unreleased) -> tuple[str, ...]:
-    """The inputs whose leading size callers choose: their rows. A size that the model fixes is none."""
+    """A leading size that the model fixes is no number of rows."""
     if isinstance(served, Unreleased):
         return ()
     return tuple(spec.name for spec in served.signature.inputs.values() if (*spec.wire_shape, 0)[0] < 0)

@@ -19,6 +19,7 @@ def encode_answer(
     *,
     id_: str | None = None,
     binary: Collection[str] = (),
+    parameters: Mapping[str, Any] | None = None,
 ) -> Encoded:
     """Write an inference answer, outputs in the given order, those named in ``binary`` as binary data.
 
@@ -28,6 +29,8 @@ def encode_answer(
     answer: dict[str, Any] = {"model_name": ref.model, "model_version": str(ref.version)}
     if id_ is not None:
         answer["id"] = id_
+    if parameters:
+        answer["parameters"] = dict(parameters)
     if not binary:
         answer["outputs"] = [json_from_array(name, array) for name, array in outputs.items()]
         return Encoded(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))

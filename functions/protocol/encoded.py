@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -32,3 +33,11 @@ class Encoded(NamedTuple):
     @property
     def is_text(self) -> bool:
         return self.json_length is None
+
+
+class Answered(NamedTuple):
+    """An answer of another status than 200, or with headers of its own, which win over all others."""
+
+    encoded: Encoded
+    headers: Mapping[str, str]
+    status: int = 200

@@ -33,11 +33,38 @@ DATAPOINTS = 3
 CEILING_FACTOR = 1.5
 
 _INSTANCES = "/aws/sagemaker/Endpoints"
+_Async = sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty
+_AsyncClient = sagemaker.CfnEndpointConfig.AsyncInferenceClientConfigProperty
+_AsyncOutput = sagemaker.CfnEndpointConfig.AsyncInferenceOutputConfigProperty
+_AsyncTopics = sagemaker.CfnEndpointConfig.AsyncInferenceNotificationConfigProperty
+_Steps = scaling.CfnScalingPolicy.StepScalingPolicyConfigurationProperty
+_Step = scaling.CfnScalingPolicy.StepAdjustmentProperty
+_Customized = scaling.CfnScalingPolicy.CustomizedMetricSpecificationProperty
+_MetricDimension = scaling.CfnScalingPolicy.MetricDimensionProperty
 _Tracking = scaling.CfnScalingPolicy.TargetTrackingScalingPolicyConfigurationProperty
 _Metric = scaling.CfnScalingPolicy.PredefinedMetricSpecificationProperty
 
 SCALE_OUT_S = 60
 SCALE_IN_S = 300
+
+
+BACKLOG_OUT_S = 300
+BACKLOG_IN_S = 600
+"""Slower than for requests that are answered at once: what waits is not lost. Both are those of the example
+in the SageMaker developer guide, "Autoscale an asynchronous endpoint"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueProps:
+    """The queue before an endpoint. ``answers`` and ``failures`` are S3 prefixes, encrypted with ``key``."""
+
+    answers: str
+    failures: str
+    key: str
+    answered_topic: str
+    failed_topic: str
+    max_concurrent: int | None
+    backlog_per_instance: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +91,7 @@ class SageMakerEndpointProps:
     key: str | None = None
     subnets: tuple[str, ...] = field(default=())
     security_groups: tuple[str, ...] = field(default=())
+    queue: QueueProps | None = None
 
 
 class SageMakerEndpoint(Construct):
@@ -123,6 +151,7 @@ class SageMakerEndpoint(Construct):
             "Config",
             endpoint_config_name=props.name,
             kms_key_id=props.key,
+            async_inference_config=_queue_of(props.queue) if props.queue else None,
             production_variants=[
                 sagemaker.CfnEndpointConfig.ProductionVariantProperty(
                     variant_name=VARIANT,
@@ -151,6 +180,8 @@ class SageMakerEndpoint(Construct):
             max_capacity=props.max_instances,
         )
         target.node.add_dependency(self.endpoint)
+        if props.queue is not None:
+            self._follow_the_queue(props, props.queue, target)
         if props.target_invocations is None:
             return
         scaling.CfnScalingPolicy(
@@ -167,6 +198,85 @@ class SageMakerEndpoint(Construct):
                 scale_out_cooldown=SCALE_OUT_S,
                 scale_in_cooldown=SCALE_IN_S,
             ),
+        )
+
+    def _follow_the_queue(
+        self, props: SageMakerEndpointProps, queue: QueueProps, target: scaling.CfnScalableTarget
+    ) -> None:
+        """Machines for what waits, and the first one for whatever does.
+
+        The backlog by machine says nothing while there is none, so an alarm on "something waits and nobody is
+        there" adds one (SageMaker developer guide, "Autoscale an asynchronous endpoint").
+        """
+        scaling.CfnScalingPolicy(
+            self,
+            "FollowQueue",
+            policy_name=f"{props.name}-queue",
+            policy_type="TargetTrackingScaling",
+            scaling_target_id=target.ref,
+            target_tracking_scaling_policy_configuration=_Tracking(
+                target_value=queue.backlog_per_instance,
+                customized_metric_specification=_Customized(
+                    namespace="AWS/SageMaker",
+                    metric_name="ApproximateBacklogSizePerInstance",
+                    dimensions=[_MetricDimension(name="EndpointName", value=props.name)],
+                    statistic="Average",
+                ),
+                scale_out_cooldown=BACKLOG_OUT_S,
+                scale_in_cooldown=BACKLOG_IN_S,
+            ),
+        )
+        if props.min_instances == 0:
+            self._wake(
+                props,
+                target,
+                metric="HasBacklogWithoutCapacity",
+                dimensions={"EndpointName": props.name},
+                said="has requests that wait, and no machine",
+            )
+
+    def _wake(
+        self,
+        props: SageMakerEndpointProps,
+        target: scaling.CfnScalableTarget,
+        *,
+        metric: str,
+        dimensions: Mapping[str, str],
+        said: str,
+    ) -> None:
+        """Add the first machine when ``metric`` says that somebody asks for one."""
+        step = scaling.CfnScalingPolicy(
+            self,
+            "Wake",
+            policy_name=f"{props.name}-wake",
+            policy_type="StepScaling",
+            scaling_target_id=target.ref,
+            step_scaling_policy_configuration=_Steps(
+                adjustment_type="ChangeInCapacity",
+                metric_aggregation_type="Maximum",
+                cooldown=SCALE_OUT_S,
+                step_adjustments=[_Step(metric_interval_lower_bound=0, scaling_adjustment=1)],
+            ),
+        )
+        cloudwatch.CfnAlarm(
+            self,
+            "Asleep",
+            alarm_name=f"{props.alarm_prefix}asleep",
+            alarm_description=f"{props.name} {said}: adds the first one",
+            namespace="AWS/SageMaker",
+            metric_name=metric,
+            dimensions=[
+                cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
+                for name, value in dimensions.items()
+            ],
+            statistic="Maximum",
+            period=60,
+            evaluation_periods=1,
+            datapoints_to_alarm=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=1,
+            treat_missing_data="missing",
+            alarm_actions=[step.ref],
         )
 
     def _alarms(self, props: SageMakerEndpointProps) -> None:
@@ -208,3 +318,19 @@ class SageMakerEndpoint(Construct):
                 treat_missing_data="notBreaching",
                 alarm_actions=[props.alarm_topic],
             )
+
+
+def _queue_of(queue: QueueProps) -> _Async:
+    return _Async(
+        client_config=_AsyncClient(max_concurrent_invocations_per_instance=queue.max_concurrent)
+        if queue.max_concurrent
+        else None,
+        output_config=_AsyncOutput(
+            s3_output_path=queue.answers,
+            s3_failure_path=queue.failures,
+            kms_key_id=queue.key,
+            notification_config=_AsyncTopics(
+                success_topic=queue.answered_topic, error_topic=queue.failed_topic
+            ),
+        ),
+    )

@@ -8,6 +8,7 @@ is rolled out like any changed base (law 4), and nothing that serves is deleted 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from infra.stacks.model import ModelStack
 from model_store.contract.deployment import alarm_topic_name, bucket_key_parameter, bucket_parameter
 from model_store.contract.endpoints import endpoint_configuration, endpoint_name
 from model_store.contract.environment import (
+    ASYNCHRONOUS,
     DIGEST,
     ENDPOINT_CONFIGURATION,
     FILES_FOLDER,
@@ -161,6 +163,11 @@ class HeavyStack(ModelStack):
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        if self.model.asynchronous is not None:
+            later = self.model.asynchronous
+            told[ASYNCHRONOUS] = json.dumps(
+                {"timeout_s": later.timeout_s, "expires_s": seconds(later.expires)}
+            )
         return {**told, OWN_IMAGE: "on"} if self.model.image else told
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:

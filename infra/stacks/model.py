@@ -51,6 +51,7 @@ from model_store.contract.deployment import (
 from model_store.contract.environment import (
     ANSWERS_QUEUE,
     BUCKET,
+    EXPLAIN,
     HANDOFF_BUCKET,
     MAX_BATCH,
     MODEL,
@@ -433,6 +434,8 @@ def _environment(stage: Stage, model: Model) -> dict[str, str]:
     variables = {MODEL: model.name, STAGE: stage.name, TIMEOUT: str(model.timeout_s)}
     if model.runtime != "plain":
         variables[RUNTIME_VARIABLE] = model.runtime
+    if model.explain:
+        variables[EXPLAIN] = "1"
     if model.max_batch is not None:
         variables[MAX_BATCH] = str(model.max_batch)
     return variables

@@ -8,6 +8,7 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from catalog.instances import device_of, has_local_disk, machine_of
@@ -15,9 +16,10 @@ from catalog.lock import LockedVersion
 from infra.acknowledged import acknowledge_wildcards
 from infra.constructs.endpoint_image import EndpointImage
 from infra.constructs.python_function import ROLE_PATH, PythonFunction
-from infra.constructs.sagemaker_endpoint import SageMakerEndpoint, SageMakerEndpointProps
+from infra.constructs.sagemaker_endpoint import QueueProps, SageMakerEndpoint, SageMakerEndpointProps
 from infra.stacks.heavy import HeavyStack, pulling
-from model_store.contract.endpoints import DEVICE_VARIABLE, GRPC_PORT_VARIABLE
+from model_store.contract.deployment import handoff_bucket_parameter, handoff_key_parameter
+from model_store.contract.endpoints import ANSWERS, DEVICE_VARIABLE, FAILURES, GRPC_PORT_VARIABLE
 
 GIB = 1024**3
 MIN_VOLUME_GB = 30
@@ -29,6 +31,8 @@ WHY_WILDCARDS = {
     "EnterRegistry": "A registry's token is the account's; ECR knows no resource for it",
     "CountMachines": "Metrics know no resources; the condition names SageMaker's own namespaces",
     "JoinNetwork": "Network interfaces get their ids as they are made, as SageMaker's documentation asks for",
+    "ReadRequests": "Requests get random names as they come, under this model's own prefix",
+    "WriteAnswers": "Answers get random names as they come, in this model's own two folders",
     "WriteLogs": "Streams get their names as machines start, in the log groups of this model's own endpoints",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -56,6 +60,7 @@ class SageMakerStack(HeavyStack):
             "key": self._volume_key,
             "subnets": sorted(self._subnets),
             "security_groups": sorted(self.stage.vpc_security_groups),
+            **({"asynchronous": later.max_concurrent or 0} if (later := self.model.asynchronous) else {}),
         }
 
     @property
@@ -70,15 +75,18 @@ class SageMakerStack(HeavyStack):
     ) -> Sequence[Construct]:
         if not self.locked:
             return ()
+        self.queue = self._queue()
         role = self._execution_role()
         made = []
         for locked, folder in zip(self.locked, folders, strict=True):
             endpoint = self._endpoint(locked, role)
             endpoint.node.add_dependency(folder, role)
             made.append(endpoint)
+        # An endpoint with a queue is asked through it, and refuses any other way.
+        invoke = "sagemaker:InvokeEndpoint" + ("Async" if self.model.asynchronous else "")
         asking = iam.PolicyStatement(
             sid="AskEndpoints",
-            actions=["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
+            actions=["sagemaker:DescribeEndpoint", invoke],
             resources=[self._endpoint_arn(locked) for locked in self.locked],
         )
         gateway.role.add_to_policy(asking)
@@ -121,8 +129,64 @@ class SageMakerStack(HeavyStack):
                 key=self._volume_key,
                 subnets=self._subnets,
                 security_groups=stage.vpc_security_groups,
+                queue=self.queue,
             ),
         )
+
+    def _queue(self) -> QueueProps | None:
+        """Where answers of all its endpoints go, and whom SageMaker tells of each."""
+        later = self.model.asynchronous
+        if later is None:
+            return None
+        stage, model = self.stage.name, self.model.name
+        place = f"s3://{self._parameter(handoff_bucket_parameter)}/{model}"
+        topics = [
+            sns.Topic(self, what, topic_name=f"switchyard-{stage}-{model}-{what.lower()}", enforce_ssl=True)
+            for what in ("Answered", "Failed")
+        ]
+        for topic, what in zip(topics, ("answered", "failed"), strict=True):
+            cdk.CfnOutput(
+                self,
+                f"{what.title()}Topic",
+                value=topic.topic_arn,
+                description=f"Told of each request {what}",
+            )
+        answered, failed = (topic.topic_arn for topic in topics)
+        return QueueProps(
+            answers=f"{place}/{ANSWERS}",
+            failures=f"{place}/{FAILURES}",
+            key=self._parameter(handoff_key_parameter),
+            answered_topic=answered,
+            failed_topic=failed,
+            max_concurrent=later.max_concurrent,
+            backlog_per_instance=later.backlog_per_instance,
+        )
+
+    def _serving_the_queue(self, queue: QueueProps) -> list[iam.PolicyStatement]:
+        """Read what callers left, write what comes of it, and say so.
+
+        Source: SageMaker developer guide, asynchronous inference, "Complete the prerequisites", cut to size.
+        """
+        bucket = f"arn:{self.partition}:s3:::{self._parameter(handoff_bucket_parameter)}/{self.model.name}"
+        return [
+            iam.PolicyStatement(sid="ReadRequests", actions=["s3:GetObject"], resources=[f"{bucket}/*/in/*"]),
+            iam.PolicyStatement(
+                sid="WriteAnswers",
+                actions=["s3:AbortMultipartUpload", "s3:PutObject"],
+                resources=[f"{bucket}/{ANSWERS}/*", f"{bucket}/{FAILURES}/*"],
+            ),
+            iam.PolicyStatement(
+                sid="UseThePayloadsKeyThroughS3",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[queue.key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            iam.PolicyStatement(
+                sid="TellOfAnswers",
+                actions=["sns:Publish"],
+                resources=[queue.answered_topic, queue.failed_topic],
+            ),
+        ]
 
     def _execution_role(self) -> iam.Role:
         role = iam.Role(
@@ -160,6 +224,8 @@ class SageMakerStack(HeavyStack):
         ]
         if self.image.repository is None:
             statements += pulling(self, self.image.uri)
+        if self.queue is not None:
+            statements += self._serving_the_queue(self.queue)
         if self._subnets:
             statements.append(
                 iam.PolicyStatement(sid="JoinNetwork", actions=list(JOIN_NETWORK), resources=["*"])

@@ -2,8 +2,8 @@
 
 Stock: there is no such service. AWS: Application Auto Scaling API reference. A target for something that is
 not there is a ``ValidationException``; registering it anew changes its bounds; capacity below the floor is
-raised to it ("Register a scalable target"). Nothing scales by itself: one process stands for all instances
-of a variant.
+raised to it ("Register a scalable target"). An alarm carries out the step policy that it names, once when it
+begins to fire. Nothing follows a target by itself: one process stands for all instances of a variant.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import uuid
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudwatch
 
 from local_cloud.extension import sagemaker
 from local_cloud.extension.services import Answer, RefusedError, answer, arn, refusal, register
@@ -60,16 +61,45 @@ def _register(request: dict[str, Any]) -> dict[str, Any]:
 
 def _keep_to(target: dict[str, Any]) -> None:
     """Raise or lower a variant's instances into the target's bounds."""
-    found = _VARIANT.fullmatch(str(target["ResourceId"]))
-    if target["ServiceNamespace"] != "sagemaker" or found is None:
+    if target["ServiceNamespace"] != "sagemaker" or not _VARIANT.fullmatch(str(target["ResourceId"])):
         return
-    endpoint = sagemaker.endpoints.get(found["endpoint"]) or {}
-    variants = [v for v in endpoint.get("ProductionVariants", []) if v["VariantName"] == found["variant"]]
-    if not variants:
-        raise RefusedError("ValidationException", f"Could not find endpoint variant {target['ResourceId']}")
-    for variant in variants:
-        count = min(max(variant["CurrentInstanceCount"], target["MinCapacity"]), target["MaxCapacity"])
-        variant["CurrentInstanceCount"] = variant["DesiredInstanceCount"] = count
+    endpoint, variant = _variant(target)
+    count = min(max(variant["CurrentInstanceCount"], target["MinCapacity"]), target["MaxCapacity"])
+    if count != variant["CurrentInstanceCount"]:
+        sagemaker.set_count(endpoint, variant, count)
+
+
+def _variant(target: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = _VARIANT.fullmatch(str(target["ResourceId"]))
+    endpoint = sagemaker.endpoints.get(found["endpoint"]) if found else None
+    for variant in (endpoint or {}).get("ProductionVariants", []):
+        if found and endpoint and variant["VariantName"] == found["variant"]:
+            return endpoint, variant
+    raise RefusedError("ValidationException", f"Could not find endpoint variant {target['ResourceId']}")
+
+
+def _step(policy_arn: str) -> None:
+    """Carry out a step policy: the first step, which holds from the threshold on, within the bounds."""
+    for policy in list(_policies.values()):
+        steps = (policy.get("StepScalingPolicyConfiguration") or {}).get("StepAdjustments")
+        target = _targets.get(_key(policy))
+        if policy["PolicyARN"] != policy_arn or not steps or target is None:
+            continue
+        endpoint, variant = _variant(target)
+        count = variant["DesiredInstanceCount"] + int(steps[0]["ScalingAdjustment"])
+        sagemaker.set_count(endpoint, variant, min(max(count, target["MinCapacity"]), target["MaxCapacity"]))
+
+
+_earlier_dispatch = cloudwatch._dispatch_alarm_actions
+
+
+def _dispatch_alarm_actions(alarm: dict[str, Any], before: str, state: str, reason: str) -> None:
+    _earlier_dispatch(alarm, before, state, reason)
+    if state != "ALARM" or not alarm.get("ActionsEnabled", True):
+        return
+    for action in alarm.get("AlarmActions") or []:
+        if ":scalingPolicy:" in str(action):
+            _step(str(action))
 
 
 def _describe_targets(request: dict[str, Any]) -> dict[str, Any]:
@@ -136,5 +166,8 @@ def _reset() -> None:
 
 
 def install() -> None:
-    """Add the service."""
+    """Add the service, and let alarms carry out its policies."""
+    global _earlier_dispatch
+    _earlier_dispatch = cloudwatch._dispatch_alarm_actions
+    cloudwatch._dispatch_alarm_actions = _dispatch_alarm_actions
     register("application-autoscaling", targets=["AnyScaleFrontendService."], handle=_handle, reset=_reset)

@@ -186,14 +186,14 @@ def _lay_out(definition: Mapping[str, Any], folder: Path) -> None:
     """Put the model's files where the container finds them, as the two ways to name them have it."""
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource") or {}
     if source.get("S3DataType") == "S3Prefix":
-        bucket, prefix = _place(str(source["S3Uri"]))
+        bucket, prefix = place(str(source["S3Uri"]))
         for key, body in _objects(bucket, prefix):
             target = folder / key.removeprefix(prefix).lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
     url = definition.get("ModelDataUrl") or (source.get("S3Uri") if source else None)
     if url and source.get("S3DataType") != "S3Prefix":
-        bucket, key = _place(str(url))
+        bucket, key = place(str(url))
         body = s3().get_object(Bucket=bucket, Key=key)["Body"].read()
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
             archive.extractall(folder, filter="data")
@@ -207,7 +207,8 @@ def _objects(bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
                 yield item["Key"], client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
 
 
-def _place(uri: str) -> tuple[str, str]:
+def place(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 

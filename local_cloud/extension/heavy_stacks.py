@@ -24,7 +24,16 @@ _POLL_S = 0.05
 
 Made = tuple[str, dict[str, Any]]
 
-_WHOLE = frozenset({"InitialInstanceCount", "VolumeSizeInGB", "MinCapacity", "MaxCapacity"})
+_WHOLE = frozenset(
+    {
+        "InitialInstanceCount",
+        "VolumeSizeInGB",
+        "MinCapacity",
+        "MaxCapacity",
+        "MaxConcurrentInvocationsPerInstance",
+        "ScalingAdjustment",
+    }
+)
 
 
 def _typed(value: Any, key: str = "") -> Any:

@@ -9,8 +9,8 @@ answers ``/ping``, or Failed with SageMaker's sentence. Not found is ``Validatio
 plane and ``ValidationError`` of the runtime. An update that SageMaker takes back leaves the endpoint
 InService with the old configuration and no reason (hashicorp/terraform-provider-aws#48997).
 
-One process stands for all instances of a variant. Not there: several containers in one model, inference
-components, serverless variants, data capture.
+One process stands for all instances of a variant, and there is none while the variant has no instance. Not
+there: several containers in one model, inference components, serverless variants, data capture.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ministack.core.responses import AccountRegionScopedDict, get_account_id, ge
 from ministack.services import cloudwatch
 
 from local_cloud.extension import bad_day, containers
+from local_cloud.extension.endpoint_queue import EndpointQueue, Waiting
 from local_cloud.extension.services import Answer, RefusedError, answer, arn, refusal, register
 
 MAX_BODY_BYTES = 6_291_456
@@ -52,6 +53,7 @@ endpoints: Any = AccountRegionScopedDict()
 
 _Key = tuple[str, str, str, str]
 _containers: dict[_Key, containers.Container] = {}
+_queues: dict[tuple[str, str, str], EndpointQueue] = {}
 _lock = threading.RLock()
 _pool = urllib3.PoolManager(maxsize=64, retries=False)
 
@@ -160,9 +162,42 @@ def _update_capacities(request: dict[str, Any]) -> dict[str, Any]:
     for asked in request["DesiredWeightsAndCapacities"]:
         for variant in endpoint.get("ProductionVariants", []):
             if variant["VariantName"] == asked["VariantName"] and "DesiredInstanceCount" in asked:
-                count = asked["DesiredInstanceCount"]
-                variant["CurrentInstanceCount"] = variant["DesiredInstanceCount"] = count
+                set_count(endpoint, variant, asked["DesiredInstanceCount"])
     return {"EndpointArn": endpoint["EndpointArn"]}
+
+
+def set_count(endpoint: dict[str, Any], variant: dict[str, Any], count: int) -> None:
+    """Let a variant have so many instances. From none on its process is started, which takes its time."""
+    name, before = endpoint["EndpointName"], variant["CurrentInstanceCount"]
+    variant["DesiredInstanceCount"] = count
+    if before == 0 and count > 0:
+        endpoint["EndpointStatus"] = "Updating"
+        _in_background(_wake, name, variant, count)
+        return
+    variant["CurrentInstanceCount"] = count
+    if count == 0 and before > 0:
+        for container in _taken_down(name):
+            threading.Thread(target=container.stop, daemon=True).start()
+
+
+def _wake(name: str, variant: dict[str, Any], count: int) -> None:
+    """Start what an endpoint without instances had; where that fails it has none, and says nothing."""
+    time.sleep(bad_day.today().endpoint_creating_s)
+    endpoint = endpoints.get(name)
+    config = configs.get(endpoint["EndpointConfigName"]) if endpoint else None
+    if endpoint is None or config is None:
+        return
+    declared = next(v for v in config["ProductionVariants"] if v["VariantName"] == variant["VariantName"])
+    started: dict[str, containers.Container] = {}
+    failed = _start(name, declared, started)
+    for variant_name, container in started.items():
+        if failed or name not in endpoints:
+            container.stop()
+            continue
+        with _lock:
+            _containers[_key(name, variant_name)] = container
+    variant["CurrentInstanceCount"] = 0 if failed else count
+    endpoint.update(EndpointStatus="InService", LastModifiedTime=time.time())
 
 
 def _delete_endpoint(request: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +206,8 @@ def _delete_endpoint(request: dict[str, Any]) -> dict[str, Any]:
     if endpoint["EndpointStatus"] in _NOT_DELETED_YET:
         raise RefusedError("ValidationException", f'Cannot update in-progress endpoint "{name}".')
     del endpoints[name]
+    if queue := _queues.pop(_key(name, "")[:3], None):
+        queue.close()
     for container in _taken_down(name):
         threading.Thread(target=container.stop, daemon=True).start()
     return {}
@@ -282,6 +319,9 @@ def _logger(name: str, variant: str) -> Any:
 
 def _invoke(name: str, headers: dict[str, str], body: bytes) -> Answer:
     variant = _answering(name, headers.get("x-amzn-sagemaker-target-variant"))
+    if _queueing(name):
+        # strands-agents/harness-sdk#1969: ValidationError, and nothing else.
+        raise RefusedError("ValidationError", f"Endpoint {name} is an asynchronous inference endpoint.")
     today = bad_day.today()
     if random.random() < today.endpoint_throttle_rate:  # noqa: S311
         raise RefusedError("ThrottlingException", "Rate exceeded")
@@ -310,7 +350,7 @@ def _answering(name: str, wanted: str | None) -> str:
 
 
 def _asked(
-    name: str, variant: str, headers: dict[str, str], body: bytes
+    name: str, variant: str, headers: dict[str, str], body: bytes, timeout_s: float = ANSWER_S
 ) -> tuple[int, dict[str, str], bytes]:
     """What the container answers; status 0 where it does not, as SageMaker calls that."""
     with _lock:
@@ -325,7 +365,7 @@ def _asked(
         passed["X-Amzn-SageMaker-Custom-Attributes"] = headers[_ATTRIBUTES]
     try:
         reply = _pool.request(
-            "POST", f"{container.url}/invocations", body=body, headers=passed, timeout=ANSWER_S
+            "POST", f"{container.url}/invocations", body=body, headers=passed, timeout=timeout_s
         )
     except urllib3.exceptions.HTTPError:
         return 0, {}, b"Your invocation timed out while waiting for a response from container"
@@ -359,12 +399,20 @@ def _count(name: str, variant: str, status: int) -> None:
         cloudwatch.record_metric("AWS/SageMaker", metric, value, "Count", dimensions)
 
 
+def _queueing(name: str) -> dict[str, Any] | None:
+    """The settings of an endpoint's queue; ``None`` for one that answers at once."""
+    config = configs.get(endpoints[name]["EndpointConfigName"]) or {}
+    found: dict[str, Any] | None = config.get("AsyncInferenceConfig")
+    return found
+
+
 def _invoke_async(name: str, headers: dict[str, str], body: bytes) -> Answer:
     _answering(name, None)
-    config = configs.get(endpoints[name]["EndpointConfigName"]) or {}
-    settings = config.get("AsyncInferenceConfig")
+    settings = _queueing(name)
     if not settings:
         raise RefusedError("ValidationError", f"Endpoint {name} is not an asynchronous inference endpoint.")
+    if random.random() < bad_day.today().endpoint_throttle_rate:  # noqa: S311
+        raise RefusedError("ThrottlingException", "Rate exceeded")
     source = headers.get("x-amzn-sagemaker-inputlocation", "")
     if bool(body) == bool(source) or len(body) > MAX_INLINE_ASYNC_BYTES:
         raise RefusedError("ValidationError", "Exactly one of InputLocation and a short Body is taken")
@@ -372,36 +420,59 @@ def _invoke_async(name: str, headers: dict[str, str], body: bytes) -> Answer:
     output = settings["OutputConfig"]
     good = str(output["S3OutputPath"]).rstrip("/")
     bad = str(output.get("S3FailurePath") or good).rstrip("/")
-    place, failure = f"{good}/{uuid.uuid4()}.out", f"{bad}/{uuid.uuid4()}-error.out"
-    work = {"id": inference, "source": source, "output": place, "failure": failure, "settings": output}
-    _in_background(_answer_later, name, dict(headers), body, work)
-    said = {"x-amzn-sagemaker-outputlocation": place, "x-amzn-sagemaker-failurelocation": failure}
+    waiting = Waiting(
+        id=inference,
+        headers=_for_the_container(headers),
+        body=body,
+        source=source,
+        output=f"{good}/{uuid.uuid4()}.out",
+        failure=f"{bad}/{uuid.uuid4()}-error.out",
+        expires_s=_seconds(headers, "requestttlseconds", (60, 21_600), 21_600),
+        timeout_s=_seconds(headers, "invocationtimeoutseconds", (1, 3_600), 900),
+    )
+    _queue_of(name, settings).put(waiting)
+    said = {
+        "x-amzn-sagemaker-outputlocation": waiting.output,
+        "x-amzn-sagemaker-failurelocation": waiting.failure,
+    }
     document = json.dumps({"InferenceId": inference}).encode()
     return 202, {"Content-Type": "application/json", **said}, document
 
 
-def _answer_later(name: str, headers: dict[str, str], body: bytes, work: dict[str, Any]) -> None:
-    """Read the input, ask, write the answer where it was promised, and tell the topic."""
-    s3 = containers.s3()
-    try:
-        if work["source"]:
-            bucket, key = containers._place(work["source"])
-            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        status, _, content = _asked(name, _answering(name, None), headers, body)
-        good = 200 <= status < 300
-    except Exception as error:  # noqa: BLE001 - the answer to whatever happened is a failure object
-        good, content = False, str(error).encode()
-    bucket, key = containers._place(work["output"] if good else work["failure"])
-    s3.put_object(Bucket=bucket, Key=key, Body=content)
-    topics = work["settings"].get("NotificationConfig") or {}
-    topic = topics.get("SuccessTopic" if good else "ErrorTopic")
-    if topic:
-        told = {
-            "invocationStatus": "Completed" if good else "Failed",
-            "inferenceId": work["id"],
-            "responseParameters": {"outputLocation": f"s3://{bucket}/{key}"},
-        }
-        containers.client("sns").publish(TopicArn=topic, Message=json.dumps(told))
+def _for_the_container(headers: dict[str, str]) -> dict[str, str]:
+    """The headers that a queued request reaches its container with: they have names of their own before."""
+    found = {
+        name: headers[f"x-amzn-sagemaker-{name}"]
+        for name in ("content-type", "accept")
+        if f"x-amzn-sagemaker-{name}" in headers
+    }
+    return {**found, **({_ATTRIBUTES: headers[_ATTRIBUTES]} if _ATTRIBUTES in headers else {})}
+
+
+def _seconds(headers: dict[str, str], what: str, bounds: tuple[int, int], otherwise: int) -> float:
+    said = headers.get(f"x-amzn-sagemaker-{what}")
+    value = int(said) if said else otherwise
+    if not bounds[0] <= value <= bounds[1]:
+        raise RefusedError("ValidationError", f"{what} is {value}, outside {bounds[0]} to {bounds[1]}")
+    return value
+
+
+def _queue_of(name: str, settings: dict[str, Any]) -> EndpointQueue:
+    def instances() -> int:
+        variants = (endpoints.get(name) or {}).get("ProductionVariants") or []
+        return sum(variant["CurrentInstanceCount"] for variant in variants)
+
+    def asks(waiting: Waiting, body: bytes) -> tuple[int, bytes]:
+        variant = _answering(name, None)
+        status, _, content = _asked(name, variant, waiting.headers, body, waiting.timeout_s)
+        _count(name, variant, status)
+        return status, content
+
+    key = _key(name, "")[:3]
+    with _lock:
+        if key not in _queues:
+            _queues[key] = EndpointQueue(name, settings, instances=instances, asks=asks)
+        return _queues[key]
 
 
 # ---------------------------------------------------------------- ways in
@@ -426,8 +497,11 @@ async def handle(
 def reset() -> None:
     """Forget everything and end what runs."""
     with _lock:
-        found = list(_containers.values())
+        found, queues = list(_containers.values()), list(_queues.values())
         _containers.clear()
+        _queues.clear()
+    for queue in queues:
+        queue.close()
     for container in found:
         container.kill()
     for store in (models, configs, endpoints):

@@ -34,6 +34,9 @@ GRPC_PORT_VARIABLE = "SWITCHYARD_GRPC_PORT"
 DEVICE_VARIABLE = "SWITCHYARD_DEVICE"
 """Two settings of the endpoint's container (``functions.endpoint.settings`` has all) that a stack decides."""
 
+ANSWERS, FAILURES = "answers", "failures"
+"""Where, below a model's prefix of the hand-off bucket, SageMaker writes what came of queued requests."""
+
 MODEL_FOLDER = "/opt/ml/model"
 """Where a container finds its model: SageMaker's own choice, and so ours on EC2."""
 

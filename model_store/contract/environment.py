@@ -33,6 +33,12 @@ RUNTIME = "SWITCHYARD_RUNTIME"
 
 TEXT = "text"
 
+EXPLAIN = "SWITCHYARD_EXPLAIN"
+"""Set where callers may ask which parts of an input an answer hangs on."""
+
+EXPLAIN_MAX_PARTS = 256
+"""Into how many parts an input is cut at most; each is a run of the model."""
+
 HANDOFF_BUCKET = "SWITCHYARD_HANDOFF_BUCKET"
 """The bucket through which payloads travel that Lambda does not carry. Without it, none do."""
 
@@ -71,6 +77,10 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
+
+ASYNCHRONOUS = "SWITCHYARD_ASYNCHRONOUS"
+"""Set on a gateway function whose endpoints answer later: JSON with ``timeout_s``, how long a request may be
+computed, and ``expires_s``, how long it may wait before that. Part of the base."""
 
 OWN_IMAGE = "SWITCHYARD_OWN_IMAGE"
 """``on`` on a gateway function whose endpoints run a team's own container, not ours: its answers name no

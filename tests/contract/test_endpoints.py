@@ -23,7 +23,8 @@ from functions.gateway.adapters.balanced import BalancedEndpoint
 from functions.gateway.adapters.connection import IDLE_S, Connection
 from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.gateway.adapters.sagemaker import BINARY_TYPE, SageMakerEndpoint
-from functions.gateway.ports import Endpoint, Said, ThrottledError
+from functions.gateway.ports import Endpoint, Patience, Places, Said, ThrottledError
+from functions.inference.adapters.memory import MemoryObjects
 from functions.protocol.errors import CloudUnavailableError, DeadlineError, NotReadyError
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Server(BaseHTTPRequestHandler):
             self._describe()
         elif self.path == f"/endpoints/{NAME}/invocations":
             self._invoke(body)
+        elif self.path == f"/endpoints/{NAME}/async-invocations":
+            self._queue()
         elif self.headers.get("x-switchyard-endpoint") == NAME:
             self._balance(body)
         else:
@@ -98,18 +101,34 @@ class Server(BaseHTTPRequestHandler):
             status = "Creating" if self.behaviour.does == "is creating" else "Updating"
             self._say(200, json.dumps({"EndpointName": NAME, "EndpointStatus": status}).encode())
 
-    def _invoke(self, body: bytes) -> None:
+    def _queue(self) -> None:
+        if self._refuses():
+            return
+        id_ = self.headers["x-amzn-sagemaker-inference-id"]
+        headers = {
+            "x-amzn-sagemaker-outputlocation": f"s3://later/answers/{id_}.out",
+            "x-amzn-sagemaker-failurelocation": f"s3://later/failures/{id_}-error.out",
+        }
+        self._say(202, json.dumps({"InferenceId": id_}).encode(), headers)
+
+    def _refuses(self) -> bool:
+        """Whether SageMaker itself says no, before any model is asked."""
         if self.behaviour.does == "throttles":
             self._say(
                 400, b'{"message": "Rate exceeded"}', {"x-amzn-errortype": "ThrottlingException:http://x/"}
             )
-            return
+            return True
         if self.behaviour.does in ("is missing", "is creating"):
             text = f'{{"message": "Endpoint {NAME} of account 1 not found."}}'
             self._say(400, text.encode(), {"x-amzn-errortype": "ValidationError"})
-            return
+            return True
         if self.behaviour.does == "breaks":
             self._say(500, b"{}", {"x-amzn-errortype": "InternalFailure"})
+            return True
+        return False
+
+    def _invoke(self, body: bytes) -> None:
+        if self._refuses():
             return
         kind = self.headers["content-type"]
         length = int(kind.removeprefix(BINARY_TYPE)) if kind.startswith(BINARY_TYPE) else None
@@ -177,26 +196,31 @@ def address(behaviour: Behaviour) -> Iterator[str]:
 
 def memory(behaviour: Behaviour, address: str) -> Endpoint:
     del address
-    endpoint = MemoryEndpoint(lambda body, length: said(behaviour, body, length))
+    endpoint = MemoryEndpoint(lambda body, length: said(behaviour, body, length), MemoryObjects())
     endpoint.throttled = 1 if behaviour.does == "throttles" else 0
     endpoint.takes_s = 1.0 if behaviour.does == "is late" else 0.0
     endpoint.exists = behaviour.does not in ("is missing", "is creating")
     return endpoint
 
 
-def sagemaker(behaviour: Behaviour, address: str) -> Endpoint:
-    environ = {
+def environ_of(address: str) -> dict[str, str]:
+    return {
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_ENDPOINT_URL": address,
     }
-    return behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ))
+
+
+def sagemaker(behaviour: Behaviour, address: str) -> Endpoint:
+    return behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ_of(address)))
 
 
 def balanced(behaviour: Behaviour, address: str) -> Endpoint:
     return behaviour.closing(BalancedEndpoint(NAME, "digits", Connection(address)))
 
+
+QUEUEING = pytest.mark.parametrize("make", [memory, sagemaker], indirect=True, ids=["memory", "sagemaker"])
 
 Make = Callable[[str], Endpoint]
 
@@ -277,10 +301,48 @@ def test_an_endpoint_that_is_not_there_is_not_ready_and_no_address_is_told(make:
         assert "arn" not in str(refused.value)
 
 
-@pytest.mark.parametrize("make", [memory, sagemaker], indirect=True, ids=["memory", "sagemaker"])
+@QUEUEING
 def test_a_throttled_request_may_be_repeated(make: Make) -> None:
     with pytest.raises(ThrottledError):
         make("throttles").infer(BODY, None, seconds=30)
+
+
+def begin(endpoint: Endpoint, payload: bytes | str = BODY) -> Places:
+    assert isinstance(endpoint, MemoryEndpoint | SageMakerEndpoint)
+    return endpoint.begin(payload, None, name="one", patience=Patience(60, 600), seconds=30)
+
+
+@QUEUEING
+def test_a_queued_request_says_where_its_outcome_is_going_to_lie(make: Make) -> None:
+    assert begin(make("answers")) == Places("s3://later/answers/one.out", "s3://later/failures/one-error.out")
+
+
+@QUEUEING
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [("throttles", ThrottledError), ("is missing", NotReadyError), ("is creating", NotReadyError)],
+    ids=["throttled", "missing", "creating"],
+)
+def test_queueing_is_refused_as_asking_is(make: Make, does: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        begin(make(does))
+
+
+def test_a_body_travels_in_the_call_and_an_object_by_its_address(behaviour: Behaviour, address: str) -> None:
+    endpoint = SageMakerEndpoint.from_environment(NAME, environ_of(address))
+    behaviour.closing(endpoint)
+    endpoint.begin(BINARY, len(BODY), name="one", patience=Patience(60, 600), seconds=30)
+    endpoint.begin("s3://b/k", None, name="two", patience=Patience(60, 600), seconds=30)
+    inline, stored = (
+        {name.lower(): value for name, value in request["headers"].items()} for request in behaviour.requests
+    )
+    assert [request["body"] for request in behaviour.requests] == [BINARY, b""]
+    assert inline["x-amzn-sagemaker-content-type"] == f"{BINARY_TYPE}{len(BODY)}"
+    assert "x-amzn-sagemaker-inputlocation" not in inline
+    assert stored["x-amzn-sagemaker-inputlocation"] == "s3://b/k"
+    assert stored["x-amzn-sagemaker-inference-id"] == "two"
+    assert stored["x-amzn-sagemaker-requestttlseconds"] == "600"
+    assert stored["x-amzn-sagemaker-invocationtimeoutseconds"] == "60"
 
 
 def test_a_service_that_fails_may_work_later(behaviour: Behaviour, address: str) -> None:

@@ -92,6 +92,16 @@ def test_more_than_the_limit_is_not_read(place: Place) -> None:
         place.objects.read(BUCKET, "a", limit=4)
 
 
+@pytest.mark.parametrize("first", [0, 3, 9])
+def test_a_look_shows_size_and_age_and_as_much_as_is_asked_for(place: Place, first: int) -> None:
+    place.objects.write(BUCKET, "a", Stored(b"12345"))
+    seen = place.objects.look(BUCKET, "a", first=first)
+    assert (seen.size, seen.head) == (5, b"12345"[:first])
+    assert -2 < seen.age_s < 5
+    with pytest.raises(UnknownUploadError):
+        place.objects.look(BUCKET, "b", first=first)
+
+
 def test_an_address_takes_an_upload_and_another_gives_it_back(place: Place) -> None:
     address = place.objects.upload_address(BUCKET, "a/b", size=5, seconds=60)
     assert address.headers == {"content-length": "5"}

@@ -297,6 +297,22 @@ def test_no_payload_key_or_token_is_in_any_log(echo: Deployed) -> None:
     assert [line for lines in found.values() for line in lines if planted in line] == []
 
 
+def test_what_an_answer_hangs_on_can_be_asked_where_the_catalog_says_so(
+    echo: Deployed, client: Client
+) -> None:
+    """``y`` is twice ``x``: to one value of ``y`` only its own value of ``x`` is worth anything."""
+    x = np.linspace(1, 2, 1024, dtype=np.float32).reshape(1, 1024)
+    found = client.explain("echo", {"x": x}, target=7, window=4)
+    worth = found["x"].reshape(-1)
+    assert worth[4:8] == pytest.approx(2 * x[0, 7], rel=1e-5)
+    assert not worth[:4].any()
+    assert not worth[8:].any()
+    assert found.parameters["runs"] == 1 + 256
+    assert client.metadata("echo").parameters["explain_max_parts"] == 256
+    refused = httpx.post(f"{echo.api_url}/v2/models/digits/explain", json={"inputs": []}, timeout=30)
+    assert refused.status_code in (404, 503), "a model whose catalog says nothing explains nothing"
+
+
 def test_pictures_go_in_and_words_come_out(echo: Deployed, client: Client, tmp_path: Path) -> None:
     """Steps around a model are part of its version: the last test here, because it changes what is live."""
     published = echo.yard_json("publish", "echo", str(build(tmp_path / "digits")))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
 import httpx
 import numpy as np
 import onnx
@@ -33,6 +34,7 @@ from local_cloud import cloud as embedded
 from local_cloud.deploy import deploy
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
+from switchyard_client import Client
 from tests.conftest import ROOT, Deployed
 from yard import deployment
 
@@ -51,6 +53,17 @@ instance_type = "ml.m5.large"
 versions = []
 memory_mb = 512
 timeout_s = 20
+
+[models.scenes]
+target = "sagemaker"
+instance_type = "ml.m5.large"
+versions = []
+min_instances = 0
+max_instances = 2
+memory_mb = 512
+timeout_s = 20
+handoff = true
+asynchronous = { max_concurrent = 2, timeout_s = 60, expires = "10m" }
 """
 
 MOVES = 6
@@ -188,9 +201,23 @@ def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> I
         sample.write_text(json.dumps({"inputs": [tensor.as_json() for tensor in _sample()]}))
         for path in files.values():
             made.yard_json("publish", "minilm", str(path), "--sample", str(sample))
+        publish_scenes(made, home / "scenes.onnx")
         yield stage
     finally:
         embedded.stop(home)
+
+
+def publish_scenes(made: Deployed, path: Path) -> None:
+    """A model of a few bytes: it doubles any number of floats."""
+    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "scenes", shapes[:1], shapes[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    sample = path.with_suffix(".json")
+    sample.write_text(
+        json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]})
+    )
+    made.yard_json("publish", "scenes", str(path), "--sample", str(sample))
 
 
 def _sample() -> list[Any]:
@@ -224,6 +251,7 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     assert b"yard provision minilm:1" in refused.stderr
     for version in ("1", "2", "3"):
         assert made.yard_json("provision", f"minilm:{version}", "--no-deploy")["changed"]
+    assert made.yard_json("provision", "scenes:1", "--no-deploy")["changed"]
     heavy.redeploy()
     for version in ("1", "2", "1"):
         made.yard_json("release", f"minilm:{version}")
@@ -375,6 +403,50 @@ def test_versions_are_asked_for_by_number(heavy: Heavy) -> None:
     with triton.InferenceServerClient(heavy.address) as client:
         for version in ("1", "2"):
             assert client.get_model_metadata("minilm", version)["versions"] == [version]
+
+
+def test_a_model_that_answers_later_sleeps_is_woken_and_loses_nothing(heavy: Heavy, tmp_path: Path) -> None:
+    """Law 7: a client that knows nothing of queues is answered; who goes finds the result, also after a nap."""
+    made = heavy.made
+    made.yard_json("release", "scenes:1")
+    with triton.InferenceServerClient(heavy.address) as client:
+        x = triton.InferInput("x", [3], "FP32")
+        x.set_data_from_numpy(np.array([1, 2, 3], np.float32))
+        assert client.infer("scenes", [x]).as_numpy("y").tolist() == [2, 4, 6]
+    (endpoint,) = made.yard_json("status", "scenes")["models"][0]["endpoints"]
+    sagemaker = boto3.client("sagemaker", **made_for(made))
+    none = [{"VariantName": "all", "DesiredInstanceCount": 0}]
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=endpoint["endpoint"], DesiredWeightsAndCapacities=none
+    )
+    with fast_clock(made):
+        job = made.yard_json("invoke", "scenes", "--async")
+        assert job["status"] == "waiting"
+        found = made.yard_json("invoke", "scenes", "--result", job["id"], "--wait", "2m")
+        assert found["outputs"][0]["data"] == [2, 4]
+    with Client(made.api_url) as api:
+        large = np.arange(2_000_000, dtype=np.float32)
+        result = api.result(api.submit("scenes", {"x": large}), wait_s=60)
+        assert (result.model, result.version) == ("scenes", "1")
+        assert np.array_equal(result["y"], 2 * large)
+    refused = tmp_path / "refused.json"
+    refused.write_text('{"inputs": []}')
+    job = made.yard_json("invoke", "scenes", "--async", "--data", str(refused))
+    failed = made.yard("invoke", "scenes", "--result", job["id"], "--wait", "1m")
+    assert (failed.returncode, b"400 `inputs` is empty, and the model takes `x`" in failed.stderr) == (
+        1,
+        True,
+    ), failed.stderr
+
+
+def made_for(made: Deployed) -> dict[str, Any]:
+    """How to reach the cloud of a deployment with boto3."""
+    return {
+        "endpoint_url": made.cloud.endpoint_url,
+        "region_name": made.cloud.region,
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
 
 
 def test_nothing_live_leaves_the_catalog(heavy: Heavy) -> None:

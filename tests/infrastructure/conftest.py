@@ -70,6 +70,7 @@ snapstart = false
 ephemeral_mb = 2048
 max_batch = 64
 throttle_rate = 5
+explain = true
 handoff = true
 queue = true
 inbox = true
@@ -195,7 +196,11 @@ def node_of_the_project() -> Iterator[None]:
 
 
 def _synthesised(catalog: Catalog, stage: str, out: Path) -> Deployed:
-    synthesise(catalog, stage, root=ROOT, out=out, lock=LOCK)
+    return deployed_in(stage, synthesise(catalog, stage, root=ROOT, out=out, lock=LOCK))
+
+
+def deployed_in(stage: str, out: Path) -> Deployed:
+    """The templates that a synth left in ``out``."""
     templates = {
         path.name.removesuffix(".template.json").removeprefix(f"Switchyard-{stage}-"): json.loads(
             path.read_text()

@@ -12,6 +12,7 @@ import typer
 from yard import options, output
 
 if TYPE_CHECKING:
+    from yard.calls import Answer
     from yard.deployment import Deployment
 
 
@@ -24,6 +25,15 @@ def invoke(
     version: Annotated[
         int | None, typer.Option("--version", metavar="N", min=1, help="Ask for exactly this version.")
     ] = None,
+    later: Annotated[
+        bool, typer.Option("--async", help="Do not wait for the answer: print an id to ask for it with.")
+    ] = False,
+    result: Annotated[
+        str | None, typer.Option("--result", metavar="ID", help="What came of an earlier --async.")
+    ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="TIME", help="So long --result waits: 90s, 15m.")
+    ] = "0s",
     alias: options.Alias = "live",
     token_file: options.TokenFile = None,
     stage: options.Stage = "local",
@@ -31,21 +41,34 @@ def invoke(
 ) -> None:
     """Send one request through the API. Without --data it sends the golden sample of what is asked.
 
-    What is too large for Lambda goes through S3, there and back, if the model hands off.
+    What is too large for Lambda goes through S3, there and back, if the model hands off. A model that is
+    `asynchronous` in the catalog takes --async; --result exits 1 while there is no answer.
     Example: yard invoke digits --data request.json
     """
     from model_store.contract.names import check_alias, check_name
-    from yard import deployment
-    from yard.calls import CallRefusedError, infer
+    from yard import calls, deployment
+    from yard.shifts import seconds
 
     check_name(name)
     check_alias(alias)
+    if result is not None and (later or data is not None or version is not None):
+        raise typer.BadParameter("goes with none of --async, --data and --version", param_hint="--result")
+    patience = seconds(wait)
     body = _read(data) if data is not None else None
     place = deployment.find(stage)
+    path = f"{'' if alias == 'live' else f'/{alias}'}/v2/models/{name}"
+    if result is not None:
+        _show(calls.result(place, path, result, wait_s=patience, token_file=token_file), as_json=as_json)
+        return
     body = body if body is not None else _golden(place, name, alias, version)
-    prefix = "" if alias == "live" else f"/{alias}"
-    pinned = f"/versions/{version}" if version is not None else ""
-    answer = infer(place, f"{prefix}/v2/models/{name}{pinned}", body, token_file=token_file)
+    path += f"/versions/{version}" if version is not None else ""
+    send = calls.submit if later else calls.infer
+    _show(send(place, path, body, token_file=token_file), as_json=as_json, waiting_is_fine=True)
+
+
+def _show(answer: Answer, *, as_json: bool, waiting_is_fine: bool = False) -> None:
+    from yard.calls import CallRefusedError
+
     said = _parsed(answer.body)
     if answer.status >= 400:
         reason = said.get("error") or said.get("message") if isinstance(said, dict) else None
@@ -53,11 +76,20 @@ def invoke(
             f"{answer.status} {reason or answer.body[:300].decode('utf-8', 'replace')}",
             hint="Look at `yard status`, and compare the request with what the message expects.",
         )
-    output.done(f"{answer.status} in {answer.took_ms:.0f} ms from {answer.headers.get('x-switchyard-model')}")
+    if answer.status == 202:
+        output.say(f"it is answered later: ask with `--result {said['id']}`")
+    else:
+        _done(answer)
     if as_json:
         output.print_json(said)
     else:
         output.data.print(json.dumps(said, ensure_ascii=False), soft_wrap=True, markup=False)
+    if answer.status == 202 and not waiting_is_fine:
+        raise typer.Exit(1)
+
+
+def _done(answer: Answer) -> None:
+    output.done(f"{answer.status} in {answer.took_ms:.0f} ms from {answer.headers.get('x-switchyard-model')}")
 
 
 def _read(source: str) -> bytes:

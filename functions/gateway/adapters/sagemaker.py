@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.adapters.signature import Signer, credentials_from
-from functions.gateway.ports import Said, ThrottledError
+from functions.gateway.ports import Patience, Places, Said, ThrottledError
 from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
 from functions.protocol.trace import ATTRIBUTES, TRACEPARENT, VARIABLE, traceparent
 
@@ -73,15 +73,43 @@ class SageMakerEndpoint:
         )
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
-        kind = "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
         path = f"/endpoints/{self._name}/invocations"
-        headers = {"content-type": kind}
-        if (parent := traceparent(self._trace())) is not None:
-            headers[ATTRIBUTES] = f"{TRACEPARENT}={parent}"
+        headers = {"content-type": _content_type(json_length), **self._attributes()}
         reply = self._signed(self._runtime, path, body, headers, seconds)
         if reply.status == 200:
             return Said(200, reply.body, _length_in(reply), _claims_in(reply))
         return self._refused(reply)
+
+    def begin(
+        self, payload: bytes | str, json_length: int | None, *, name: str, patience: Patience, seconds: float
+    ) -> Places:
+        """Source: SageMaker Runtime API reference, ``InvokeEndpointAsync``."""
+        headers = {
+            **self._attributes(),
+            "x-amzn-sagemaker-content-type": _content_type(json_length),
+            "x-amzn-sagemaker-inference-id": name,
+            "x-amzn-sagemaker-requestttlseconds": str(patience.expires_s),
+            "x-amzn-sagemaker-invocationtimeoutseconds": str(patience.timeout_s),
+        }
+        if isinstance(payload, str):
+            headers["x-amzn-sagemaker-inputlocation"] = payload
+        body = b"" if isinstance(payload, str) else payload
+        path = f"/endpoints/{self._name}/async-invocations"
+        reply = self._signed(self._runtime, path, body, headers, seconds)
+        if reply.status != 202:
+            self._refused(reply)
+        try:
+            return Places(
+                reply.headers["x-amzn-sagemaker-outputlocation"],
+                reply.headers["x-amzn-sagemaker-failurelocation"],
+            )
+        except KeyError as error:
+            raise CloudUnavailableError("SageMaker does not say where the answer is going to lie") from error
+
+    def _attributes(self) -> dict[str, str]:
+        """Where this request belongs to, for a container that knows; SageMaker passes it on as it is."""
+        parent = traceparent(self._trace())
+        return {} if parent is None else {ATTRIBUTES: f"{TRACEPARENT}={parent}"}
 
     def must_be_ready(self, *, seconds: float) -> None:
         if self._clock() < self._ready_until:
@@ -124,6 +152,10 @@ class SageMakerEndpoint:
         if code in _MISSING and ("not found" in said.lower() or "could not find" in said.lower()):
             raise NotReadyError("the endpoint of this version does not exist")
         raise CloudUnavailableError(f"SageMaker answered {code or reply.status}")
+
+
+def _content_type(json_length: int | None) -> str:
+    return "application/json" if json_length is None else f"{BINARY_TYPE}{json_length}"
 
 
 def _length_in(reply: Reply) -> int | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from functions.inference.ports import Address, Stored
+from functions.inference.ports import Address, Seen, Stored
 from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import JSON_LENGTH
 
@@ -42,6 +42,13 @@ class S3Objects:
             int(length) if length.isdecimal() else None,
             (datetime.now(UTC) - found["LastModified"]).total_seconds(),
         )
+
+    def look(self, bucket: str, key: str, *, first: int) -> Seen:
+        with _translated(key):
+            found = self._client.get_object(Bucket=bucket, Key=key)
+            head = found["Body"].read(first) if first else b""
+            found["Body"].close()
+        return Seen(found["ContentLength"], (datetime.now(UTC) - found["LastModified"]).total_seconds(), head)
 
     def write(self, bucket: str, key: str, stored: Stored) -> None:
         binary = stored.json_length is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from functions.inference.ports import Address, Stored
+from functions.inference.ports import Address, Seen, Stored
 from functions.protocol.errors import TooLargeError, UnknownUploadError
 from model_store.contract.errors import IntegrityError, NotFoundError
 
@@ -29,6 +30,10 @@ class MemoryObjects:
         if len(stored.body) > limit:
             raise TooLargeError(f"the upload has {len(stored.body)} bytes, and at most {limit} are read")
         return replace(stored, age_s=time.time() - at)
+
+    def look(self, bucket: str, key: str, *, first: int) -> Seen:
+        stored = self.read(bucket, key, limit=sys.maxsize)
+        return Seen(len(stored.body), stored.age_s, stored.body[:first])
 
     def write(self, bucket: str, key: str, stored: Stored) -> None:
         self._objects[bucket, key] = stored, time.time() - stored.age_s

@@ -47,6 +47,7 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
         "SWITCHYARD_MODEL": "fraud-eu",
         "SWITCHYARD_STAGE": stage.stage,
         "SWITCHYARD_TIMEOUT_S": "29",
+        "SWITCHYARD_EXPLAIN": "1",
         "SWITCHYARD_MAX_BATCH": "64",
     }
     unbounded = stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]

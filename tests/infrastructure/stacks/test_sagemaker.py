@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
@@ -20,7 +19,7 @@ from model_store.contract import endpoints
 from model_store.contract.endpoints import endpoint_name
 from model_store.contract.errors import CatalogError
 from model_store.contract.keys import served_prefix
-from tests.infrastructure.conftest import LOCK, ROOT, text_of
+from tests.infrastructure.conftest import LOCK, ROOT, deployed_in, text_of
 
 if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
@@ -333,25 +332,31 @@ def test_a_named_image_may_be_pulled_from_its_own_repository(image: str, reposit
 
 
 @pytest.fixture(scope="module")
-def examples(node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The catalog of models that bring their own container, as it stands, and where it is synthesised."""
+def examples(node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The catalog of examples, as it stands and synthesised."""
     path = ROOT / "examples" / "heavy" / "models.toml"
     folder = tmp_path_factory.mktemp("examples")
     catalog, _ = checks.with_stand_ins(load_catalog(path), ROOT, folder)
-    return checks.synthesise(catalog, "prod", root=ROOT, out=folder / "out", lock=load_lock(lock_path(path)))
+    return deployed_in(
+        "prod",
+        checks.synthesise(catalog, "prod", root=ROOT, out=folder / "out", lock=load_lock(lock_path(path))),
+    )
 
 
-def test_the_examples_pass_every_check(examples: Path) -> None:
-    found = [*checks.findings_of_cdk("prod", examples), *checks.findings_of_cfn_lint("prod", examples)]
+def test_the_examples_pass_every_check(examples: Deployed) -> None:
+    found = [
+        *checks.findings_of_cdk("prod", examples.out),
+        *checks.findings_of_cfn_lint("prod", examples.out),
+    ]
     assert [str(finding) for finding in found] == []
 
 
 @pytest.mark.parametrize("model", ["chat", "faces"])
 def test_another_s_container_gets_the_artifact_s_own_files_and_is_told_what_it_wants(
-    examples: Path, model: str
+    examples: Deployed, model: str
 ) -> None:
-    template = json.loads((examples / f"Switchyard-prod-Model-{model}.template.json").read_text())
-    by_type = {found["Type"]: found["Properties"] for found in template["Resources"].values()}
+    resources = examples.templates[f"Model-{model}"]["Resources"]
+    by_type = {found["Type"]: found["Properties"] for found in resources.values()}
     container = by_type["AWS::SageMaker::Model"]["PrimaryContainer"]
     assert ".dkr.ecr.eu-central-1.amazonaws.com/" in container["Image"]
     assert text_of(container["ModelDataSource"]["S3DataSource"]["S3Uri"]).endswith("/files/")
@@ -367,3 +372,73 @@ def test_what_a_container_is_told_is_part_of_what_its_endpoint_is(synth: Any) ->
     assert not set(after["AWS::SageMaker::Endpoint"]) & set(before["AWS::SageMaker::Endpoint"])
     (model, *_) = after["AWS::SageMaker::Model"].values()
     assert model["PrimaryContainer"]["Environment"]["MAX_MODEL_LEN"] == "8192"
+
+
+SCENES = "Model-scenes"
+
+
+def test_an_asynchronous_endpoint_answers_into_the_hand_off_bucket_and_says_so(examples: Deployed) -> None:
+    config = examples.only(SCENES, "AWS::SageMaker::EndpointConfig")["Properties"]["AsyncInferenceConfig"]
+    assert config["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 2}
+    output = config["OutputConfig"]
+    assert text_of(output["S3OutputPath"]).endswith("/scenes/answers")
+    assert text_of(output["S3FailurePath"]).endswith("/scenes/failures")
+    assert "handoffbucketkey" in text_of(output["KmsKeyId"])
+    topics = examples.resources(SCENES, "AWS::SNS::Topic")
+    told = output["NotificationConfig"]
+    assert [
+        topics[told[key]["Ref"]]["Properties"]["TopicName"] for key in ("SuccessTopic", "ErrorTopic")
+    ] == [
+        "switchyard-prod-scenes-answered",
+        "switchyard-prod-scenes-failed",
+    ]
+
+
+def test_its_gateway_asks_through_the_queue_and_knows_how_long_that_may_take(examples: Deployed) -> None:
+    (asks,) = (found for found in examples.statements(SCENES) if found.get("Sid") == "AskEndpoints")
+    assert set(asks["Action"]) == {"sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"}
+    told = examples.only(SCENES, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    assert json.loads(told["SWITCHYARD_ASYNCHRONOUS"]) == {"timeout_s": 1800, "expires_s": 3600}
+    assert told["SWITCHYARD_HANDOFF_BUCKET"]
+    assert "Handoff" in examples.depends_on(SCENES)
+
+
+def test_its_execution_role_reads_requests_and_writes_answers_of_its_own_model(examples: Deployed) -> None:
+    own = {found["Sid"]: found for found in examples.statements(SCENES) if "Sid" in found}
+    for sid, actions, ends in (
+        ("ReadRequests", ["s3:GetObject"], ["/scenes/*/in/*"]),
+        ("WriteAnswers", ["s3:AbortMultipartUpload", "s3:PutObject"], ["/answers/*", "/failures/*"]),
+        ("TellOfAnswers", ["sns:Publish"], ["Answered", "Failed"]),
+    ):
+        resources = own[sid]["Resource"]
+        found = [text_of(item) for item in (resources if isinstance(resources, list) else [resources])]
+        assert own[sid]["Action"] == actions
+        assert all(end in text for end, text in zip(ends, found, strict=True))
+
+
+def test_machines_follow_what_waits_and_the_first_comes_when_anything_does(examples: Deployed) -> None:
+    (target,) = examples.resources(SCENES, "AWS::ApplicationAutoScaling::ScalableTarget")
+    bounds = examples.only(SCENES, "AWS::ApplicationAutoScaling::ScalableTarget")["Properties"]
+    assert (bounds["MinCapacity"], bounds["MaxCapacity"]) == (0, 3)
+    policies = {
+        found["Properties"]["PolicyType"]: (id_, found["Properties"])
+        for id_, found in examples.resources(SCENES, "AWS::ApplicationAutoScaling::ScalingPolicy").items()
+    }
+    _, tracking = policies["TargetTrackingScaling"]
+    settings = tracking["TargetTrackingScalingPolicyConfiguration"]
+    metric = settings["CustomizedMetricSpecification"]
+    assert (settings["TargetValue"], metric["MetricName"]) == (4, "ApproximateBacklogSizePerInstance")
+    (endpoint,) = examples.resources(SCENES, "AWS::SageMaker::Endpoint").values()
+    named = [{"Name": "EndpointName", "Value": endpoint["Properties"]["EndpointName"]}]
+    assert metric["Dimensions"] == named
+    wakes, stepping = policies["StepScaling"]
+    (step,) = stepping["StepScalingPolicyConfiguration"]["StepAdjustments"]
+    assert step == {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
+    assert stepping["ScalingTargetId"] == tracking["ScalingTargetId"] == {"Ref": target}
+    (asleep,) = (
+        alarm["Properties"]
+        for alarm in examples.resources(SCENES, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"]["MetricName"] == "HasBacklogWithoutCapacity"
+    )
+    assert asleep["AlarmActions"] == [{"Ref": wakes}]
+    assert (asleep["Dimensions"], asleep["Threshold"]) == (named, 1)

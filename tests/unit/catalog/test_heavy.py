@@ -75,6 +75,27 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
         ),
         (("target_invocations_per_instance = 600\n", ""), "says not when", "target_invocations_per_instance"),
         (("max_instances = 4", "max_instances = 0"), "outside 1 to 1000", "1 to 1000"),
+        (("max_instances = 4", "max_instances = 4\nmin_instances = 0"), "would find nobody", "asynchronous"),
+        (
+            ("max_instances = 4", "max_instances = 4\nasynchronous = {}"),
+            "without `handoff`",
+            "handoff = true",
+        ),
+        (
+            ("max_instances = 4", "max_instances = 4\nhandoff = true\nasynchronous = {}"),
+            "both `asynchronous` and `target_invocations_per_instance`",
+            "backlog_per_instance",
+        ),
+        (
+            ("max_instances = 4", "max_instances = 4\nasynchronous = { timeout_s = 4000 }"),
+            "outside 1 to 3600",
+            "SageMaker",
+        ),
+        (
+            ("max_instances = 4", 'max_instances = 4\nasynchronous = { expires = "7h" }'),
+            "1 minute to 6 hours",
+            "6h",
+        ),
         (('"2d"', '"2 days"'), "not a length of time", "`24h`"),
         (("[3, 4]", "[3, 3]"), "names one version twice", "once"),
         (("[3, 4]", "[0]"), "names version `0`", "yard versions"),
@@ -99,6 +120,30 @@ def test_what_cannot_be_is_refused_with_a_remedy(
     assert "models.bert" in said
     assert found in said
     assert remedy in said
+
+
+def test_a_model_may_answer_later_and_have_no_machine_meanwhile(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "target_invocations_per_instance = 600\n",
+        "handoff = true\nmin_instances = 0\nasynchronous = { max_concurrent = 2 }\n",
+    )
+    text += "asynchronous = { timeout_s = 60 }\n"
+    catalog = read(tmp_path, text)
+    prod, local = (catalog.models_for(stage)["bert"] for stage in ("prod", "local"))
+    assert prod.asynchronous
+    assert local.asynchronous
+    assert (prod.asynchronous.max_concurrent, prod.asynchronous.timeout_s, prod.min_instances) == (2, 900, 0)
+    assert (local.asynchronous.max_concurrent, local.asynchronous.timeout_s) == (None, 60)
+
+
+def test_only_sagemaker_has_a_queue_before_its_machines(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace('"sagemaker"', '"ec2"')
+        .replace('"ml.', '"')
+        .replace("target_invocations_per_instance = 600\n", "handoff = true\nasynchronous = {}\n")
+    )
+    with pytest.raises(CatalogError, match='`asynchronous`, which target = "ec2" does not have'):
+        read(tmp_path, text)
 
 
 def test_a_stage_is_held_to_the_rules_as_it_stands(tmp_path: Path) -> None:

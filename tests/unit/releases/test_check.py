@@ -57,3 +57,30 @@ def test_small_differences_within_the_tolerance_pass(new_world: Callable[..., Wo
     world.deploy()
     world.publish(1)
     assert world.controller().release(ByVersion("digits", 1)).line is not None
+
+
+def test_a_golden_sample_that_is_queued_is_asked_for_until_it_is_answered(
+    new_world: Callable[..., World],
+) -> None:
+    """Behind an endpoint without a machine it takes minutes; one that never comes is unfit."""
+    looks = [0]
+
+    def later(config: FunctionConfig, event: dict[str, Any]) -> Any:
+        path = event["rawPath"]
+        if "SWITCHYARD_VERSION" in config.environment and path.endswith("/infer"):
+            return respond(config, 202, {"id": "abc", "status": "waiting"})
+        if path.endswith("/results/abc"):
+            looks[0] -= 1
+            if looks[0] >= 0:
+                return respond(config, 202, {"id": "abc", "status": "waiting"})
+            return respond(config, 200, {"outputs": [tensor("y", 1.0).as_json()]})
+        return honest(config, event)
+
+    world = new_world(later)
+    world.deploy()
+    looks[0] = 40
+    world.publish(1)
+    assert world.controller().release(ByVersion("digits", 1)).line is not None
+    looks[0] = 10_000
+    with pytest.raises(UnfitVersionError, match="output `y` is missing"):
+        world.controller().release(world.publish(2))

@@ -25,6 +25,8 @@ class Server:
     extensions: tuple[str, ...] = ("binary_tensor_data",)
     handoff: bool = True
     answer_limit: int = 1 << 30
+    queue: bool = False
+    busy_looks: int = 0
     seen: list[Send] = field(default_factory=list)
     next: list[Reply | Exception] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
@@ -39,6 +41,13 @@ class Server:
         if request.url.startswith(BUCKET):
             return self._bucket(request)
         path = urlsplit(request.url).path
+        if self.queue and path.endswith("/infer"):
+            assert request.headers["prefer"] == "respond-async"
+            self.queued = request
+            return self._json({"id": "job-1", "status": "waiting", "url": "results/job-1"}, 202)
+        if path == "/v2/models/double/results/job-1":
+            self.busy_looks -= 1
+            return self._infer(self.queued) if self.busy_looks < 0 else self._json({"id": "job-1"}, 202)
         routes: dict[str, Callable[[Send], Reply]] = {
             "/v2": lambda _: self._json({"name": "s", "version": "1", "extensions": list(self.extensions)}),
             "/v2/health/live": lambda _: self._json({"live": True}),

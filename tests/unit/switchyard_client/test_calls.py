@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from switchyard_client.calls import Calls, TensorMetadata, goes_through
+from switchyard_client.calls import Calls, Job, TensorMetadata, explain_parameters, goes_through
 from switchyard_client.errors import (
     AccessDeniedError,
     InputError,
     NotReadyError,
+    StillWaitingError,
     TooLargeError,
     UnknownModelError,
     UnreachableError,
@@ -54,6 +55,46 @@ def test_a_small_request_is_one_request() -> None:
     assert result["y"].tolist() == [2, 2, 2]
     assert (result.model, result.version, result.digest, result.id) == ("double", "7", "sha256:ab", "seven")
     assert server.paths == ["POST /v2/models/double/infer"]
+
+
+def submitted(server: Server, x: Any) -> Job:
+    call = Calls(URL).submit("double", {"x": x}, version=None, outputs=None, parameters=None, timeout_s=None)
+    return play(call, server)
+
+
+@pytest.mark.parametrize("x", [FEW, LARGE], ids=["in the call", "as an upload"])
+def test_an_answer_that_comes_later_is_asked_for_until_it_is_there(x: Any) -> None:
+    server = Server(queue=True, busy_looks=2)
+    job = submitted(server, x)
+    assert (job.id, job.result) == ("job-1", None)
+    result = play(Calls(URL).result(job, wait_s=60), server)
+    assert result["y"][1] == 2 * x[1]
+    assert server.paths[-3:] == ["GET /v2/models/double/results/job-1"] * 3
+
+
+def test_who_waits_long_enough_for_nothing_is_told_so() -> None:
+    server = Server(queue=True, busy_looks=100)
+    job = submitted(server, FEW)
+    with pytest.raises(StillWaitingError, match="has not answered `job-1` yet"):
+        play(Calls(URL).result(job, wait_s=3), server)
+    assert server.paths.count("GET /v2/models/double/results/job-1") == 3
+
+
+def test_a_model_without_a_queue_answers_a_job_at_once() -> None:
+    server = Server()
+    job = submitted(server, FEW)
+    assert play(Calls(URL).result(job, wait_s=0), server)["y"].tolist() == [2, 2, 2]
+    assert server.paths == ["POST /v2/models/double/infer"]
+
+
+def test_an_explanation_is_asked_for_with_the_parameters_that_were_chosen() -> None:
+    asked = explain_parameters("y", None, 0.5, 4)
+    assert asked == {"explain_output": "y", "explain_baseline": 0.5, "explain_window": 4}
+    server = Server()
+    call = Calls(URL).explain("double", {"x": FEW}, version=None, parameters=asked, timeout_s=None)
+    with pytest.raises(UnknownModelError, match="there is no `/v2/models/double/explain`"):
+        play(call, server)
+    assert b'"explain_window":4' in (server.seen[0].body or b"").replace(b" ", b"")
 
 
 def test_a_version_and_an_alias_are_in_the_path() -> None:

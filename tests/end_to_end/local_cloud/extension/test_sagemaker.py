@@ -252,6 +252,64 @@ def test_an_asynchronous_answer_lies_where_it_was_promised(hosting: Hosting) -> 
     assert b"is not JSON" in s3.get_object(Bucket=hosting.bucket, Key=failure)["Body"].read()
 
 
+def test_an_asynchronous_endpoint_sleeps_keeps_what_waits_and_is_woken_by_its_alarm(hosting: Hosting) -> None:
+    """Scale to zero as the developer guide has it: a backlog without capacity, an alarm, a step, a machine."""
+    account = hosting.account
+    account.day(minute_s=1.0)
+    sns, sqs, scaling = (account.client(name) for name in ("sns", "sqs", "application-autoscaling"))
+    topic = sns.create_topic(Name=f"done-{uuid.uuid4().hex[:8]}")["TopicArn"]
+    queue = sqs.create_queue(QueueName=f"done-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+    output = {"S3OutputPath": f"s3://{hosting.bucket}/out", "NotificationConfig": {"SuccessTopic": topic}}
+    settings = {"OutputConfig": output, "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 1}}
+    name = hosting.create(hosting.configured(2.0, AsyncInferenceConfig=settings))
+    hosting.settled(name)
+    assert hosting.refused(name)["Error"]["Code"] == "ValidationError"
+
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{name}/variant/all",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=2)
+    steps = {
+        "AdjustmentType": "ChangeInCapacity",
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+    }
+    policy = scaling.put_scaling_policy(
+        **target, PolicyName="wake", PolicyType="StepScaling", StepScalingPolicyConfiguration=steps
+    )["PolicyARN"]
+    account.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"asleep-{name}",
+        Namespace="AWS/SageMaker",
+        MetricName="HasBacklogWithoutCapacity",
+        Dimensions=[{"Name": "EndpointName", "Value": name}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Threshold=1,
+        AlarmActions=[policy],
+    )
+    none = [{"VariantName": "all", "DesiredInstanceCount": 0}]
+    hosting.client.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=none)
+    (variant,) = hosting.client.describe_endpoint(EndpointName=name)["ProductionVariants"]
+    assert variant["CurrentInstanceCount"] == 0
+
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
+    body = json.dumps({"inputs": [x]}).encode()
+    asked = hosting.runtime.invoke_endpoint_async(EndpointName=name, Body=body, InferenceId="one")
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
+    told = json.loads(json.loads(message["Body"])["Message"])
+    assert (told["invocationStatus"], told["inferenceId"]) == ("Completed", "one")
+    assert told["responseParameters"]["outputLocation"] == asked["OutputLocation"]
+    described = hosting.settled(name)
+    assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
 def test_an_endpoint_that_is_not_asynchronous_says_so(hosting: Hosting, doubling: str) -> None:
     with pytest.raises(ClientError, match="not an asynchronous"):
         hosting.runtime.invoke_endpoint_async(EndpointName=doubling, InputLocation="s3://a/b")

@@ -148,7 +148,7 @@ def test_an_endpoint_that_failed_is_a_500_without_its_words(gateway: GatewayCall
     gateway.endpoint = MemoryEndpoint(lambda *_: Said(500, b"Traceback: private"))
     reply = gateway.infer(ROW)
     assert (reply.status, b"private" in reply.body) == (500, False)
-    assert gateway.log[-1]["failure"] == "functions.gateway.service.EndpointFailedError"
+    assert gateway.log[-1]["failure"] == "functions.gateway.ports.EndpointFailedError"
 
 
 @pytest.mark.parametrize(
