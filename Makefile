@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check -q
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 4) ? $$1 : 4 }')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,15 @@ node_modules/.installed: package.json package-lock.json
 	@echo "installing the CDK command line into node_modules" >&2
 	@npm ci --no-audit --no-fund --loglevel=error >&2
 	@touch $@
+
+# What ships, each list as it is pinned; nothing is asked of the network.
+sbom: .venv-scan/.installed ## A bill of materials (CycloneDX) of layers, container and command line, in build/sbom
+	@mkdir -p build/sbom
+	@for list in layer:layers/runtime.txt layer-text:layers/runtime-text.txt container:functions/endpoint/requirements.txt \
+	    command-line:constraints.txt embedded-cloud:requirements-local.txt; do \
+	  .venv-scan/bin/cyclonedx-py requirements --output-reproducible --of JSON \
+	    -o "build/sbom/$${list%%:*}.cdx.json" "$${list#*:}" || exit 1; done
+	@ls build/sbom
 
 clean: ## Remove what was installed and built
 	rm -rf .venv .venv-local .venv-scan node_modules build cdk.out demo-out .switchyard

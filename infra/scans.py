@@ -35,7 +35,7 @@ ROOMS = (
 SHIPPED = (
     "layers/runtime.txt",
     "layers/runtime-text.txt",
-    "functions/endpoint/requirements.lock",
+    "functions/endpoint/requirements.txt",
     "constraints.txt",
 )
 """Lists of what runs in an account or on the machine of who deploys; those that exist are audited."""

@@ -42,6 +42,7 @@ log_retention_days = 90
 
 [stages.partner]
 auth = "jwt"
+signed_by = "arn:aws:kms:eu-central-1:123456789012:key/89abcdef-0123-4567-89ab-cdef01234567"
 vpc = "vpc-0123456789abcdef0"
 vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 vpc_security_groups = ["sg-0123456789abcdef0"]

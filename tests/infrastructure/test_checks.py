@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ def test_checkov_finds_nothing_unexplained_and_needs_every_reason(
     prod: Deployed, local: Deployed, partner: Deployed, tmp_path: Path
 ) -> None:
     for each in (prod, local, partner):
-        (tmp_path / each.stage).symlink_to(each.out)
+        (tmp_path / each.stage).mkdir()
+        for template in each.out.glob("*.template.json"):
+            shutil.copy(template, tmp_path / each.stage)
     found = scans.findings_of_checkov(tmp_path)
     accepted = scans.read_accepted()
     assert [str(one) for one in scans.unexplained(found, accepted)] == []
@@ -57,7 +60,7 @@ def test_a_wildcard_without_a_written_reason_is_found(
     monkeypatch.setattr(operations, "WHY_WILDCARDS", {})
     checks.synthesise(catalog, "prod", root=checks.ROOT, out=tmp_path, lock=LOCK)
     found = list(checks.findings_of_cdk("prod", tmp_path))
-    assert len(found) == 13
+    assert len(found) == 15
     assert {finding.rule.split("[")[0] for finding in found} == {"AwsSolutions-IAM5"}
     assert all("Operations" in finding.place for finding in found)
 

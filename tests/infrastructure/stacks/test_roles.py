@@ -197,7 +197,7 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
         writing = [item for item in statements(policies(prod)[who]) if "s3:PutObject" in item["Action"]]
         return {text_of(name).partition(">/")[2] for item in writing for name in item["Resource"]}
 
-    published = {f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "versions", "pins")}
+    published = {f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")}
     moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases", "shifts")}
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
@@ -269,3 +269,30 @@ def test_a_stage_without_heavy_models_lets_nobody_see_endpoints(
     found = Template.from_stack(RolesStack(app, stage=catalog.stage("prod"), models=light))
     text = json.dumps(found.to_json())
     assert not [word for word in ("sagemaker:", "elasticloadbalancing:", "autoscaling:") if word in text]
+
+
+def test_a_stage_with_a_key_lets_publishers_sign_and_everybody_verify(
+    catalog: Catalog, prod: Deployed, node_of_the_project: None
+) -> None:
+    key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    stage = catalog.stage("prod").model_copy(update={"signed_by": key})
+    app = cdk.App(context=json.loads((ROOT / "cdk.json").read_text())["context"])
+    template = Template.from_stack(RolesStack(app, stage=stage, models=catalog.models_for("prod")))
+    found = {
+        text_of(policy["Properties"]["ManagedPolicyName"]).split("-")[2]: {
+            action
+            for item in statements(policy["Properties"])
+            if key in item["Resource"]
+            for action in item["Action"]
+        }
+        for policy in template.find_resources("AWS::IAM::ManagedPolicy").values()
+    }
+    assert found == {
+        "Publisher": {"kms:DescribeKey", "kms:Sign", "kms:Verify"},
+        "Reader": {"kms:Verify"},
+        "Deployer": {"kms:Verify"},
+        "Releaser": set(),
+        "OnCall": set(),
+    }
+    without = {item["Sid"] for policy in policies(prod).values() for item in statements(policy)}
+    assert without.isdisjoint({"Sign", "VerifySignatures"})
