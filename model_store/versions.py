@@ -6,16 +6,21 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import takewhile
 
 from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import manifest_key, number_in, tombstone_key, versions_prefix
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion, check_name
-from model_store.ports import ObjectStore
+from model_store.numbered import newest
+from model_store.ports import Entry, ObjectStore
 from model_store.tombstones import Tombstone, is_removed, removed
 
 _MODELS = "models/"
 _AT_ONCE = 8
+_WINDOW = 1_000
+"""So many keys one listing shows."""
 
 
 def models(store: ObjectStore) -> list[str]:
@@ -60,6 +65,33 @@ def listed(store: ObjectStore, model: str) -> list[Listed]:
     gone = set(removed(store, model)) if entries else set()
     found = [Listed(ByVersion(model, number_in(entry.key)), entry.written_at) for entry in entries]
     return [version for version in found if version.ref.version not in gone]
+
+
+def recent(store: ObjectStore, model: str, count: int, *, before: int | None = None) -> list[Listed]:
+    """List the newest ``count`` versions of ``model`` below ``before``, newest first, as ``listed`` does.
+
+    A few listings find the newest, and one shows a thousand: those before it are not looked at.
+    """
+    prefix = versions_prefix(check_name(model))
+    high = before if before is not None else newest(store, prefix).number + 1
+    gone = set(removed(store, model))
+    found: list[Listed] = []
+    while len(found) < count and high > 1:
+        low = max(high - _WINDOW, 1)
+        entries = store.entries(prefix, manifest_key(model, low - 1))
+        within = takewhile(partial(_comes_before, manifest_key(model, high)), entries)
+        here = [
+            Listed(ByVersion(model, number_in(entry.key)), entry.written_at)
+            for entry in within
+            if _is_manifest(entry.key, model)
+        ]
+        found += [one for one in reversed(here) if one.ref.version not in gone]
+        high = low
+    return found[:count]
+
+
+def _comes_before(end: str, entry: Entry) -> bool:
+    return entry.key < end
 
 
 def written(store: ObjectStore, model: str, *, after: int = 0) -> list[int]:

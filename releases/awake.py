@@ -19,17 +19,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+from model_store import numbered
 from model_store.contract.environment import MODEL_HEADER
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.events import http_event, read_answer
-from model_store.contract.keys import awake_key, awake_prefix, number_in
+from model_store.contract.keys import awake_key, awake_prefix
 from model_store.contract.names import ByVersion
 from model_store.ports import ObjectStore
 from model_store.versions import models
 from releases.bases import current_base
-from releases.deploy import aliases_with_history
 from releases.errors import NotDeployedError
-from releases.ledger import Ledger, Step, standing
+from releases.ledger import Ledger, Step, aliases_with_history, standing
 from releases.needs import DEEPEST_ROLLBACK
 from releases.records import UNRELEASED, Base, canonical, timestamp
 from releases.settle import wait_until_active
@@ -133,8 +133,8 @@ def _way_back(stage: Stage, base: Base, step: Step, model: str, back: int) -> st
 
 def newest(store: ObjectStore, model: str) -> Round | None:
     """What came of it when ``model`` was asked last; ``None`` if it never was."""
-    keys = list(store.keys(awake_prefix(model)))
-    return Round.from_json(store.get(keys[-1])) if keys else None
+    last = numbered.newest(store, awake_prefix(model))
+    return Round.from_json(store.get(last.keys[-1])) if last.keys else None
 
 
 def _asked_last(store: ObjectStore, model: str) -> Iterable[Asked]:
@@ -145,8 +145,7 @@ def _asked_last(store: ObjectStore, model: str) -> Iterable[Asked]:
 def _write(store: ObjectStore, done: Round) -> None:
     """Under the next number. Of two rounds at once both are kept."""
     while True:
-        keys = list(store.keys(awake_prefix(done.model)))
-        number = number_in(keys[-1]) + 1 if keys else 1
+        number = numbered.newest(store, awake_prefix(done.model)).number + 1
         if store.try_put_once(awake_key(done.model, number), done.to_json()):
             return
 

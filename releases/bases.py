@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from model_store.contract.errors import AlreadyExistsError
-from model_store.contract.keys import base_key, bases_prefix, number_in
+from model_store.contract.keys import base_key, bases_prefix
+from model_store.numbered import newest
 from model_store.ports import ObjectStore
 from releases.errors import NotDeployedError
 from releases.records import Base
@@ -11,13 +12,13 @@ from releases.records import Base
 
 def current_base(store: ObjectStore, model: str) -> Base:
     """What the newest deploy of ``model`` left."""
-    keys = list(store.keys(bases_prefix(model)))
-    if not keys:
+    last = newest(store, bases_prefix(model))
+    if not last.number:
         raise NotDeployedError(
             f"`{model}` is not deployed in this stage",
             hint="Declare it in models.toml and run `cdk deploy --all` for this stage.",
         )
-    return Base.from_json(store.get(keys[-1]))
+    return Base.from_json(store.get(last.keys[-1]))
 
 
 def base_with_fingerprint(store: ObjectStore, model: str, fingerprint: str) -> Base | None:
@@ -32,12 +33,11 @@ def base_with_fingerprint(store: ObjectStore, model: str, fingerprint: str) -> B
 def record_base(store: ObjectStore, model: str, base: Base) -> Base:
     """Make ``base`` the current one; a no-op if it is already."""
     while True:
-        keys = list(store.keys(bases_prefix(model)))
-        if keys and Base.from_json(store.get(keys[-1])) == base:
+        last = newest(store, bases_prefix(model))
+        if last.keys and Base.from_json(store.get(last.keys[-1])) == base:
             return base
-        number = number_in(keys[-1]) + 1 if keys else 1
         try:
-            store.put_once(base_key(model, number), base.to_json())
+            store.put_once(base_key(model, last.number + 1), base.to_json())
         except AlreadyExistsError:
             continue
         return base

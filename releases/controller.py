@@ -81,7 +81,7 @@ class Controller:
             self._kept_warm(ref.model)
             raise
         warnings += _ended_shadow(seen)
-        warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
+        warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared, followed=mover.followed)
         return Moved(ref, alias, prepared.lambda_version, line, warnings)
 
     def flip(self, ref: ByVersion, *, alias: str = DEFAULT_ALIAS, reason: str) -> Moved:
@@ -106,7 +106,7 @@ class Controller:
                     raise
                 continue
             warnings += self._ended_shift(seen, reason)
-            warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared)
+            warnings += self.settled(ref.model, alias, [*seen.lines, line], prepared, followed=mover.followed)
             return Moved(ref, alias, prepared.lambda_version, line, warnings)
         raise AssertionError("the last round returns or raises")
 
@@ -171,7 +171,7 @@ class Controller:
             forced=now,
         )
         warnings += self._ended_shift(seen, reason)
-        warnings += self.settled(model, alias, [*seen.lines, line], prepared)
+        warnings += self.settled(model, alias, [*seen.lines, line], prepared, followed=mover.followed)
         return Moved(ByVersion(model, target.version), alias, prepared.lambda_version, line, warnings)
 
     def history(self, model: str, *, alias: str = DEFAULT_ALIAS) -> list[Line]:
@@ -196,15 +196,25 @@ class Controller:
             to=unreleased,
             reason=reason,
         )
-        warnings = (*_ended_shadow(seen), *self.settled(model, alias, [*seen.lines, line]))
+        settled = self.settled(model, alias, [*seen.lines, line], followed=mover.followed)
+        warnings = (*_ended_shadow(seen), *settled)
         return Moved(ByVersion(model, UNRELEASED), alias, unreleased.lambda_version, line, warnings)
 
-    def settled(self, model: str, alias: str, lines: list[Line], *prepared: Prepared) -> tuple[str, ...]:
+    def settled(
+        self,
+        model: str,
+        alias: str,
+        lines: list[Line],
+        *prepared: Prepared,
+        followed: tuple[str, ...] | None = None,
+    ) -> tuple[str, ...]:
         """What follows from a move: gRPC calls, who answers to its number, and which alarms watch.
 
-        Warnings, since the move itself is done; repeating the command repeats this too.
+        Warnings, since the move itself is done; repeating the command repeats this too. ``followed`` is what
+        the move said of gRPC calls, where there was one just now.
         """
-        followed = self._stage.follow(model, alias)
+        if followed is None:
+            followed = self._stage.follow(model, alias)
         pinned = self._stage.pins(model).warning(prepared, known={alias: lines})
         watched = alarms.settle(self._stage, ByAlias(model, alias), lines)
         return (*followed, *pinned, *watched, *self._kept_warm(model))

@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from model_store.contract.deployment import DEFAULT_ALIAS, is_declarable
-from model_store.contract.keys import ledgers_prefix
 from model_store.contract.names import ByVersion
-from model_store.ports import ObjectStore
 from model_store.versions import load_manifest
 from releases.bases import base_with_fingerprint, current_base, record_base
 from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
@@ -291,11 +289,5 @@ class Deploy:
             if config is not None:
                 before = Prepared.of(config, model=move.prepared.model)
                 move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
-                for warning in self._stage.follow(before.model, seen.state.alias):
+                for warning in move.mover.followed:
                     self._stage.say(warning)
-
-
-def aliases_with_history(store: ObjectStore, model: str) -> list[str]:
-    """Every alias of ``model`` that was ever moved, whatever the catalog says."""
-    prefix = ledgers_prefix(model)
-    return sorted({key.removeprefix(prefix).split("/", 1)[0] for key in store.keys(prefix)})

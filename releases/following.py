@@ -2,9 +2,9 @@
 
 API Gateway carries no gRPC, so callers of an ``ec2`` model ask its load balancer, which knows no alias. After
 every move of an alias its rule is set to the endpoints that the alias's Lambda versions pin, with the same
-shares. The alias is what serves, and this follows: it is never read to decide anything, a failure takes no
-move back, and the same command again completes it. No template holds the rule, so no deploy can move it
-(law 4, ADR 33).
+shares. The alias is what serves, and this follows: it is never read to decide anything, and a failure takes
+no move back. It comes before the ledger's line, so a command that died before it is completed by itself
+again, or by whoever looks next. No template holds the rule, so no deploy can move it (law 4, ADR 33).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def follow(stage: Stage, model: str, alias: str, base: Base) -> tuple[str, ...]:
             state = now
     except SwitchyardError as error:
         said = f"gRPC calls of `{ByAlias(model, alias)}` may not go where its alias is: {error}"
-        return (f"{said}; the same command again completes it",)
+        return (f"{said}; `yard status {model}` says if so, and what to type",)
     return (f"others keep moving `{ByAlias(model, alias)}`; `yard status {model}` says where gRPC calls go",)
 
 

@@ -36,9 +36,8 @@ from model_store.sweeps import Sweep, claim, end
 from model_store.versions import models
 from releases.collected import bury
 from releases.collector import FunctionCollector, PublishedVersion
-from releases.deploy import aliases_with_history
 from releases.errors import LostRaceError
-from releases.ledger import Ledger
+from releases.ledger import Ledger, aliases_with_history
 from releases.needs import KEPT_RELEASES, needed
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Prepared, timestamp

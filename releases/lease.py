@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from model_store.contract.errors import AlreadyExistsError
-from model_store.contract.keys import lease_end_key, lease_key, lease_prefix, number_in
+from model_store.contract.keys import lease_end_key, lease_key, lease_prefix
+from model_store.numbered import newest
 from model_store.ports import ObjectStore
 from releases.errors import LeaseHeldError
 from releases.ports import Clock
@@ -75,14 +76,10 @@ def _acquire(
 
 def _newest(store: ObjectStore, clock: Clock, model: str) -> tuple[int, str | None]:
     """The newest claim's number, and who holds it if it is still held."""
-    keys = list(store.keys(lease_prefix(model)))
-    claims = [number_in(key) for key in keys if key.endswith(".json")]
-    if not claims:
-        return 0, None
-    number = max(claims)
-    if lease_end_key(model, number) in keys:
-        return number, None
-    claim = json.loads(store.get(lease_key(model, number)))
+    last = newest(store, lease_prefix(model))
+    if not last.number or lease_end_key(model, last.number) in last.keys:
+        return last.number, None
+    claim = json.loads(store.get(lease_key(model, last.number)))
     if float(claim["expires"]) <= clock.now():
-        return number, None
-    return number, str(claim["holder"])
+        return last.number, None
+    return last.number, str(claim["holder"])

@@ -20,6 +20,7 @@ from model_store.contract.keys import (
     ledger_page_key,
     ledger_pages_prefix,
     ledger_prefix,
+    ledgers_prefix,
     plan_key,
 )
 from model_store.ports import ObjectStore
@@ -157,3 +158,15 @@ def step_before(lines: list[Line]) -> Step | None:
     """Where a rollback goes: the model version in force before the present one."""
     steps = standing(lines)
     return steps[-2] if len(steps) > 1 else None
+
+
+def aliases_with_history(store: ObjectStore, model: str) -> list[str]:
+    """Every alias of ``model`` that was ever moved, whatever the catalog says: one listing for each."""
+    prefix = ledgers_prefix(model)
+    found: list[str] = []
+    after: str | None = None
+    while (key := next(store.keys(prefix, after), None)) is not None:
+        found.append(key.removeprefix(prefix).partition("/")[0])
+        # `~` is larger than everything that a key may hold: the next listing begins behind this ledger.
+        after = f"{prefix}{found[-1]}/~"
+    return sorted(found)

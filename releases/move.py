@@ -3,13 +3,15 @@
 The order is the safety. (1) The plan is written to the store; only then is it asked whether a collection
 takes the version away (``model_store.sweeps`` says why in this order). (2) One ``UpdateAlias`` that names the
 revision it saw sets the version, clears the weights and notes line and plan in the alias itself.
-(3) The ledger line is written. A crash before 2 changes nothing; a crash between 2 and 3 leaves an
-alias that names a line which the ledger lacks, and whoever comes next writes it from the plan.
+(3) What goes where the alias goes is led there (``releases.following``), then the ledger line is written. A
+crash before 2 changes nothing; a crash between 2 and 3 leaves an alias that names a line which the ledger
+lacks, and whoever comes next does the third from the plan.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -46,14 +48,25 @@ class Mover:
     """Moves one alias of one model and keeps its ledger."""
 
     def __init__(
-        self, store: ObjectStore, functions: Functions, clock: Clock, *, function: str, ref: ByAlias, by: str
+        self,
+        store: ObjectStore,
+        functions: Functions,
+        clock: Clock,
+        *,
+        function: str,
+        ref: ByAlias,
+        by: str,
+        follow: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """``follow`` leads what goes where the alias goes; what it could not do is in ``followed``."""
         self._store = store
         self._functions = functions
         self._clock = clock
         self._function = function
         self._ref = ref
         self._by = by
+        self._follow = follow
+        self.followed: tuple[str, ...] = ()
         self.ledger = Ledger(store, ref.model, ref.alias)
 
     def look(self, *, complete: bool = True) -> Seen:
@@ -70,6 +83,8 @@ class Mover:
         lines = self.ledger.lines()
         missing = self.ledger.missing(Note.from_text(state.note), lines)
         if missing is not None:
+            if complete:
+                self.followed = self._follow()
             lines.append(self.ledger.append(missing.line, missing.plan) if complete else missing)
         return Seen(state, lines, completed=missing)
 
@@ -147,6 +162,8 @@ class Mover:
             for version in {plan.version, plan.toward or plan.version}:
                 must_be_kept(self._store, self._clock, ByVersion(self._ref.model, version))
         self._swap(seen.state, plan, note)
+        # Before the line is written: whoever finds it missing, and completes it, completes this too.
+        self.followed = self._follow()
         line = self.ledger.append(number, plan)
         with suppress(
             SwitchyardError

@@ -14,11 +14,10 @@ from model_store.contract.keys import all_prepared_prefix, plans_prefix
 from model_store.contract.names import ByVersion
 from model_store.versions import models, versions
 from releases.bases import current_base
-from releases.deploy import aliases_with_history
 from releases.endpoints import refs_with_endpoints
 from releases.errors import NotDeployedError
 from releases.lease import holder
-from releases.ledger import Ledger, standing
+from releases.ledger import Ledger, aliases_with_history, standing
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Plan, Prepared
 from releases.stage import Stage

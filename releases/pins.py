@@ -18,11 +18,12 @@ from contextlib import suppress
 
 from model_store.contract.deployment import is_declarable, pin_alias, pinned_version
 from model_store.contract.errors import SwitchyardError
-from model_store.contract.keys import ledgers_prefix
+from model_store.contract.keys import ledger_prefix
+from model_store.numbered import newest
 from model_store.ports import ObjectStore
 from releases.collected import collected
 from releases.errors import LostRaceError, NotDeployedError
-from releases.ledger import Ledger, standing
+from releases.ledger import Ledger, aliases_with_history, standing
 from releases.ports import AliasState, FunctionConfig, Functions
 from releases.prepare import served_by
 from releases.records import UNRELEASED, Line, Note, Prepared
@@ -52,10 +53,10 @@ class Pins:
         best = {item.version: item.lambda_version for item in prepared if item.version}
         lines = dict(known or {})
         for _ in range(_ROUNDS):
-            keys = self._ledger_keys()
-            wanted = self._wanted(keys, lines, best)
+            newest = self._newest_lines()
+            wanted = self._wanted(newest, lines, best)
             undisturbed = self._change(wanted, best)
-            if undisturbed and self._ledger_keys() == keys:
+            if undisturbed and self._newest_lines() == newest:
                 return
 
     def leave(self, going: Collection[str]) -> None:
@@ -98,7 +99,7 @@ class Pins:
 
     def differences(self) -> list[str]:
         """Each pin that is missing or left over, as a sentence with a way out."""
-        wanted, found = self._wanted(self._ledger_keys(), {}, ()), self.present()
+        wanted, found = self._wanted(self._newest_lines(), {}, ()), self.present()
         missing = [
             f"`{self._model}:{version}` is released and cannot be asked for by number; {_WAY_OUT}"
             for version in sorted(wanted.keys() - found.keys())
@@ -110,26 +111,25 @@ class Pins:
         ]
         return missing + left
 
-    def _ledger_keys(self) -> list[str]:
-        return list(self._store.keys(ledgers_prefix(self._model)))
+    def _newest_lines(self) -> dict[str, int]:
+        """The number of the newest line of each ledger."""
+        aliases = aliases_with_history(self._store, self._model)
+        return {alias: newest(self._store, ledger_prefix(self._model, alias)).number for alias in aliases}
 
-    def _wanted(self, keys: list[str], known: dict[str, list[Line]], best: Container[int]) -> dict[int, str]:
+    def _wanted(
+        self, numbers: dict[str, int], known: dict[str, list[Line]], best: Container[int]
+    ) -> dict[int, str]:
         """The model versions that stand in any ledger, each with a Lambda version that served it.
 
         Not those whose Lambda version was collected, unless a ``best`` one is known that was not.
         """
-        prefix = ledgers_prefix(self._model)
-        count: dict[str, int] = {}
-        for key in keys:
-            alias = key.removeprefix(prefix).partition("/")[0]
-            count[alias] = count.get(alias, 0) + 1
         wanted: dict[int, str] = {}
-        for alias, lines in count.items():
-            if len(known.get(alias, ())) < lines:
+        for alias, number in numbers.items():
+            if not known.get(alias) or known[alias][-1].line < number:
                 known[alias] = Ledger(self._store, self._model, alias).lines()
             for step in standing(known[alias]):
-                newest = max(int(wanted.get(step.version, "0")), int(step.lambda_version))
-                wanted[step.version] = str(newest)
+                latest = max(int(wanted.get(step.version, "0")), int(step.lambda_version))
+                wanted[step.version] = str(latest)
         gone = collected(self._store, self._model)
         return {version: at for version, at in wanted.items() if version in best or (version, at) not in gone}
 

@@ -21,7 +21,7 @@ from typing import Any
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
-from releases import alarms
+from releases import alarms, headroom
 from releases.bases import current_base
 from releases.controller import Controller, Moved
 from releases.errors import (
@@ -124,6 +124,8 @@ class Shifting:
                 executions.start(running.id, {"shift": running.where, "step": 0})
                 return Begun(running, joined=True)
             can_begin(seen, wanted)
+            for warning in headroom.check_shift(self._stage, ref, alias, shares):
+                self._stage.say(warning)
             if shifts.claim(wanted):
                 executions.start(wanted.id, {"shift": wanted.where, "step": 0})
                 return Begun(wanted, joined=False)
@@ -154,7 +156,7 @@ class Shifting:
                     raise
                 continue
             warnings = (
-                *self._stage.follow(model, alias),
+                *mover.followed,
                 *end_execution(self._stage.executions, running.id, f"stopped by {self._stage.by}: {reason}"),
                 *alarms.settle(self._stage, ref, [*seen.lines, line]),
             )
@@ -298,8 +300,7 @@ class Shifting:
         here = self._where_it_stays(seen, shift.model)
         kind: Kind = "alarm" if because == "alarm" else "stop"
         line = mover.move(seen, kind=kind, to=here, reason=why, shift=shift.id)
-        self._follow(shift)
-        for warning in alarms.settle(self._stage, shift.target, [*seen.lines, line]):
+        for warning in (*mover.followed, *alarms.settle(self._stage, shift.target, [*seen.lines, line])):
             self._stage.say(warning)
         return True
 

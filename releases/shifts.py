@@ -12,8 +12,9 @@ import json
 from dataclasses import asdict, dataclass
 
 from model_store.contract.errors import NotFoundError, SwitchyardError
-from model_store.contract.keys import number_in, shift_end_key, shift_key, shifts_prefix
+from model_store.contract.keys import shift_end_key, shift_key, shifts_prefix
 from model_store.contract.names import ByAlias, ByVersion
+from model_store.numbered import newest
 from model_store.ports import ObjectStore
 from releases.errors import ShiftRunningError
 from releases.ports import Executions
@@ -101,8 +102,8 @@ class Shifts:
 
     def newest(self) -> Shift | None:
         """The last one that was asked for, however it ended."""
-        numbers, _ = self._numbers()
-        return self.load(numbers[-1]) if numbers else None
+        number, _ = self._newest()
+        return self.load(number) if number else None
 
     def running(self, lines: list[Line], now: float) -> Shift | None:
         """The shift that has the alias at the moment, if any."""
@@ -113,12 +114,11 @@ class Shifts:
 
         From one listing, so that of two who find the alias free one claim fails.
         """
-        numbers, ended = self._numbers()
-        following = numbers[-1] + 1 if numbers else 1
-        if not numbers or numbers[-1] in ended:
-            return None, following
-        shift = self.load(numbers[-1])
-        return (shift if shift.is_running(lines, now) else None), following
+        number, ended = self._newest()
+        if not number or ended:
+            return None, number + 1
+        shift = self.load(number)
+        return (shift if shift.is_running(lines, now) else None), number + 1
 
     def load(self, number: int) -> Shift:
         return Shift.from_json(self._store.get(shift_key(self._ref.model, self._ref.alias, number)))
@@ -141,10 +141,10 @@ class Shifts:
             return None
         return str(json.loads(note)["why"])
 
-    def _numbers(self) -> tuple[list[int], set[int]]:
-        keys = list(self._store.keys(shifts_prefix(self._ref.model, self._ref.alias)))
-        claimed = [number_in(key) for key in keys if key.endswith(".json")]
-        return sorted(claimed), {number_in(key) for key in keys if key.endswith(".ended")}
+    def _newest(self) -> tuple[int, bool]:
+        """The newest shift's number, and whether it ended before its first step; from one look."""
+        last = newest(self._store, shifts_prefix(self._ref.model, self._ref.alias))
+        return last.number, any(key.endswith(".ended") for key in last.keys)
 
 
 def end_execution(executions: Executions | None, shift: str, reason: str) -> tuple[str, ...]:

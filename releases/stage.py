@@ -100,6 +100,7 @@ class Stage:
             function=self.function(model),
             ref=ByAlias(model, alias),
             by=self.by,
+            follow=lambda: self.follow(model, alias),
         )
 
     def shifts(self, model: str, alias: str) -> Shifts:

@@ -93,7 +93,7 @@ def _take_back(stage: Stage, name: AlarmName, seen: Seen, why: str) -> str:
     line = mover.move(seen, kind="alarm", to=prepared, reason=why, restores=target.line)
     lines: list[Line] = [*seen.lines, line]
     ref = ByAlias(name.model, name.alias)
-    for warning in controller.settled(name.model, name.alias, lines, prepared):
+    for warning in controller.settled(name.model, name.alias, lines, prepared, followed=mover.followed):
         stage.say(warning)
     return f"took {ref} back to {name.model}:{target.version}: {why}"
 

@@ -53,6 +53,7 @@ class FleetProps:
     vpc: str
     subnets: tuple[str, ...]
     metrics_namespace: str
+    scraped: bool
     log_retention_days: int
     alarm_prefix: str
     alarm_topic: str
@@ -250,6 +251,7 @@ class Fleet(Construct):
             gpu=props.gpu,
             metrics_namespace=props.metrics_namespace,
             startup_s=STARTUP_S,
+            scraped=props.scraped,
         ).text()
 
     def _scale(self, balancer: EndpointBalancer, targets: balancing.CfnTargetGroup) -> None:

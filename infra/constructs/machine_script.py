@@ -17,7 +17,20 @@ STOP_S = 30
 
 POLL_S = 5
 
+SCRAPE_S = 60
+"""CloudWatch's own minute: what is scraped more often costs more and shows no more."""
+
+SCRAPED = (
+    "switchyard_requests_total",
+    "switchyard_queue_depth",
+    "switchyard_running",
+    "switchyard_in_flight",
+)
+"""What of the container's ``/metrics`` goes to CloudWatch: the agent takes no histograms, and the gateway has
+measured the times already. ``functions.endpoint.metrics`` names them."""
+
 _AGENT = "${TMPDIR:-/run}/switchyard-agent.json"
+_SCRAPE = "/run/switchyard-scrape.json"
 
 _SCRIPT = """\
 #!/bin/bash
@@ -40,10 +53,13 @@ docker run --detach --restart always --name endpoint --stop-timeout {stop_s} \\
   --publish {port}:{port} --publish {grpc}:{grpc} --volume {folder}:{folder}:ro \\
   --log-driver awslogs --log-opt awslogs-region={region} --log-opt awslogs-group={log} \\
   --log-opt awslogs-stream="$id" {told} {image} serve || end FAILURE
-# Without the agent nobody scales by GPU use, and everything else works.
+# Without the agent nobody scales by GPU use or sees the queue, and everything else works.
 cat > "{agent}" <<'AGENT'
 {measured}
 AGENT
+cat > "{scrape_at}" <<'SCRAPE'
+{scrape}
+SCRAPE
 ctl=/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl
 $ctl -a fetch-config -m ec2 -s -c "file:{agent}" || true
 for _ in $(seq {polls}); do
@@ -56,7 +72,10 @@ end FAILURE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineScript:
-    """What differs between machines. ``registry`` is asked for a password, where the image is in ECR."""
+    """What differs between machines. ``registry`` is asked for a password, where the image is in ECR.
+
+    ``scraped`` is whether the container has a ``/metrics`` of ours.
+    """
 
     region: str
     stack: str
@@ -69,6 +88,7 @@ class MachineScript:
     gpu: bool
     metrics_namespace: str
     startup_s: int
+    scraped: bool = True
 
     def text(self) -> str:
         """The script, for bash. Every value that a person wrote is quoted."""
@@ -94,6 +114,8 @@ class MachineScript:
             image=self.image,
             agent=_AGENT,
             measured=json.dumps(self._measured(), indent=1),
+            scrape_at=_SCRAPE.replace("/run", "${TMPDIR:-/run}"),
+            scrape=json.dumps(_SCRAPES, indent=1),
             polls=self.startup_s // POLL_S,
             poll_s=POLL_S,
         )
@@ -103,11 +125,47 @@ class MachineScript:
         collected: dict[str, object] = {"mem": {"measurement": ["used_percent"]}}
         if self.gpu:
             collected["nvidia_gpu"] = {"measurement": ["utilization_gpu", "memory_used"]}
+        logged = {"logs": {"metrics_collected": {"prometheus": self._scraped()}}} if self.scraped else {}
         return {
+            **logged,
             "metrics": {
                 "namespace": self.metrics_namespace,
                 "append_dimensions": {"AutoScalingGroupName": "${aws:AutoScalingGroupName}"},
                 "aggregation_dimensions": [["AutoScalingGroupName"]],
                 "metrics_collected": collected,
-            }
+            },
         }
+
+    def _scraped(self) -> dict[str, object]:
+        """What the agent reads from the container each minute: by model, and by model and version (law 11).
+
+        It writes them into the fleet's own log group in the embedded metric format. Counters arrive as what
+        was added since the last time; outcomes, which are no dimension, add up.
+        Source: CloudWatch user guide, "Set up and configure Prometheus metrics collection on Amazon EC2
+        instances".
+        """
+        return {
+            "prometheus_config_path": _SCRAPE,
+            "log_group_name": self.log_group,
+            "emf_processor": {
+                "metric_namespace": self.metrics_namespace,
+                "metric_declaration": [
+                    {
+                        "source_labels": ["job"],
+                        "label_matcher": f"^{_JOB}$",
+                        "dimensions": [["model"], ["model", "version"]],
+                        "metric_selectors": [f"^{name}$" for name in SCRAPED],
+                    }
+                ],
+            },
+        }
+
+
+_JOB = "switchyard-endpoint"
+_SCRAPES = {
+    "global": {"scrape_interval": f"{SCRAPE_S}s", "scrape_timeout": "10s"},
+    "scrape_configs": [
+        {"job_name": _JOB, "static_configs": [{"targets": [f"127.0.0.1:{CONTAINER_PORT}"]}]},
+    ],
+}
+"""Prometheus's own configuration. It is YAML, of which JSON is a part."""

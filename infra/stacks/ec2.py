@@ -172,6 +172,7 @@ class Ec2Stack(HeavyStack):
             vpc=self.vpc,
             subnets=stage.vpc_subnets,
             metrics_namespace=self._metrics,
+            scraped=model.image is None,
             log_retention_days=stage.log_retention_days,
             alarm_prefix=f"switchyard/{stage.name}/{model.name}/Endpoint/"
             f"{locked.ref.version}-{self.configuration}/",

@@ -4,7 +4,9 @@ Stock: of an action that forwards to several target groups the first is kept; ``
 codes are dropped; every target is healthy; ``DNSName`` resolves to nothing; a target group that a rule leads
 to can be deleted; two rules may have one place. AWS: Elastic Load Balancing API reference (2015-12-01),
 ``Action``, ``TargetGroup``, ``CreateRule`` (``PriorityInUse``), ``DeleteTargetGroup`` (``ResourceInUse``),
-``DescribeTargetHealth``.
+``DescribeTargetHealth``. A permission on a rule is compared with the rule, and one to make a rule with its
+listener (Service Authorization Reference, "Elastic Load Balancing V2"); stock compares both with ``*``. That
+counts only where policies are enforced (the strict profile).
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from ministack.core import iam_actions
 from ministack.services import alb
 from ministack.services.cloudformation import provisioners
 
@@ -38,6 +42,8 @@ _stock_create_lb = alb._create_lb
 _stock_delete_lb = alb._delete_lb
 _stock_reset = alb.reset
 _stock_listener_actions = provisioners._elbv2_listener_actions
+
+_ON_A_RULE = {"CreateRule": "ListenerArn", "DeleteRule": "RuleArn", "ModifyRule": "RuleArn"}
 
 _handlers = provisioners._RESOURCE_HANDLERS
 _LOAD_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
@@ -210,8 +216,23 @@ def _reset() -> None:
     _stock_reset()
 
 
+def _resource_of(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def resource(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *more: Any
+    ) -> Any:
+        if service == "elasticloadbalancing":
+            asked = {**(query or {}), **parse_qs((body or b"").decode(errors="replace"))}
+            named = _ON_A_RULE.get(alb._p(asked, "Action"))
+            if named:
+                return alb._p(asked, named)
+        return stock(service, method, path, headers, body, query, *more)
+
+    return resource
+
+
 def install() -> None:
     """Patch the API and the resource types."""
+    iam_actions.extract_resource_arn = _resource_of(iam_actions.extract_resource_arn)
     for name, patch in (
         ("_parse_actions", _parse_actions),
         ("_action_xml", _action_xml),

@@ -208,17 +208,6 @@ def test_whoever_names_an_endpoint_is_led_there_whatever_is_live(fleets: Fleets)
             assert fleets.ask(client, headers=headers) == (str(item["version"]), True)
 
 
-def test_no_deploy_moves_what_a_rollback_has_moved(fleets: Fleets) -> None:
-    """Law 4, for REST and gRPC alike, with a changed base."""
-    made = fleets.made
-    made.yard_json("rollback", "minilm", "--reason", "back")
-    assert fleets.answered_by() == [("1", True)] * 2
-    made.catalog.write_text(made.catalog.read_text().replace("timeout_s = 20", "timeout_s = 21"))
-    fleets.redeploy()
-    assert fleets.answered_by() == [("1", True)] * 2
-    assert made.yard("status", "minilm").returncode == 0
-
-
 class Callers:
     """Threads that ask, every other one by gRPC, and write down who answered and what went wrong."""
 
@@ -257,6 +246,33 @@ class Callers:
                 except Exception as error:  # noqa: BLE001 - whatever went wrong is a failed request
                     self.failures.append(f"{way}: {error!r}")
                 number += 1
+
+
+def test_a_deploy_replaces_every_fleet_under_load_and_moves_no_alias(fleets: Fleets) -> None:
+    """Law 4, for REST and gRPC alike: after a rollback another machine setting is another fleet of the same version.
+
+    Law 10: the old machines go when nothing is led to them any more, and finish what they were asked.
+    """
+    made = fleets.made
+
+    def endpoints() -> set[str]:
+        found = made.yard_json("status", "minilm")["models"][0]["endpoints"]
+        return {str(item["endpoint"]) for item in found}
+
+    made.yard_json("rollback", "minilm", "--reason", "back")
+    before = endpoints()
+    made.catalog.write_text(
+        made.catalog.read_text().replace("timeout_s = 20", "timeout_s = 20\nmax_batch = 16")
+    )
+    with Callers(fleets) as callers:
+        callers.wait_for(20)
+        fleets.redeploy()
+        callers.wait_for(callers.heard.total() + 20)
+    assert callers.failures == []
+    assert set(callers.heard) == {(way, "1", True) for way in WAYS}
+    after = endpoints()
+    assert (len(after), after & before) == (2, set())
+    assert made.yard("status", "minilm").returncode == 0
 
 
 def test_flips_and_rollbacks_under_load_fail_no_request_and_no_call(fleets: Fleets, room: Stage) -> None:

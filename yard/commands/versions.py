@@ -40,10 +40,9 @@ def versions(
 
     check_name(name)
     store = deployment.find(stage).store()
-    there = room.listed(store, name)
-    if not there:
+    older = _older(store, name, limit=None if everything else limit, before=before)
+    if not older and not room.versions(store, name):
         room.load_manifest(store, ByVersion(name, 1))  # says what there is instead
-    older = [version for version in reversed(there) if before is None or version.ref.version < before]
     page = older if everything else older[:limit]
     manifests = _manifests(store, page) if long or not everything else [None] * len(page)
     shown = list(zip(page, manifests, strict=True))
@@ -56,8 +55,17 @@ def versions(
         columns, rows = columns[:2], [row[:2] for row in rows]
     output.data.print(output.table(f"versions of {name}", columns, rows))
     if len(page) < len(older):
-        more = f"yard versions {name} --before {page[-1].ref.version}"
-        output.people.print(f"{len(older) - len(page):,} older ones: {more}", style="dim")
+        output.people.print(f"older ones: yard versions {name} --before {page[-1].ref.version}", style="dim")
+
+
+def _older(store: ObjectStore, name: str, *, limit: int | None, before: int | None) -> list[Listed]:
+    """Newest first: all of them without a ``limit``, else one more than it if there is one more."""
+    from model_store import versions as room
+
+    if limit is not None:
+        return room.recent(store, name, limit + 1, before=before)
+    there = reversed(room.listed(store, name))
+    return [version for version in there if before is None or version.ref.version < before]
 
 
 def _manifests(store: ObjectStore, page: list[Listed]) -> list[Manifest | None]:

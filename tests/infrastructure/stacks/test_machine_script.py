@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from functions.endpoint.metrics import Metrics
 from infra.constructs.machine_script import MachineScript
 
 SCRIPT = MachineScript(
@@ -125,6 +130,40 @@ def test_a_slow_container_is_waited_for(run: Run, tmp_path: Path) -> None:
     said = run(curl=third)
     assert "<--status><SUCCESS>" in signal(said)
     assert sum("/ping>" in line for line in said) == 3
+
+
+def test_the_agent_reads_the_container_s_metrics_under_the_names_that_it_has(
+    run: Run, tmp_path: Path
+) -> None:
+    """Law 11: the two sets of dimensions, and a metric that the container does not have is no metric."""
+    run()
+    agent = json.loads((tmp_path / "switchyard-agent.json").read_text())
+    asked = agent["logs"]["metrics_collected"]["prometheus"]
+    assert asked["prometheus_config_path"] == "/run/switchyard-scrape.json"
+    assert asked["log_group_name"] == "/switchyard/endpoints/clip"
+    assert asked["emf_processor"]["metric_namespace"] == "Switchyard/prod/Endpoints"
+    (declared,) = asked["emf_processor"]["metric_declaration"]
+    assert declared["dimensions"] == [["model"], ["model", "version"]]
+    page = Metrics("clip", "7").page().decode()
+    families = list(text_string_to_metric_families(page))
+    for selector in declared["metric_selectors"]:
+        (family,) = (one for one in families if any(re.search(selector, s.name) for s in one.samples))
+        assert family.type in ("counter", "gauge")
+        assert {"model", "version"} <= set(family.samples[0].labels)
+    scrape = json.loads((tmp_path / "switchyard-scrape.json").read_text())
+    (job,) = scrape["scrape_configs"]
+    assert re.fullmatch(declared["label_matcher"], job["job_name"])
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8080"]}]
+
+
+def test_another_s_container_is_not_asked_for_metrics_of_ours(run: Run, tmp_path: Path) -> None:
+    run(replace(SCRIPT, scraped=False))
+    assert "logs" not in json.loads((tmp_path / "switchyard-agent.json").read_text())
+
+
+def test_the_script_fits_into_what_ec2_takes() -> None:
+    """Source: EC2 user guide, "User data": 16 KB before it is encoded."""
+    assert len(SCRIPT.text().encode()) < 8_192
 
 
 def test_without_an_agent_the_machine_serves_all_the_same(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from model_store.contract.errors import IntegrityError, InvalidNameError, NotFou
 from model_store.contract.keys import manifest_key, tombstone_key
 from model_store.contract.names import ByVersion
 from model_store.publish import publish
-from model_store.versions import latest, listed, load_manifest, load_manifests, models, versions
+from model_store.versions import latest, listed, load_manifest, load_manifests, models, recent, versions
 
 SaveModel = Callable[..., Path]
 
@@ -149,3 +149,16 @@ def test_the_operations_function_needs_boto3_and_nothing_heavier() -> None:
     found = imported([*LIGHT, "model_store.adapters.s3"])
     assert "boto3" in found
     assert found.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("count", [1, 20, 1_500])
+def test_the_newest_are_listed_without_looking_at_the_others(count: int) -> None:
+    store = MemoryStore()
+    for number in range(1, 2_601):
+        store.put_once(manifest_key("digits", number), b"")
+    store.put_once(tombstone_key("digits", 2_599), b"{}")
+    found = recent(store, "digits", count)
+    assert found == list(reversed(listed(store, "digits")))[:count]
+    assert [one.ref.version for one in recent(store, "digits", 2, before=2_600)] == [2_598, 2_597]
+    assert recent(store, "digits", 5, before=1) == []
+    assert recent(store, "words", 5) == []

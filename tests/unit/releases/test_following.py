@@ -143,6 +143,41 @@ def test_what_failed_after_the_move_is_named_and_the_same_command_again_complete
     assert fleets.status().disagreements == ()
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("move", ["release", "rollback", "rollback-to"])
+def test_a_command_that_dies_between_the_alias_and_grpc_is_completed_by_itself_again(
+    fleets: HeavyWorld, move: str
+) -> None:
+    """Law 3. A rollback that is repeated goes on with the same step and not one more back."""
+    fleets.controller().release(ref(3))
+    lead, left = fleets.grpc.lead, [1]
+
+    def dies(model: str, alias: str, shares: dict[str, float]) -> None:
+        if left:
+            left.pop()
+            raise Killed
+        lead(model, alias, shares)
+
+    fleets.grpc.lead = dies  # type: ignore[method-assign,assignment]
+
+    def again() -> Any:
+        if move == "release":
+            return fleets.controller().release(ref(1))
+        return fleets.controller().rollback("digits", to=2 if move == "rollback-to" else None)
+
+    with pytest.raises(Killed):
+        again()
+    expected = {1: 1.0} if move == "release" else {2: 1.0}
+    assert led(fleets) == {3: 1.0}
+    assert fleets.status().disagreements
+    again()
+    assert led(fleets) == expected
+    assert fleets.status().disagreements == ()
+
+
 @pytest.mark.parametrize(
     ("move", "way"),
     [
@@ -202,7 +237,7 @@ def test_a_deploy_that_cannot_lead_grpc_calls_to_the_new_fleets_takes_its_moves_
     before = fleets.functions.alias(FUNCTION, "live")
     fleets.configuration = "ffff0000"
     fleets.provision(1, 2, 3)
-    fleets.grpc.fails = 1
+    fleets.grpc.fails = 2
     with pytest.raises(DisagreementError, match="may not go where its alias is"):
         fleets.deploy()
     after = fleets.functions.alias(FUNCTION, "live")

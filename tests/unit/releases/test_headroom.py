@@ -136,3 +136,48 @@ def test_a_stage_without_monitoring_is_released_as_ever(live: World) -> None:
 )
 def test_provisioned_environments_ask_for_nothing(numbers: dict[str, Any], *, fits: bool) -> None:
     assert Headroom(**numbers).suffices is fits
+
+
+def counted(world: World, a_second: float) -> None:
+    """So many requests came in each second of a minute."""
+    world.monitoring.record(
+        Metric("AWS/Lambda", "Invocations", (("FunctionName", FUNCTION),)),
+        a_second * 60,
+        at=world.clock.now() - 60,
+    )
+
+
+def test_who_comes_while_environments_start_starts_more_of_them(live: World) -> None:
+    """Law 8: forty at once, of 20 ms each, are two thousand a second, and a start takes two seconds."""
+    live.functions.limit(Concurrency(account=100_000, unreserved=100_000))
+    busy(live, 40)
+    counted(live, 2_000)
+    with pytest.raises(NoHeadroomError, match="4,040 environments have to start") as refused:
+        live.controller().release(ref(2))
+    assert "--shift 24,48,72,96" in str(refused.value.hint)
+
+
+def test_provisioned_environments_start_nothing() -> None:
+    assert Headroom(40, 1_000, 0, provisioned=40, per_second=2_000).suffices
+    assert not Headroom(40, 1_000, 0, provisioned=20, per_second=2_000).suffices
+
+
+def test_a_shift_whose_steps_are_too_large_is_refused_and_told_which_are_not(live: World) -> None:
+    """Law 8."""
+    live.functions.limit(Concurrency(account=100_000, unreserved=100_000))
+    busy(live, 40)
+    counted(live, 2_000)
+    with pytest.raises(NoHeadroomError, match="a step of 50% of `digits@live` would throttle") as refused:
+        live.begin(2, 0.05, 0.5)
+    assert "at most 24 %" in str(refused.value.hint)
+    assert live.shifting().stop("digits").line is None
+    assert live.begin(2, 0.24, 0.48, 0.72, 0.96).version == 2
+
+
+def test_where_not_even_one_percent_fits_more_concurrency_is_the_hint(live: World) -> None:
+    live.functions.limit(Concurrency(account=41, unreserved=41))
+    busy(live, 40)
+    counted(live, 100_000)
+    with pytest.raises(NoHeadroomError) as refused:
+        live.begin(2, 0.05, 0.5)
+    assert "ask for more concurrency" in str(refused.value.hint)

@@ -67,7 +67,7 @@ def test_older_pages_are_reached_by_number(
     many: int, store: Any, yard: Yard, document: Callable[[Any], Any]
 ) -> None:
     done = yard("versions", "digits", "--limit", "5")
-    assert "9,995 older ones: yard versions digits --before 9996" in done.stderr
+    assert "older ones: yard versions digits --before 9996" in done.stderr
     shown = document(yard("versions", "digits", "--limit", "5", "--before", "9996", "--json"))
     assert [one["version"] for one in shown] == [9995, 9994, 9993, 9992, 9991]
 
