@@ -197,7 +197,9 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
         writing = [item for item in statements(policies(prod)[who]) if "s3:PutObject" in item["Action"]]
         return {text_of(name).partition(">/")[2] for item in writing for name in item["Resource"]}
 
-    published = {f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")}
+    published = {
+        f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")
+    }
     moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases", "shifts")}
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
