@@ -54,8 +54,8 @@ START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
 
 PUBLISHED = ("baselines", "digests", "indexed", "signatures", "versions")
-MOVED = ("pages", "plans", "releases", "shifts")
-PREPARED = ("lease", "prepared", "unfit")
+MOVED = ("pages", "plans", "releases")
+PREPARED = ("lease", "prepared", "shifts", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""
 
 DENY = iam.Effect.DENY
@@ -233,7 +233,8 @@ class RolesStack(StageStack):
             _allow("MoveAliases", [*MOVE_ALIASES, *START_AND_STOP], [self._functions]),
             # The prefix covers the platform's own functions too. Nobody here needs them.
             _allow("NeverThePlatform", CHANGE, self._platform(), effect=DENY),
-            self._writing("WriteLedgers", *_folders(*MOVED)),
+            # Who moves may note that a shift ended, and not claim one.
+            self._writing("WriteLedgers", *_folders(*MOVED), "models/*/shifts/*.ended"),
             self._using_key("kms:GenerateDataKey", sid="Encrypt"),
             _allow("WatchReleases", ["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"], [alarms]),
             _allow("StopShifts", ["states:StopExecution"], [self._executions()]),

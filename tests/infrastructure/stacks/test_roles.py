@@ -200,8 +200,8 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
     published = {
         f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")
     }
-    moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases", "shifts")}
-    prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "unfit", "pins")}
+    moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases")} | {"models/*/shifts/*.ended"}
+    prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
     assert written("OnCall") == moved
     assert written("Releaser") == moved | prepared | {"layers/*"}
