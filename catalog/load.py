@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from catalog.alarms import Alarms
+from catalog.capture import Capture
 from catalog.schema import TARGETS, Catalog, Jwt, Model, Overrides, Stage
 from model_store.contract.errors import CatalogError
 
@@ -183,7 +184,9 @@ def _how_to_add(loc: tuple[int | str, ...]) -> str:
 
 def _keys_at(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     table: type[BaseModel] = Overrides if len(loc) > 4 else Model
-    if "alarms" in loc[2:-1]:
+    if "capture" in loc[2:-1]:
+        table = Capture
+    elif "alarms" in loc[2:-1]:
         table = Alarms
     elif loc[0] == "stages":
         table = Jwt if len(loc) > 3 else Stage

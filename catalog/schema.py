@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from catalog import heavy
 from catalog.alarms import Alarms
+from catalog.capture import Capture
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
@@ -297,6 +298,7 @@ class Overrides(_Table):
     warm_instances: heavy.WarmInstances | None = None
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms | None = None
+    capture: Capture | None = None
 
 
 class Model(_Table):
@@ -318,7 +320,8 @@ class Model(_Table):
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
     ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
 
-    ``alarms`` is what people are told about it; a stage may say some of it differently.
+    ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
+    of its requests is kept, and a stage's own table takes the place of the model's.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -353,6 +356,7 @@ class Model(_Table):
     warm_instances: heavy.WarmInstances = 0
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms = Field(default_factory=Alarms)
+    capture: Capture | None = None
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -411,6 +415,11 @@ class Model(_Table):
             written = overrides.alarms.model_dump(include=overrides.alarms.model_fields_set)
             here["alarms"] = self.alarms.model_copy(update=written)
         return self.model_copy(update={**here, "stages": {}})
+
+    @property
+    def captures(self) -> Capture | None:
+        """What is kept of its requests; ``None`` where nothing is."""
+        return self.capture if self.capture is not None and self.capture.rate > 0 else None
 
 
 class Catalog(_Table):

@@ -151,7 +151,8 @@ def _hashed(feature: Feature, hashed: Hash) -> Feature:
 
 def _drift(feature: Feature, column: Column) -> Drift:
     total = len(column.values)
-    missing = max(0.0, column.missing / total - (feature.missing / feature.rows if feature.rows else 0.0))
+    before = feature.missing / feature.rows if feature.rows else 0.0
+    missing = max(0.0, column.missing / total - before)
     if feature.kind == CATEGORY:
         words = column.words
         names, expected, seen = statistics.category_counts(feature, words)

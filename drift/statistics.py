@@ -126,7 +126,7 @@ def out_of_range(feature: Feature, values: Array) -> float:
     if not feature.points or not len(values):
         return 0.0
     outside = np.count_nonzero((values < feature.points[0]) | (values > feature.points[-1]))
-    return outside / len(values)
+    return float(outside / len(values))
 
 
 def unseen(feature: Feature, words: Sequence[str]) -> float:

@@ -45,6 +45,7 @@ FRONT = (
     "model_store/contract",
 )
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
+MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 

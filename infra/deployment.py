@@ -14,12 +14,15 @@ from infra.preflight import check_runtime_layer, folder_of, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import heavy as heavy_stack
 from infra.stacks import model as model_stack
+from infra.stacks import monitor as monitor_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
+from infra.stacks.capture import CaptureStack
 from infra.stacks.ec2 import Ec2Stack
 from infra.stacks.handoff import HandoffStack
 from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
+from infra.stacks.monitor import MonitorStack
 from infra.stacks.operations import OperationsStack
 from infra.stacks.roles import RolesStack
 from infra.stacks.rollout import RolloutStack
@@ -35,8 +38,8 @@ def declare(
 
     ``lock`` says what the versions are that heavy models list.
 
-    Store, then Operations with the guard, the buckets of Handoff and Inbox where a model asks for them, then
-    the models, then Rollout and Api, then Roles.
+    Store, then Operations with the guard, the buckets of Handoff, Inbox and Capture where a model asks for
+    them, then the models, then Rollout, Api, Roles, and the Monitor of what is captured.
 
     Raises ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
@@ -75,6 +78,8 @@ def declare(
     store = StoreStack(scope, stage=stage)
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     inbox = InboxStack(scope, stage=stage) if any(model.inbox for model in models.values()) else None
+    captured = {name: model for name, model in models.items() if model.captures}
+    capture = CaptureStack(scope, stage=stage, models=captured) if captured else None
     served = [served_by(model) for model in models.values()]
     operations = OperationsStack(
         scope,
@@ -96,9 +101,24 @@ def declare(
             stack.add_stack_dependency(handoff, "it reads the bucket's parameters")
         if inbox is not None and stack.model.inbox:
             stack.add_stack_dependency(inbox, "it reads the bucket's parameters")
+        if capture is not None and stack.model.captures:
+            stack.add_stack_dependency(capture, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
     roles = RolesStack(scope, stage=stage, models=models)
     roles.add_stack_dependency(api, "it reads the parameters of the store and of the API")
-    passing = [stack for stack in (handoff, inbox) if stack is not None]
-    return [store, operations, *passing, *served, rollout, api, roles]
+    passing = [stack for stack in (handoff, inbox, capture) if stack is not None]
+    stacks: list[cdk.Stack] = [store, operations, *passing, *served, rollout, api, roles]
+    if capture is not None:
+        monitor = MonitorStack(
+            scope,
+            stage=stage,
+            models=captured,
+            code=code("monitor", bundles.MONITOR, monitor_stack.HANDLER),
+            runtime_layer=layers["plain"],
+        )
+        monitor.add_stack_dependency(capture, "it reads the bucket's parameters")
+        # The alarms report to its topic.
+        monitor.add_stack_dependency(operations, "it reads the store's bucket, and tells its topic")
+        stacks.append(monitor)
+    return stacks

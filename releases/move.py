@@ -107,7 +107,8 @@ class Mover:
         Whatever weights it had are gone with the same call.
         """
         plan = self._plan(seen, kind, to, reason)
-        return self._carry_out(seen, replace(plan, restores=restores, shift=shift, forced=forced))
+        plan = replace(plan, restores=restores, shift=shift, forced=forced)
+        return self._carry_out(seen, plan, leads=bool(to.endpoint) or to.version == UNRELEASED)
 
     def weigh(self, seen: Seen, *, toward: Prepared, share: float, shift: str, reason: str) -> Line:
         """Let ``toward`` answer ``share`` of the calls; the alias stays where it is.
@@ -115,7 +116,8 @@ class Mover:
         Refused unless the ledger agrees with the alias, so that "stays where it is" means something.
         """
         plan = replace(self._staying("shift", seen, reason), shift=shift, toward=toward.version)
-        return self._carry_out(seen, replace(plan, weights={toward.lambda_version: share}))
+        plan = replace(plan, weights={toward.lambda_version: share})
+        return self._carry_out(seen, plan, leads=bool(toward.endpoint))
 
     def mirror(self, seen: Seen, *, mirror: Prepared, share: float, shadow: int, reason: str) -> Line:
         """Let ``mirror``, the same model version, answer ``share`` of the calls and hand them to ``shadow``.
@@ -154,7 +156,8 @@ class Mover:
             at=timestamp(self._clock.now()),
         )
 
-    def _carry_out(self, seen: Seen, plan: Plan) -> Line:
+    def _carry_out(self, seen: Seen, plan: Plan, *, leads: bool = False) -> Line:
+        """``leads`` if something may have to follow; a model that runs in its function waits for nothing."""
         number = seen.lines[-1].line + 1 if seen.lines else 1
         note = Note(number, plan.id, plan.version)
         self.ledger.write_plan(plan)
@@ -163,7 +166,7 @@ class Mover:
                 must_be_kept(self._store, self._clock, ByVersion(self._ref.model, version))
         self._swap(seen.state, plan, note)
         # Before the line is written: whoever finds it missing, and completes it, completes this too.
-        self.followed = self._follow()
+        self.followed = self._follow() if leads else ()
         line = self.ledger.append(number, plan)
         with suppress(
             SwitchyardError

@@ -112,6 +112,8 @@ class Deployed:
     cloud: Cloud
     catalog: Path
     said: list[str] = field(default_factory=list)
+    more: str = ""
+    """What the catalog says besides."""
 
     def environment(self) -> dict[str, str]:
         """For a process that should find this deployment and no other."""
@@ -147,7 +149,7 @@ class Deployed:
         """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
         listed = json.dumps(list(aliases))
         self.catalog.write_text(
-            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s)
+            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
         )
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)

@@ -61,7 +61,7 @@ def fit(
     network: Scaled,
     recipe: Recipe,
     data: Prepared,
-    folder: Path,
+    folder: Path | None,
     *,
     of: str,
     workers: Workers | None = None,
@@ -71,10 +71,10 @@ def fit(
 ) -> Fitted:
     """Train ``network`` by ``recipe`` and return its weights of the epoch with the lowest validation loss.
 
-    Checkpoints go to ``folder``; one that is there is gone on from, and the result is the same to the last
-    bit on a processor as without the interruption. ``of`` says what is trained: a checkpoint of something
-    else is refused. ``loss_of`` replaces the recipe's loss for training (not for validation), ``after_step``
-    is called after each step of the optimiser. The test part is not looked at.
+    Checkpoints go to ``folder`` (nowhere without one); one that is there is gone on from, and the result is
+    the same to the last bit on a processor as without the interruption. ``of`` says what is trained: a
+    checkpoint of something else is refused. ``loss_of`` replaces the recipe's loss for training (not for
+    validation), ``after_step`` is called after each step of the optimiser. The test part is not looked at.
     """
     workers = workers or Workers()
     with _reproducible(recipe.fit.threads):
@@ -97,7 +97,7 @@ class _Loop:
         network: Scaled,
         recipe: Recipe,
         data: Prepared,
-        folder: Path,
+        folder: Path | None,
         of: str,
         workers: Workers,
         loss_of: LossOf | None,
@@ -131,7 +131,7 @@ class _Loop:
 
     def resume(self) -> int | None:
         """Go to where the checkpoint is, if there is one; returns how many epochs are over."""
-        found = checkpoint.read(self._folder, of=self._of)
+        found = checkpoint.read(self._folder, of=self._of) if self._folder else None
         if found is None:
             return None
         self._workers.restore(self._network, self._optimiser, found.weights, found.optimiser)
@@ -246,6 +246,8 @@ class _Loop:
             self._best = self._workers.weights(self._network)
 
     def _save(self) -> None:
+        if self._folder is None:
+            return
         weights, steps = self._workers.state(self._network, self._optimiser)
         sums = self._workers.sum(self._sums)
         if self._workers.writes:

@@ -17,6 +17,7 @@ from model_store.contract.deployment import (
     api_auth_parameter,
     api_url_parameter,
     bucket_parameter,
+    capture_bucket_parameter,
     check_stage,
     collector_role_parameter,
     lease_parameter,
@@ -60,6 +61,7 @@ class Deployment:
     alarm_topic: str | None = None
     alarm_period_s: int = 60
     lease_s: float = 180.0
+    capture_bucket: str | None = None
     signed_by: str | None = None
 
     def keys(self) -> SigningKeys:
@@ -204,6 +206,7 @@ def find(stage: str) -> Deployment:
         alarm_topic=found.get(alarm_topic_parameter(stage)),
         alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
         lease_s=float(found.get(lease_parameter(stage), "180")),
+        capture_bucket=found.get(capture_bucket_parameter(stage)),
         signed_by=found.get(signed_by_parameter(stage)),
     )
 

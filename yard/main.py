@@ -13,12 +13,14 @@ from model_store.contract.errors import CatalogError, InvalidNameError, RecipeEr
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
+from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
 from yard.commands.lock import lock
 from yard.commands.logs import logs
 from yard.commands.metrics import metrics
 from yard.commands.optimise import optimise
+from yard.commands.pipeline import pipeline
 from yard.commands.plan import plan
 from yard.commands.promote import promote
 from yard.commands.provision import provision
@@ -33,6 +35,7 @@ from yard.commands.sign import sign
 from yard.commands.status import history, status
 from yard.commands.top import top
 from yard.commands.train import train
+from yard.commands.tune import tune
 from yard.commands.verify import verify
 from yard.commands.versions import versions
 
@@ -53,10 +56,8 @@ for command in (
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
-    *(train, optimise),
-    *(metrics, top, cost),
-    train,
-    *(metrics, top, logs, cost),
+    *(train, tune, optimise, pipeline),
+    *(metrics, top, logs, cost, drift, truth),
 ):
     app.command()(command)
 app.command("import")(import_)

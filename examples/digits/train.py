@@ -264,6 +264,11 @@ def write_held_out(held_out: Digits, out: Path) -> None:
     (out / "request.json").write_text(json.dumps({"inputs": [image]}) + "\n", "utf-8")
 
 
+def write_baseline(train: Digits, out: Path) -> None:
+    """Keep the training images for `yard publish --baseline`: what later requests are compared with."""
+    np.savez_compressed(out / "baseline.npz", image=train.images.numpy().astype(np.uint8))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Train and export the two versions of `digits`.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write the files")
@@ -295,6 +300,7 @@ def main() -> int:
         },
     }
     write_held_out(parts[2], out)
+    write_baseline(parts[0], out)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     return 0
 

@@ -22,7 +22,7 @@ from functions.inference.limits import Limits
 from functions.inference.pinned import PinnedDoor
 from functions.inference.request_log import RequestLog
 from functions.inference.siblings import siblings_of
-from model_store.contract.environment import SHADOW, STAGE
+from model_store.contract.environment import CAPTURE, SHADOW, STAGE
 
 _pin = counted(find_pin, os.environ)
 _connect = cache(lambda: endpoint_of(_pin, os.environ))
@@ -33,6 +33,11 @@ _log = RequestLog({**_pin.labels, **_stage})
 
 _payloads = handoff_routes if _later is None else job_routes
 _http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **_payloads(_service, os.environ)})
+
+if CAPTURE in os.environ:
+    from functions.inference.capture import capturing
+
+    _http = capturing(_http, _pin, os.environ, _log)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

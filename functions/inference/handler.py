@@ -42,7 +42,7 @@ from functions.inference.served import load_served
 from functions.inference.service import ModelService
 from functions.inference.siblings import siblings_of
 from functions.inference.snapstart import prepare
-from model_store.contract.environment import SHADOW
+from model_store.contract.environment import CAPTURE, SHADOW
 
 _served = counted(load_served, os.environ, artifact=_artifact)
 _service = ModelService(_served, Limits.from_environment(os.environ))
@@ -52,6 +52,11 @@ _log = RequestLog({**_served.labels, **_stage})
 _http: Handler = HttpDoor(
     _service, _log, {**handoff_routes(_service, os.environ), **explain_routes(_service, os.environ)}
 )
+
+if CAPTURE in os.environ:
+    from functions.inference.capture import capturing
+
+    _http = capturing(_http, _served, os.environ, _log)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored

@@ -65,7 +65,7 @@ class MirrorDoor:
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
         started = time.perf_counter()
         answer = self._inner(event, context)
-        if answer.get("statusCode") == 200 and _is_inference(event):
+        if answer.get("statusCode") == 200 and is_inference(event):
             self._keep(event, answer, (time.perf_counter() - started) * 1000)
         return answer
 
@@ -114,7 +114,7 @@ class MirrorDoor:
         self._waiting.join()
 
 
-def _is_inference(event: Any) -> bool:
+def is_inference(event: Any) -> bool:
     """Whether an API's caller sent it. The controller's checks are answered by this very version."""
     context = event["requestContext"]
     http = context["http"]

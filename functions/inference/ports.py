@@ -8,6 +8,7 @@ The laws, checked against every adapter in ``tests/contract/test_inference_ports
 * ``write`` replaces: writing the same twice is writing it once.
 * ``sizes`` are kept: an upload address takes one object of exactly the size it was made for.
 * ``tell`` returns as soon as the event is taken, whatever becomes of it.
+* ``keep`` is done when it returns: the whole object stands there. It raises as ``Blobs`` do, below.
 * Everything else that goes wrong is ``CloudUnavailableError``, and the same call may work later.
 
 ``Blobs`` are what a start reads, where no layer carries the model, and speak in the store's errors:
@@ -73,6 +74,12 @@ class Shadow(Protocol):
     """Another version that is told what was asked and answered, and answers nobody."""
 
     def tell(self, event: bytes) -> None: ...
+
+
+class Captures(Protocol):
+    """Where captured requests are kept. The function may write under its model's prefix, and no more."""
+
+    def keep(self, key: str, data: bytes) -> None: ...
 
 
 class Blobs(Protocol):

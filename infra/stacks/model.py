@@ -34,11 +34,14 @@ from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.saved_queries import SavedQueries
 from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
+from model_store.contract.capture import captured_prefix
 from model_store.contract.deployment import (
     DEFAULT_ALIAS,
     alarm_topic_name,
     bucket_key_parameter,
     bucket_parameter,
+    capture_bucket_parameter,
+    capture_key_parameter,
     function_name,
     handoff_bucket_parameter,
     handoff_key_parameter,
@@ -51,6 +54,8 @@ from model_store.contract.deployment import (
 from model_store.contract.environment import (
     ANSWERS_QUEUE,
     BUCKET,
+    CAPTURE,
+    CAPTURE_BUCKET,
     EXPLAIN,
     HANDOFF_BUCKET,
     MAX_BATCH,
@@ -101,8 +106,10 @@ class ModelStack(StageStack):
         store = self._parameter(bucket_parameter) if model.ephemeral_mb else None
         takes_messages = model.queue or model.inbox
         queues = ModelQueues(self, "Queues", timeout_s=model.timeout_s) if takes_messages else None
+        capture = self._parameter(capture_bucket_parameter) if model.captures else None
         later: dict[str, str | None] = {
             BUCKET: store,
+            CAPTURE_BUCKET: capture,
             HANDOFF_BUCKET: bucket,
             ANSWERS_QUEUE: queues.answers.queue_url if queues else None,
         }
@@ -146,6 +153,8 @@ class ModelStack(StageStack):
         SavedQueries(self, "Queries", prefix=queries_prefix(stage.name, model.name), log=inference.log_group)
         if bucket is not None:
             self._let_pass_payloads(inference, bucket)
+        if capture is not None:
+            self._let_keep_requests(inference, capture)
         if store is not None:
             self._let_read_versions(inference, store)
             self._say_if_slow()
@@ -294,6 +303,26 @@ class ModelStack(StageStack):
         )
         self._let_use_key(inference, "UseTheKeyThroughS3", self._parameter(handoff_key_parameter))
 
+    def _let_keep_requests(self, inference: PythonFunction, bucket: str) -> None:
+        """Let the function write what it captures, under its model's prefix; it reads none of it back."""
+        keeping = iam.PolicyStatement(
+            sid="KeepRequests",
+            actions=["s3:PutObject"],
+            resources=[f"arn:{self.partition}:s3:::{bucket}/{captured_prefix(self.model.name)}*"],
+        )
+        inference.role.add_to_policy(keeping)
+        acknowledge_wildcards(
+            inference.role, keeping, "Files are named by version, hour and environment as they come"
+        )
+        inference.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="EncryptRequestsThroughS3",
+                actions=["kms:GenerateDataKey"],
+                resources=[self._parameter(capture_key_parameter)],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            )
+        )
+
     def _let_use_key(self, inference: PythonFunction, sid: str, key: str) -> None:
         inference.role.add_to_policy(
             iam.PolicyStatement(
@@ -438,6 +467,8 @@ def _environment(stage: Stage, model: Model) -> dict[str, str]:
         variables[EXPLAIN] = "1"
     if model.max_batch is not None:
         variables[MAX_BATCH] = str(model.max_batch)
+    if model.captures is not None:
+        variables[CAPTURE] = model.captures.settings.to_json()
     return variables
 
 

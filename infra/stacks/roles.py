@@ -29,6 +29,7 @@ from model_store.contract.deployment import (
     collector_role_parameter,
     front_function_name,
     model_layer_name,
+    monitor_function_name,
     operations_function_name,
     parameters_path,
     role_name,
@@ -305,7 +306,8 @@ class RolesStack(StageStack):
         return [_allow(sid, list(actions), [self.stage.signed_by])] if self.stage.signed_by else []
 
     def _platform(self) -> list[str]:
-        names = (operations_function_name(self.stage.name), front_function_name(self.stage.name))
+        named = (operations_function_name, front_function_name, monitor_function_name)
+        names = [name(self.stage.name) for name in named]
         return [self.function_arn(name + suffix) for name in names for suffix in ("", ":*")]
 
     def _layers(self, *kinds: str) -> list[str]:

@@ -206,6 +206,26 @@ def signed_by_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}signed-by"
 
 
+def capture_bucket_parameter(stage: str) -> str:
+    """SSM parameter: the bucket where captured requests, labels and reports of drift stand."""
+    return f"{parameters_path(stage)}capture-bucket"
+
+
+def capture_key_parameter(stage: str) -> str:
+    """SSM parameter: the key of that bucket."""
+    return f"{parameters_path(stage)}capture-bucket-key"
+
+
+def monitor_function_name(stage: str) -> str:
+    """The function that compares what was captured with what was trained on, once an hour."""
+    return f"switchyard-{check_stage(stage)}-Monitor"
+
+
+def monitor_rule_name(stage: str) -> str:
+    """The rule that has it do so."""
+    return f"switchyard-{check_stage(stage)}-CompareHourly"
+
+
 def shifts_machine_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
     return f"{parameters_path(stage)}shifts"

@@ -88,6 +88,17 @@ version and no digest. Part of the base."""
 
 ENDPOINT = "SWITCHYARD_ENDPOINT"
 """Set by a release on the gateway version it publishes: the one endpoint that this version asks."""
+
+CAPTURE = "SWITCHYARD_CAPTURE"
+"""What of its requests a function keeps: ``model_store.contract.capture.CaptureSettings``, as JSON. Part of
+the base; without it nothing is kept."""
+
+CAPTURE_BUCKET = "SWITCHYARD_CAPTURE_BUCKET"
+"""Where it keeps them. Part of the base."""
+
+MONITORED = "SWITCHYARD_MONITORED"
+"""Set on the monitor: a JSON list of ``{"model", "window_hours"}``, every model whose requests are kept."""
+
 TRACING = "SWITCHYARD_TRACING"
 """``on`` on the container of a traced model: it writes a line for each request that is drawn to be traced."""
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from model_store.contract.environment import MODEL_PACKAGE
+from model_store.contract.capture import CaptureSettings
+from model_store.contract.environment import CAPTURE, CAPTURE_BUCKET, MODEL_PACKAGE
 from model_store.contract.events import http_event
 from model_store.contract.tensors import TensorSpec
 from tests.unit.functions.conftest import Layer, lay_out, onnx_model
@@ -120,13 +121,14 @@ print(json.dumps({"status": status, "modules": sorted(set(sys.modules) - before)
 
 
 @cache
-def after_answering(*events: str) -> tuple[list[int], frozenset[str]]:
+def after_answering(*events: str, **environ: str) -> tuple[list[int], frozenset[str]]:
     """Statuses, and what was imported besides numpy, onnxruntime and orjson, in a fresh interpreter."""
     layer = digits_layer()
     done = subprocess.run(
         [sys.executable, "-c", FIRST_ANSWERS, f"[{','.join(events)}]"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{layer.package.parent}"}
-        | layer.environ,
+        | layer.environ
+        | environ,
         capture_output=True,
         text=True,
         check=True,
@@ -181,6 +183,21 @@ def test_the_first_answer_needs_no_framework(call: str) -> None:
     assert not tops & FRAMEWORK
     of_python = {top for top in tops - ours if top in sys.stdlib_module_names}
     assert of_python <= ALLOWED_OF_PYTHON
+
+
+def test_a_function_that_keeps_requests_answers_without_http_or_aws() -> None:
+    """ADR 39: what captures is imported where the catalog asks for it, and what writes by its own thread."""
+    kept = {CAPTURE: CaptureSettings(1e-9, 10).to_json(), CAPTURE_BUCKET: "kept"}
+    call = json.loads(CALLS["infer"])
+    call["requestContext"]["apiId"] = "a1b2c3"
+    status, modules = after_answering(json.dumps(call), **kept)
+    assert status == [200]
+    assert "functions.inference.capture" in modules
+    assert not {"http", "ssl", "email", "urllib", "boto3", "botocore"} & {
+        module.partition(".")[0] for module in modules
+    }
+    _, without = after_answering(CALLS["infer"])
+    assert not any("capture" in module or "parquet" in module for module in without)
 
 
 def test_the_framework_is_there_when_it_is_asked_for() -> None:

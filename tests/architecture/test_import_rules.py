@@ -90,6 +90,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) 
         "functions/endpoint",
         "functions/front",
         "functions/gateway",
+        "functions/monitor",
         "functions/operations",
         "model_store/contract",
         "model_store/adapters",

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "releases/errors.py": "tests/unit/releases/test_controller.py",
     "releases/ports.py": "tests/contract/test_functions.py",
     "releases/stage.py": "tests/unit/releases/test_controller.py",
+    "training/aws_jobs.py": "tests/unit/training/test_sagemaker.py",
     "training/curves.py": "tests/unit/training/test_make.py",
     "training/errors.py": "tests/unit/training/test_written.py",
     "training/workers.py": "tests/unit/training/test_launch.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,15 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from functions.inference.adapters import aws
-from functions.inference.adapters.memory import MemoryBlobs, MemoryObjects, MemoryQueue, MemoryShadow
+from functions.inference.adapters.memory import (
+    MemoryBlobs,
+    MemoryCaptures,
+    MemoryObjects,
+    MemoryQueue,
+    MemoryShadow,
+)
 from functions.inference.adapters.s3_blobs import S3Blobs
-from functions.inference.ports import Blobs, Objects, Queue, Stored
+from functions.inference.ports import Blobs, Captures, Objects, Queue, Stored
 from functions.protocol.errors import CloudUnavailableError, TooLargeError, UnknownUploadError
 from local_cloud.cloud import Cloud
 from model_store.contract.errors import AccessDeniedError, IntegrityError, NotFoundError
@@ -293,3 +299,49 @@ def test_several_threads_read_at_once_and_closing_is_not_the_end(blobs: Blobs) -
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(read, starts)) == [body[start : start + 1000] for start in starts]
         blobs.close()
+
+
+# Where captured requests are kept
+
+
+@pytest.fixture(params=["memory", "s3"])
+def captures(request: pytest.FixtureRequest) -> Iterator[tuple[Captures, Callable[[str], bytes]]]:
+    if request.param == "memory":
+        held = MemoryCaptures()
+        yield held, held.kept.__getitem__
+        return
+    cloud: Cloud = request.getfixturevalue("strict_cloud")
+    environ = cloud.environment()
+    bucket = f"captures-{uuid4().hex[:12]}"
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=cloud.endpoint_url,
+        region_name=cloud.region,
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        verify=environ.get("AWS_CA_BUNDLE") or True,
+    )
+    s3.create_bucket(Bucket=bucket)
+    made = S3Blobs(bucket, environ)
+    yield made, lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    made.close()
+    s3.close()
+
+
+@every_store
+def test_what_is_kept_stands_there_whole_when_the_call_returns(
+    captures: tuple[Captures, Callable[[str], bytes]],
+) -> None:
+    where, read = captures
+    for number, body in enumerate((bytes(range(256)) * 2048, b"PAR1")):
+        key = f"captured/digits/000000007/2026/11/22/15/0011223344556677-{number:06d}.parquet"
+        where.keep(key, body)
+        assert read(key) == body
+
+
+@pytest.mark.cloud
+def test_a_bucket_that_is_not_there_keeps_nothing_and_says_so(strict_cloud: Cloud) -> None:
+    nowhere = S3Blobs(f"none-{uuid4().hex[:12]}", strict_cloud.environment())
+    with pytest.raises((NotFoundError, AccessDeniedError)):
+        nowhere.keep("captured/digits/x.parquet", b"PAR1")
+    nowhere.close()

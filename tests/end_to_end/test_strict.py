@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 from onnx import TensorProto, helper
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from local_cloud.cloud import Cloud
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cloud
 
+KEEPS_REQUESTS = """
+[models.digits.capture]
+rate = 1
+rows_per_hour = 100000
+"""
+
 DIGITS = ROOT / "examples" / "digits"
 
 
@@ -48,9 +56,11 @@ def strict(strict_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Dep
     """The project deployed where every call is checked against a policy."""
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     made = Deployed(strict_cloud, tmp_path_factory.mktemp("strict-catalog") / "models.toml")
+    made.more = KEEPS_REQUESTS
     made.deploy()
-    for version in ("v1", "v2"):
-        made.yard_json("publish", "digits", str(DIGITS / version / "model.onnx"))
+    baseline = ("--baseline", str(DIGITS / "baseline.npz"))
+    for version, more in (("v1", baseline), ("v2", ())):
+        made.yard_json("publish", "digits", str(DIGITS / version / "model.onnx"), *more)
     return made
 
 
@@ -195,6 +205,105 @@ def test_a_mirror_may_ask_its_shadow_and_the_daily_look_may_ask_everything(stric
     assert "FunctionError" not in ran
     (model,) = strict.yard_json("status", "digits")["models"]
     assert {item["version"]: item["awake"] for item in model["awake"]} == {1: True, 2: True}
+
+
+def rotated_and_noisy(images: Any) -> Any:
+    random = np.random.default_rng(35)
+    turned = ndimage.rotate(images.reshape(-1, 8, 8), 35, axes=(1, 2), reshape=False, order=1)
+    return np.clip(turned.reshape(-1, 64) + random.normal(0, 2, images.shape), 0, 16).astype(np.float32)
+
+
+def compared(strict: Deployed, least: int) -> dict[str, Any]:
+    """``yard drift``, when at least so many rows are there: a function writes some seconds after it answers."""
+    end = time.monotonic() + 120
+    while True:
+        done = strict.yard("drift", "digits", "--version", "1", "--json")
+        found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"rows": 0}
+        if found["rows"] >= least:
+            assert done.returncode == (1 if found["drifted"] else 0)
+            return found
+        assert time.monotonic() < end, f"{found['rows']} of {least} rows came: {done.stderr.decode()}"
+        time.sleep(0.5)
+
+
+def highest(metrics: Any, name: str, at_least: int) -> float:
+    """The largest value of a metric of the model, when so many were counted."""
+    end = time.monotonic() + 60
+    while True:
+        now = time.time()
+        points = metrics.get_metric_statistics(
+            Namespace="Switchyard/local",
+            MetricName=name,
+            Dimensions=[{"Name": "model", "Value": "digits"}],
+            StartTime=now - 7_200,
+            EndTime=now + 60,
+            Period=86_400,
+            Statistics=["Maximum", "SampleCount"],
+        )["Datapoints"]
+        if sum(point["SampleCount"] for point in points) >= at_least:
+            return max(float(point["Maximum"]) for point in points)
+        assert time.monotonic() < end, f"`{name}` was not counted"
+        time.sleep(0.2)
+
+
+def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_report(
+    strict: Deployed, tmp_path: Path
+) -> None:
+    """With least privilege: the function may only write rows, the monitor reads them and writes reports."""
+    certificate = strict.cloud.environment()["AWS_CA_BUNDLE"]
+    session: Any = boto3.Session("test", "test", region_name=strict.cloud.region)
+    client = partial(session.client, endpoint_url=strict.cloud.endpoint_url, verify=certificate)
+    (live,) = strict.yard_json("status", "digits")["aliases"]
+    assert live["version"] == 1
+    with np.load(DIGITS / "held_out.npz") as file:
+        images, labels = file["image"].astype(np.float32), file["label"]
+    before = compared(strict, 0)["rows"]
+    context = ssl.create_default_context(cafile=certificate)
+
+    def send(sent: Any, name: str) -> None:
+        with httpx.Client(verify=context, timeout=35) as http:
+            for start in range(0, len(sent), 60):
+                rows = sent[start : start + 60]
+                image = {"name": "image", "datatype": "FP32", "shape": [len(rows), 64], "data": rows.tolist()}
+                body = {"id": f"{name}{start}", "inputs": [image]}
+                answer = http.post(f"{strict.api_url}/v2/models/digits/infer", json=body)
+                assert answer.status_code == 200, answer.text
+
+    send(images, "plain")
+    plain = compared(strict, before + 360)
+    assert plain["drifted"] == []
+    monitor = client("lambda")
+    ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
+    assert "FunctionError" not in ran, ran["Payload"].read()
+    assert json.loads(ran["Payload"].read())["judged"] == 1
+    metrics = client("cloudwatch")
+    assert highest(metrics, "DriftPsi", 1) < 0.25
+
+    send(np.concatenate([rotated_and_noisy(images)] * 3), "moved")
+    moved = compared(strict, before + 4 * 360)
+    assert moved["metrics"]["DriftPsi"] > 0.25
+    assert moved["worst"]["DriftPsi"].startswith("image[")
+    ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
+    assert "FunctionError" not in ran
+    assert highest(metrics, "DriftPsi", 2) > 0.25
+    end = time.monotonic() + 90
+    while (state := metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"][0])[
+        "StateValue"
+    ] != "ALARM":
+        assert time.monotonic() < end, state
+        time.sleep(0.5)
+
+    bucket = client("ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
+    keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert any(key.startswith("reports/digits/000000001/") for key in keys)
+    told = tmp_path / "labels.csv"
+    rows = [f"plain{at - at % 60},{at % 60},{label}" for at, label in enumerate(labels)]
+    told.write_text("\n".join(["id,row,label", *rows]))
+    assert strict.yard_json("truth", "digits", str(told))["labels"] == 360
+    done = strict.yard("drift", "digits", "--version", "1", "--json", "--out", str(tmp_path / "page.html"))
+    found = json.loads(done.stdout)
+    assert (found["labelled"], found["metrics"]["Accuracy"]) == (360, pytest.approx(0.9389, abs=1e-4))
+    assert "features drifted" in (tmp_path / "page.html").read_text()
 
 
 ROWS, WIDTH = 614_400, 64  # 150 MiB of weights

@@ -78,6 +78,18 @@ inbox = true
 aliases = ["live", "candidate"]
 provisioned_concurrency = 4
 
+[models.fraud-eu.capture]
+rate = 0.05
+rows_per_hour = 500
+drop = ["iban"]
+retention_days = 14
+window_hours = 48
+drift_psi = 0.2
+min_accuracy = 0.9
+
+[models.bert.capture]
+rate = 0.01
+
 [models.bert]
 target = "sagemaker"
 versions = [3, 4]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
 CONCERNS = {
-    *("Store", "Operations", "Handoff", "Inbox", "Api", "Rollout", "Roles"),
+    *("Store", "Operations", "Handoff", "Inbox", "Capture", "Api", "Rollout", "Monitor", "Roles"),
     *("Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"),
 }
 
@@ -44,8 +44,9 @@ def test_stacks_never_block_each_other_through_exports(stage: Deployed) -> None:
 def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(stage: Deployed) -> None:
     assert stage.depends_on("Operations") == {"Store"}
     assert stage.depends_on("Model-digits") == {"Operations"}
-    assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff", "Inbox"}
-    assert stage.depends_on("Model-bert") == {"Operations"}
+    assert stage.depends_on("Model-fraud-eu") == {"Operations", "Handoff", "Inbox", "Capture"}
+    assert stage.depends_on("Model-bert") == {"Operations", "Capture"}
+    assert stage.depends_on("Monitor") == {"Operations", "Capture"}
     models = {"Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"}
     assert stage.depends_on("Rollout") == {"Operations", *models}
     assert stage.depends_on("Api") == {"Operations", *models}
@@ -73,7 +74,7 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         for concern, _, resource in every_resource(stage)
         if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert len(functions) == 6
+    assert len(functions) == 7
     for concern, function in functions:
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"
@@ -127,8 +128,9 @@ def test_data_survives_its_stack_where_it_is_kept_and_only_there(prod: Deployed,
     kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Lambda::LayerVersion"}
     # RetainExceptOnCreate: a failed first deploy leaves no name taken that would fail the second.
     for deployed, word in ((prod, "RetainExceptOnCreate"), (local, "Delete")):
-        for _, id_, resource in every_resource(deployed):
-            if resource["Type"] in kept:
+        for concern, id_, resource in every_resource(deployed):
+            # Nothing is released on the monitor's layer, so nothing needs it later.
+            if resource["Type"] in kept and concern != "Monitor":
                 assert resource["DeletionPolicy"] == word, id_
         for model in ("Model-digits", "Model-fraud-eu"):
             for type_ in (

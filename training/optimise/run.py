@@ -82,7 +82,7 @@ def optimise(
     files = {str(ref): parent}
     for way in ways:
         say(f"making {ref} {way}")
-        files[way] = _made(way, task, parent, folder / way.replace("/", "-"), recipe.parent, keep)
+        files[way] = made_in_a_way(way, task, parent, folder / way.replace("/", "-"), recipe.parent, keep)
     say("comparing them in one run")
     first, *others = compare(files, task.data)
     refused: dict[str, GateError] = {}
@@ -99,7 +99,8 @@ def optimise(
     return Outcome(first, tuple(others), published, refused)
 
 
-def _made(way: str, task: Task, parent: Path, folder: Path, beside: Path, keep: Path) -> Path:
+def made_in_a_way(way: str, task: Task, parent: Path, folder: Path, beside: Path, keep: Path) -> Path:
+    """Make the file at ``parent`` smaller in one way, into ``folder``; recipes are looked for ``beside``."""
     name, _, value = way.partition("=")
     if way in QUANTISED:
         quantise(parent, way, folder / "model.onnx", rows=task.data.train.inputs)

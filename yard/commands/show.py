@@ -107,6 +107,7 @@ def _print(manifest: Manifest, held: list[Pin], on_lambda: str) -> None:
         ("bytes", f"{manifest.size:,} in {len(manifest.files)} files, {manifest.entry} is loaded"),
         ("published", f"{manifest.created_at} by {manifest.created_by}"),
         ("golden sample", sample),
+        ("baseline", str(manifest.baseline) if manifest.baseline else "none: its drift cannot be judged"),
         ("on Lambda", on_lambda),
         ("note", manifest.note or "-"),
         *(("pinned", f"by {pin.by} at {pin.at}: {pin.reason}") for pin in held),

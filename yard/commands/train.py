@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,8 @@ from yard import options, output
 from yard.fitting import curves, needed
 
 if TYPE_CHECKING:
-    from training.make import Made
+    from training.make import Made, Task
+    from training.sagemaker import Machine, Place
 
 OUT = Path("trained")
 
@@ -25,6 +27,20 @@ def train(
         int, typer.Option("--processes", min=1, max=64, help="Fit on several processes of this machine.")
     ] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever checkpoint is there.")] = False,
+    on: Annotated[
+        str, typer.Option("--on", metavar="WHERE", help="local, or sagemaker: a training job.")
+    ] = "local",
+    role: Annotated[str, typer.Option("--role", metavar="ARN", help="sagemaker: what the job runs as.")] = "",
+    bucket: Annotated[
+        str, typer.Option("--bucket", metavar="NAME", help="sagemaker: where its files go.")
+    ] = "",
+    image: Annotated[
+        str, typer.Option("--image", metavar="URI", help="sagemaker: a container with torch.")
+    ] = "",
+    instance: Annotated[str, typer.Option("--instance", help="sagemaker: which machine.")] = "ml.m5.xlarge",
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=672, help="sagemaker: at most.")] = 1.0,
+    spot: Annotated[bool, typer.Option("--spot/--no-spot", help="sagemaker: spare capacity.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="sagemaker: print the request.")] = False,
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish the result as the next version.")
     ] = False,
@@ -37,6 +53,10 @@ def train(
 
     Example: yard train recipe.toml --publish
     """
+    if on not in ("local", "sagemaker"):
+        raise typer.BadParameter(f"`{on}` is neither local nor sagemaker", param_hint="--on")
+    if on == "sagemaker" and not (role and bucket and image):
+        raise typer.BadParameter("a job needs --role, --bucket and --image", param_hint="--on sagemaker")
     with needed():
         from training.launch import fit_together
         from training.make import finish, make, read_task
@@ -44,6 +64,11 @@ def train(
     keep = (out or OUT) / ".data"
     with output.working("preparing the data"):
         task = read_task(recipe, keep)
+    if on == "sagemaker":
+        from training.sagemaker import Machine, Place
+
+        machine = Machine(image, instance, processes, hours=hours, spot=spot)
+        return _submit(task, recipe, Place(bucket, role), machine, dry_run=dry_run, as_json=as_json)
     if publish:
         from yard import deployment
 
@@ -67,6 +92,23 @@ def train(
         output.print_json({"version": ref, **as_document(made)})
     else:
         output.data.print(ref or str(made.path), markup=False)
+    return None
+
+
+def _submit(
+    task: Task, recipe: Path, place: Place, machine: Machine, *, dry_run: bool, as_json: bool
+) -> None:
+    from training.sagemaker import submit, training_job
+
+    began = datetime.now(UTC).strftime("%m%d-%H%M%S")
+    if dry_run:
+        return output.print_json(training_job(task, place, machine, began=began))
+    from training.aws_jobs import AwsJobs
+
+    with output.working("uploading code and recipe"):
+        arn = submit(task, recipe, place, machine, AwsJobs(), began=began)
+    output.done(f"{arn} has begun; its checkpoints outlive it")
+    return output.print_json({"job": arn}) if as_json else output.data.print(arn, markup=False)
 
 
 def _show(made: Made) -> None:

@@ -122,3 +122,16 @@ class MemoryShadow:
         if self.error is not None:
             raise self.error
         self.told.append(event)
+
+
+class MemoryCaptures:
+    """Objects by key. With ``errors`` so many first calls fail."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.errors = list(errors)
+
+    def keep(self, key: str, data: bytes) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.kept[key] = data

@@ -1,7 +1,7 @@
 """The model store's objects, read straight from S3's HTTP interface.
 
 botocore would do the same and costs 0.6 s of a start and 27 MB of memory (ADR 23), so this signs its own
-requests: one method, one service, keys of plain characters. Signature Version 4, from "Signature
+requests: two methods, one service, keys of plain characters. Signature Version 4, from "Signature
 Calculations for the Authorization Header" in the Amazon S3 API reference; held against botocore's own
 signer in ``tests/unit/functions/inference/adapters/test_s3_blobs.py``.
 
@@ -52,7 +52,7 @@ class Credentials(NamedTuple):
 
 
 class S3Blobs:
-    """``functions.inference.ports.Blobs`` in one bucket. Each thread has a connection of its own."""
+    """``functions.inference.ports.Blobs`` and ``Captures`` in a bucket; a connection for each thread."""
 
     def __init__(
         self,
@@ -96,6 +96,18 @@ class S3Blobs:
             raise StoreUnavailableError(
                 f"the connection to S3 ended {len(buffer) - at} bytes early for `{key}`"
             )
+
+    def keep(self, key: str, data: bytes) -> None:
+        path = f"{self._place.prefix}/{key}"
+        headers = self._signed(path, method="PUT", content=hashlib.sha256(data).hexdigest())
+        with self._connected(f"`{key}`"):
+            connection = self._connection()
+            connection.request("PUT", path, body=data, headers=headers)
+            answer = connection.getresponse()
+            said = answer.read(64 * 1024)
+        if answer.status != 200:
+            self._hang_up()
+            raise self._meaning(key, answer.status, _code_in(said))
 
     def close(self) -> None:
         for connection in self._open:
@@ -160,11 +172,19 @@ class S3Blobs:
         if connection is not None:
             connection.close()
 
-    def _signed(self, path: str) -> dict[str, str]:
+    def _signed(self, path: str, *, method: str = "GET", content: str = _EMPTY) -> dict[str, str]:
         # Another thread may find meanwhile that they have expired.
         credentials = self._credentials or self._read_credentials()
         self._credentials = credentials
-        return sign(path, self._place.host, credentials, region=self._region, now=self._now())
+        return sign(
+            path,
+            self._place.host,
+            credentials,
+            region=self._region,
+            now=self._now(),
+            method=method,
+            content=content,
+        )
 
     @property
     def _renewable(self) -> bool:
@@ -233,16 +253,26 @@ def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def sign(
-    path: str, host: str, credentials: Credentials, *, region: str, now: time.struct_time
+    path: str,
+    host: str,
+    credentials: Credentials,
+    *,
+    region: str,
+    now: time.struct_time,
+    method: str = "GET",
+    content: str = _EMPTY,
 ) -> dict[str, str]:
-    """The headers of a signed GET of ``path``, which holds only characters that need no encoding."""
+    """The headers of a signed request for ``path``, which holds only characters that need no encoding.
+
+    ``content`` is the sha256 of its body.
+    """
     when = time.strftime("%Y%m%dT%H%M%SZ", now)
-    signed = {"host": host, "x-amz-content-sha256": _EMPTY, "x-amz-date": when}
+    signed = {"host": host, "x-amz-content-sha256": content, "x-amz-date": when}
     if credentials.token:
         signed["x-amz-security-token"] = credentials.token
     names = ";".join(signed)
     lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-    canonical = f"GET\n{path}\n\n{lines}\n{names}\n{_EMPTY}"
+    canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{content}"
     scope = f"{when[:8]}/{region}/s3/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{when}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = f"AWS4{credentials.secret_key}".encode()

@@ -38,10 +38,11 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
     function = stage.only("Model-fraud-eu", "AWS::Lambda::Function")["Properties"]
     variables = dict(function["Environment"]["Variables"])
     # Known at deploy time only.
-    names = ("HANDOFF_BUCKET", "ANSWERS_QUEUE", "BUCKET")
-    bucket, queue, store = (variables.pop(f"SWITCHYARD_{name}") for name in names)
+    names = ("HANDOFF_BUCKET", "ANSWERS_QUEUE", "BUCKET", "CAPTURE_BUCKET")
+    bucket, queue, store, captured = (variables.pop(f"SWITCHYARD_{name}") for name in names)
     assert "switchyard" in text_of(store)
     assert "handoffbucket" in text_of(bucket)
+    assert "capturebucket" in text_of(captured)
     assert "QueuesAnswers" in text_of(queue)
     assert variables == {
         "SWITCHYARD_MODEL": "fraud-eu",
@@ -49,6 +50,7 @@ def test_the_environment_holds_the_variables_of_the_base_exactly(stage: Deployed
         "SWITCHYARD_TIMEOUT_S": "29",
         "SWITCHYARD_EXPLAIN": "1",
         "SWITCHYARD_MAX_BATCH": "64",
+        "SWITCHYARD_CAPTURE": '{"rate":0.05,"rows_per_hour":500,"drop":["iban"]}',
     }
     unbounded = stage.only("Model-digits", "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
     assert set(unbounded) == {"SWITCHYARD_MODEL", "SWITCHYARD_STAGE", "SWITCHYARD_TIMEOUT_S"}
@@ -134,8 +136,9 @@ def test_an_object_under_the_model_s_prefix_becomes_a_message_of_its_queue(stage
 PASSING = {
     *("PassPayloads", "UseTheKeyThroughS3"),
     *("ReadRequests", "WriteAnswers", "UseTheInboxKeyThroughS3"),
+    *("KeepRequests", "EncryptRequestsThroughS3"),
 }
-"""What a model may besides because it hands off, or has an inbox."""
+"""What a model may besides because it hands off, has an inbox, or keeps a sample of its requests."""
 
 
 def test_a_model_that_is_read_at_start_may_read_its_manifests_and_blobs_and_nothing_else(

@@ -186,7 +186,9 @@ def test_nobody_who_moves_aliases_touches_the_platform_s_own_functions(prod: Dep
             "lambda:UpdateFunctionConfiguration",
         } <= set(denied["Action"])
         assert {text_of(name).rpartition("function:")[2] for name in denied["Resource"]} == {
-            f"switchyard-prod-{name}{suffix}" for name in ("Operations", "Front") for suffix in ("", ":*")
+            f"switchyard-prod-{name}{suffix}"
+            for name in ("Operations", "Front", "Monitor")
+            for suffix in ("", ":*")
         }
 
 

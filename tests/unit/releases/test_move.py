@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from model_store.contract.deployment import function_name
-from model_store.contract.names import ByVersion
+from model_store.contract.names import ByAlias, ByVersion
 from releases.adapters.memory import MemoryFunctions
 from releases.controller import Controller
 from releases.errors import DisagreementError, ServiceError
+from releases.move import Mover
 from releases.ports import AliasState, Functions
 from tests.unit.releases.world import STAGE, Around, World
 
@@ -79,3 +80,26 @@ def test_the_alias_carries_the_number_of_its_line(world: World) -> None:
     state = world.functions.alias(FUNCTION, "live")
     assert state is not None
     assert '"line":2' in state.note
+
+
+def test_a_model_that_runs_in_its_function_waits_for_nothing_to_follow(world: World) -> None:
+    """Law 6: what is done for gRPC on EC2 takes no moment of any other rollback."""
+
+    def never() -> tuple[str, ...]:
+        raise AssertionError("nothing follows here")
+
+    for version in (1, 2):
+        world.controller().release(ByVersion("digits", version))
+    mover = Mover(
+        world.store,
+        world.functions,
+        world.clock,
+        function=FUNCTION,
+        ref=ByAlias("digits", "live"),
+        by="ann",
+        follow=never,
+    )
+    seen = mover.look()
+    prepared, _ = world.controller().prepared_before("digits", 1)
+    assert mover.move(seen, kind="rollback", to=prepared, reason="back", restores=1).version == 1
+    assert mover.followed == ()

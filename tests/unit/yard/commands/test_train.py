@@ -90,3 +90,14 @@ def test_a_misspelled_recipe_is_the_callers_mistake(recipe: Path) -> None:
     )
     assert done.returncode == 2
     assert "error: `recipe.toml`: `fit.epochs`" in done.stderr
+
+
+def test_a_job_is_printed_before_anybody_pays_for_it(recipe: Path, yard: Yard) -> None:
+    words = ("--on", "sagemaker", "--role", "arn:aws:iam::123456789012:role/t", "--bucket", "the-training")
+    done = yard("train", "recipe.toml", *words, "--image", "torch:2.13", "--dry-run")
+    assert done.exit_code == 0, done.output
+    request = json.loads(done.stdout)
+    assert request["TrainingJobName"].startswith("switchyard-digits-")
+    assert request["EnableManagedSpotTraining"] is True
+    assert yard("train", "recipe.toml", *words).exit_code == 2
+    assert yard("train", "recipe.toml", "--on", "moon").exit_code == 2

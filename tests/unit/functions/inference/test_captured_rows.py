@@ -1,0 +1,156 @@
+"""``functions.inference.captured_rows``: both halves of a request, read as the protocol says, without arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from functions.inference.captured_rows import Rows
+from functions.protocol.tensors import DTYPES
+from model_store.contract.capture import MOST_ROWS, CaptureSettings, hashed
+from model_store.contract.events import http_event
+from model_store.contract.manifest import Manifest
+from model_store.contract.parquet import FLOAT, INTEGER, TEXT
+from model_store.contract.tensors import TensorSpec
+from tests.unit.functions.conftest import SAMPLES, Caller, Layer
+
+ALL = CaptureSettings(1.0, 1_000)
+INFER = "/v2/models/digits/infer"
+
+
+def answered(caller: Caller, body: object, **headers: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The event of a request, and the answer as Lambda carries it."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    kind = "application/octet-stream" if headers else "application/json"
+    event = http_event("POST", INFER, content, content_type=kind)
+    event["headers"] |= headers
+    answer = caller.door(event, None)
+    assert answer["statusCode"] == 200, answer["body"]
+    return event, answer
+
+
+def rows_of(manifest: Manifest, halves: tuple[Any, Any], settings: CaptureSettings = ALL) -> list[Any]:
+    made = Rows(manifest, settings)
+    names = [column.name for column in made.columns]
+    rows = made.of(*halves, request_id="r1", at_ms=17)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def json_tensor(name: str, datatype: str, values: list[Any], shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "data": values}
+
+
+def test_a_row_has_its_own_elements_and_the_request_s_ids(linear_layer: Layer) -> None:
+    caller = Caller(linear_layer.load())
+    x = json_tensor("x", "FP32", [[1, 2, 3, 4], [5, 6, 7, 8]], [2, 4])
+    rows = rows_of(linear_layer.manifest, answered(caller, {"id": "mine", "inputs": [x]}))
+    assert [(row["request_id"], row["id"], row["row"], row["at"]) for row in rows] == [
+        ("r1", "mine", 0, 17),
+        ("r1", "mine", 1, 17),
+    ]
+    assert rows[1]["input.x"] == [5, 6, 7, 8]
+    assert len(rows[1]["output.scores"]) == 3
+    assert rows[0]["output.label"] == [2]
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_every_datatype_is_read_as_numpy_reads_it(every_datatype_layer: Layer, binary: bool) -> None:
+    served = every_datatype_layer.load()
+    caller, data, tensors = Caller(served), [], []
+    for spec in served.manifest.inputs:
+        values = SAMPLES[spec.datatype]
+        tensor = json_tensor(spec.name, spec.datatype, values, [1, 2])
+        if binary:
+            if spec.datatype == "BYTES":
+                texts = [value.encode() for value in values]
+                raw = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+            else:
+                raw = np.array(values, DTYPES[spec.datatype]).tobytes()
+            data.append(raw)
+            del tensor["data"]
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+        tensors.append(tensor)
+    document: dict[str, Any] = {"inputs": tensors}
+    if binary:
+        document["parameters"] = {"binary_data_output": True}
+    text = json.dumps(document).encode()
+    headers = {"inference-header-content-length": str(len(text))} if binary else {}
+    (row,) = rows_of(served.manifest, answered(caller, b"".join([text, *data]), **headers))
+    for spec in served.manifest.inputs:
+        largest = 2**63 - 1 if spec.datatype == "UINT64" else None
+        sample = SAMPLES[spec.datatype]
+        wanted: Any = [min(value, largest) for value in sample] if largest else sample
+        if spec.datatype not in ("BYTES", "BOOL"):
+            wanted = pytest.approx(wanted)
+        assert row[f"input.in_{spec.datatype.lower()}"] == wanted
+        assert row[f"output.out_{spec.datatype.lower()}"] == wanted
+
+
+def test_brain_floats_are_read_too(linear_layer: Layer) -> None:
+    manifest = replace(linear_layer.manifest, inputs=(TensorSpec("x", "BF16", ("n", 2)),), outputs=())
+    raw = np.array([1.5, -2.0], np.float32).view(np.uint32) >> 16
+    data = raw.astype(np.uint16).tobytes()
+    x = {"name": "x", "datatype": "BF16", "shape": [1, 2], "parameters": {"binary_data_size": 4}}
+    text = json.dumps({"inputs": [x]}).encode()
+    event = http_event("POST", INFER, text + data, content_type="application/octet-stream")
+    event["headers"]["Inference-Header-Content-Length"] = str(len(text))
+    (row,) = rows_of(manifest, (event, {"body": '{"outputs": []}', "statusCode": 200}))
+    assert row["input.x"] == [1.5, -2.0]
+
+
+def test_of_a_large_request_rows_are_kept_that_are_spread_over_it(linear_layer: Layer) -> None:
+    caller = Caller(linear_layer.load())
+    count = 10 * MOST_ROWS
+    x = json_tensor("x", "FP32", [[at, 0, 0, 0] for at in range(count)], [count, 4])
+    rows = rows_of(linear_layer.manifest, answered(caller, {"inputs": [x]}))
+    assert [row["row"] for row in rows] == list(range(0, count, 10))
+    assert [row["input.x"][0] for row in rows] == list(range(0, count, 10))
+
+
+def test_an_output_that_was_not_asked_for_is_an_empty_list(linear_layer: Layer) -> None:
+    caller = Caller(linear_layer.load())
+    x = json_tensor("x", "FP32", [1, 2, 3, 4], [1, 4])
+    halves = answered(caller, {"inputs": [x], "outputs": [{"name": "label"}]})
+    (row,) = rows_of(linear_layer.manifest, halves)
+    assert (row["output.scores"], row["output.label"]) == ([], [2])
+
+
+def test_what_the_catalog_drops_is_in_no_column_and_what_it_hashes_is_in_none_as_it_was(
+    linear_layer: Layer,
+) -> None:
+    caller = Caller(linear_layer.load())
+    x = json_tensor("x", "FP32", [1, 2, 3, 4], [1, 4])
+    settings = CaptureSettings(1.0, 10, drop=("scores", "id"), hash=("x",))
+    made = Rows(linear_layer.manifest, settings)
+    assert {column.name: column.kind for column in made.columns}["input.x"] == TEXT
+    halves = answered(caller, {"id": "private", "inputs": [x]})
+    (row,) = rows_of(linear_layer.manifest, halves, settings)
+    assert "output.scores" not in row
+    assert row["id"] == ""
+    assert row["input.x"] == [hashed("digits", value) for value in (1.0, 2.0, 3.0, 4.0)]
+
+
+def test_a_name_to_drop_that_the_version_has_not_stops_everything(linear_layer: Layer) -> None:
+    """Law: what was to be left out is never kept because of a typing error."""
+    with pytest.raises(ValueError, match="'scoers'"):
+        Rows(linear_layer.manifest, CaptureSettings(1.0, 10, drop=("scoers",)))
+
+
+def test_columns_have_the_narrowest_kind_that_holds_the_datatype(linear_layer: Layer) -> None:
+    kinds = {column.name: column.kind for column in Rows(linear_layer.manifest, ALL).columns}
+    assert (kinds["input.x"], kinds["output.label"]) == (FLOAT, INTEGER)
+
+
+def test_a_tensor_that_is_not_by_row_stands_in_the_first(linear_layer: Layer) -> None:
+    inputs = (TensorSpec("x", "FP32", ("n", 2)), TensorSpec("scale", "FP32", (1,)))
+    manifest = replace(linear_layer.manifest, inputs=inputs, outputs=())
+    tensors = [json_tensor("x", "FP32", [1, 2, 3, 4], [2, 2]), json_tensor("scale", "FP32", [None], [1])]
+    event = http_event("POST", INFER, json.dumps({"inputs": tensors}).encode())
+    rows = rows_of(manifest, (event, {"body": '{"outputs": []}'}))
+    assert math.isnan(rows[0]["input.scale"][0])
+    assert rows[1]["input.scale"] == []

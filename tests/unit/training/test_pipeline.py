@@ -1,0 +1,103 @@
+"""From data to a release, and only if what was made is better than what is live."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_store.adapters.memory import MemoryStore
+from model_store.contract.names import ByVersion
+from model_store.versions import load_manifest, versions
+from training.errors import GateError, RecipeError
+from training.make import Task
+from training.optimise.compare import Row
+from training.pipeline import Ran, check_better, read_pipeline, run
+
+Read = Callable[..., Task]
+
+PIPELINE = 'recipe = "softmax.toml"\n'
+
+
+def ran(
+    recipes: Path, kept: Path, store: MemoryStore, live: ByVersion | None, released: list[ByVersion]
+) -> Ran:
+    return run(
+        recipes / "pipeline.toml",
+        recipes / f"run-{len(released)}",
+        kept,
+        store=store,
+        live=live,
+        created_by="ana",
+        release=released.append,
+    )
+
+
+def test_a_better_model_goes_live_and_an_equal_one_does_not(task: Read, recipes: Path, kept: Path) -> None:
+    (recipes / "pipeline.toml").write_text(PIPELINE)
+    store, released = MemoryStore(), list[ByVersion]()
+    task("softmax", ("epochs = 4", "epochs = 1"))
+    first = ran(recipes, kept, store, None, released)
+    assert (first.version, first.live, released) == ("digits:1", None, [ByVersion("digits", 1)])
+    assert first.report.read_text().startswith("<!doctype html>")
+
+    task("softmax", ("epochs = 1", "epochs = 8"))
+    second = ran(recipes, kept, store, released[-1], released)
+    assert second.live
+    assert second.candidate.metrics["accuracy"] > second.live.metrics["accuracy"]
+    assert released[-1] == ByVersion("digits", 2)
+
+    # The same again is no better than itself: nothing is published, nothing is released.
+    with pytest.raises(GateError, match=r"that of digits:2 0\.\d+ on the same test data: better by 0\.0000"):
+        ran(recipes, kept, store, released[-1], released)
+    assert len(released) == 2
+    assert versions(store, "digits") == [1, 2]
+    steps = json.loads((recipes / "run-2" / "run.json").read_text())
+    assert list(steps) == ["data", "train", "optimise", "evaluate"]
+
+
+def test_the_smallest_form_that_keeps_the_gate_is_the_candidate(
+    task: Read, recipes: Path, kept: Path
+) -> None:
+    (recipes / "pipeline.toml").write_text(
+        PIPELINE + 'optimise = ["int8-dynamic", "prune=0.9"]\ngate = { most_loss = 0.03 }\n'
+    )
+    task("softmax")
+    store, released = MemoryStore(), list[ByVersion]()
+    done = ran(recipes, kept, store, None, released)
+    assert done.candidate.how == "int8-dynamic"
+    manifest = load_manifest(store, released[0])
+    assert manifest.lineage["step"] == "trained, int8-dynamic"
+    assert manifest.metrics["test_accuracy"] == done.candidate.metrics["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "task", "least", "passes"),
+    [
+        (0.95, 0.94, "classification", 0.0, True),
+        (0.95, 0.94, "classification", 0.02, False),
+        (0.94, 0.94, "classification", 0.0, False),
+        (1.8, 2.0, "regression", 0.05, True),
+        (2.1, 2.0, "regression", 0.0, False),
+    ],
+    ids=["better", "not-enough", "equal", "smaller-error", "larger-error"],
+)
+def test_what_is_live_must_be_beaten(
+    mine: float, theirs: float, task: str, least: float, passes: bool
+) -> None:
+    name = "accuracy" if task == "classification" else "rmse"
+    one, other = (Row(how, 1, 1.0, 1.0, {name: worth}, 0.0) for how, worth in (("m", mine), ("m:1", theirs)))
+    if passes:
+        check_better(one, other, task, least=least)
+    else:
+        with pytest.raises(GateError, match="on the same test data"):
+            check_better(one, other, task, least=least)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_made(task: Read, recipes: Path, kept: Path) -> None:
+    (recipes / "pipeline.toml").write_text(PIPELINE + 'optimise = ["int5"]\n')
+    with pytest.raises(RecipeError, match="`int5` is no way"):
+        read_pipeline(recipes / "pipeline.toml")
+    (recipes / "pipeline.toml").write_text(PIPELINE)
+    with pytest.raises(RecipeError, match="cats:1 is live"):
+        ran(recipes, kept, MemoryStore(), ByVersion("cats", 1), [])
