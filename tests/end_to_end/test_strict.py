@@ -506,13 +506,6 @@ class Staff:
         alias = self.client("lambda").get_alias(FunctionName="switchyard-local-digits", Name="live")
         return f"{alias['FunctionVersion']} {alias['Description']} {alias.get('RoutingConfig')}"
 
-    def wait_for_a_share(self) -> None:
-        """Until the shift has begun: then nothing changes for as long as its first step bakes."""
-        end = time.monotonic() + 90
-        while "AdditionalVersionWeights': {'" not in self.serves():
-            assert time.monotonic() < end, "the shift never began"
-            time.sleep(0.2)
-
     def keys(self) -> set[str]:
         bucket = self.client("ssm").get_parameter(Name="/switchyard/local/bucket")["Parameter"]["Value"]
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -580,11 +573,6 @@ CHANGING = {
     "flip back": (("flip", "digits:1", "--now", "--reason", "sevens"), WHO_MOVES),
     "shadow": (("shadow", "digits:2", "--sample", "10%"), {"Releaser"}),
     "shadow, to stop": (("shadow", "digits", "--stop"), WHO_MOVES),
-    "shift": (
-        ("release", "digits:2", "--shift", "50", "--bake", "1h", "--hold", "1h", "--detach"),
-        {"Releaser"},
-    ),
-    "stop": (("stop", "digits", "--reason", "odd sevens"), WHO_MOVES),
     "retire": (("retire", "digits"), {"Releaser"}),
 }
 """Commands that change something, in the order of a story, and whose they are."""
@@ -609,8 +597,6 @@ def test_a_command_that_changes_runs_with_its_role_and_does_nothing_without(
         # compares `DeleteAlarms`, which names several, with `*`.
         denied = set(re.findall(r"not authorized to perform: ([\w:]+)", did.said))
         assert denied <= {"cloudwatch:DeleteAlarms"}, (who, did.said)
-    if command == "shift":
-        staff.wait_for_a_share()
 
 
 def test_an_administrator_writes_nothing_into_a_store_that_is_the_roles_own(staff: Staff) -> None:
