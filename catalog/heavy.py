@@ -27,12 +27,13 @@ HEAVY_KEYS = (
     "target_invocations_per_instance",
     "keep_warm",
     "asynchronous",
+    "component",
     "image",
     "environment",
 )
 """Keys that mean nothing on Lambda."""
 
-SAGEMAKER_KEYS = ("asynchronous",)
+SAGEMAKER_KEYS = ("asynchronous", "component")
 """Keys that mean something on SageMaker alone."""
 
 EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
@@ -181,6 +182,19 @@ class Asynchronous(BaseModel):
     ] = 5
 
 
+class Component(BaseModel):
+    """What one copy of a model reserves of a machine: machines come and go with copies, down to none.
+
+    ``gpus`` is needed on a machine that has some. SageMaker calls it an inference component.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    memory_mb: Annotated[int, between(128, 4_000_000, "MB", "SageMaker reserves no less")]
+    gpus: Annotated[int, between(0, 16, "GPUs", "no machine has more")] = 0
+    cpus: Annotated[int, between(1, 1_000, "processors", "no machine has more")] | None = None
+
+
 Versions = Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_versions)]
 Instances = Annotated[int, between(1, 1_000, "instances", "an endpoint that never has one answers nobody")]
 MinInstances = Annotated[int, between(0, 1_000, "instances", "no endpoint keeps more")]
@@ -210,10 +224,11 @@ def check_model(model: Model) -> PydanticCustomError | None:
         or (
             _foreign(model, EC2_KEYS, "SageMaker keeps the machines")
             if model.target == "sagemaker"
-            else _foreign(model, SAGEMAKER_KEYS, "only SageMaker has a queue before its machines")
+            else _foreign(model, SAGEMAKER_KEYS, "only SageMaker's machines come when somebody asks")
         )
         or _asynchronous(model)
         or _instance_type(model)
+        or _component(model)
         or _capacity(model)
     )
 
@@ -266,11 +281,33 @@ def _asynchronous(model: Model) -> PydanticCustomError | None:
     return None
 
 
-def _capacity(model: Model) -> PydanticCustomError | None:
-    if model.min_instances < 1 and model.asynchronous is None:
+def _component(model: Model) -> PydanticCustomError | None:
+    if model.component is None:
+        return None
+    if model.asynchronous is not None:
         return mistake(
-            "has `min_instances` `0`, and requests would find nobody",
-            "Write at least 1, or let them wait in a queue: `asynchronous = {}`.",
+            "has both `asynchronous` and `component`, and each is a way of its own to need no machine",
+            "Leave one of them out: a queue for those who can wait, a component for those who cannot.",
+        )
+    device = device_of(str(model.instance_type))
+    if device == "cuda" and not model.component.gpus:
+        return mistake(
+            f"has `instance_type` `{model.instance_type}` and a `component` that reserves none of its GPUs",
+            "Write how many a copy uses, for example `gpus = 1`.",
+        )
+    if device == "cpu" and model.component.gpus:
+        return mistake(
+            f"has a `component` with GPUs, and `{model.instance_type}` has none",
+            "Leave `gpus` out, or choose a machine such as `ml.g5.xlarge`.",
+        )
+    return None
+
+
+def _capacity(model: Model) -> PydanticCustomError | None:
+    if model.min_instances < 1 and model.asynchronous is None and model.component is None:
+        return mistake(
+            "has `min_instances` `0`, and nothing would add the first machine",
+            "Write at least 1; or let requests wait, with `asynchronous = {}`, or wake it, with `component`.",
         )
     if model.max_instances < model.min_instances:
         return mistake(

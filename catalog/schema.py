@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from catalog import heavy
 from catalog.alarms import Alarms
 from catalog.capture import Capture
+from catalog.messages import Messages
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
@@ -192,7 +193,8 @@ class Stage(_Table):
     ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
     assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
     the store takes writes of the stage's own roles and of nobody else, administrators included. With
-    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
+    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is who is
+    told of alarms.
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
@@ -233,6 +235,7 @@ class Stage(_Table):
     vpc: heavy.Vpc | None = None
     grpc_certificate: heavy.Certificate | None = None
     grpc_callers: heavy.Networks = ()
+    messages: Messages = Field(default_factory=Messages)
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:
@@ -292,6 +295,7 @@ class Overrides(_Table):
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm | None = None
     asynchronous: heavy.Asynchronous | None = None
+    component: heavy.Component | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment | None = None
     spot: bool | None = None
@@ -318,7 +322,8 @@ class Model(_Table):
     ``versions`` has an endpoint of its own, of ``min_instances`` to ``max_instances`` machines of
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
-    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does.
+    ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does; with
+    ``component`` the first one wakes a machine and is told to come again.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
     of its requests is kept, and a stage's own table takes the place of the model's.
@@ -350,6 +355,7 @@ class Model(_Table):
     target_invocations_per_instance: heavy.TargetInvocations | None = None
     keep_warm: heavy.KeepWarm = "24h"
     asynchronous: heavy.Asynchronous | None = None
+    component: heavy.Component | None = None
     image: heavy.Image | None = None
     environment: heavy.Environment = Field(default_factory=dict)
     spot: bool = False

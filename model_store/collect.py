@@ -5,6 +5,8 @@ What goes, and when:
 * **blobs** that no version names, once they are older than the grace period;
 * **unfinished uploads** and archives on their way into a Lambda layer, after the same time;
 * **leftovers** of a removal that was interrupted;
+* **folders** of versions that are gone, or go now, as endpoints mounted them (``model_store.lay_out``), after
+  the same time and if nothing needs the version: an endpoint that is still there starts its machines from it;
 * **versions**, only if asked, that are older than asked for and that nothing needs: no alias, none of its
   last releases and no step of a rollback, no running release, no pin, no retained version that was made
   from it. The newest version of a model stays in any case. A tombstone stays of each that goes.
@@ -36,7 +38,7 @@ from datetime import UTC, datetime
 from model_store.collector import Collector, Upload
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError, InvalidNameError, NotFoundError
-from model_store.contract.keys import BLOBS_PREFIX, blob_key, manifest_key
+from model_store.contract.keys import BLOBS_PREFIX, all_served_prefix, blob_key, manifest_key
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion, parse_version_ref
 from model_store.lineage import PARENT
@@ -155,6 +157,7 @@ def plan(store: ObjectStore, collector: Collector, needs: Needs, *, rules: Rules
             for file in manifest.files
         }
         items.extend(_blob_items(store, seen, stays, rules, moment))
+    items.extend(_folder_items(store, seen, candidates, needs, rules, moment))
     items.extend(_layer_items(store, rules, moment))
     uploads = {
         upload.id: upload for upload in collector.uploads() if _old(upload.begun_at, rules.grace_s, moment)
@@ -354,6 +357,32 @@ def _blob_items(
             continue
         why = "only versions that go name it" if digest in named else "no version names it"
         yield Item("blob", entry.key, entry.size, f"{why}; {_days(entry.written_at, moment)}")
+
+
+def _folder_items(
+    store: ObjectStore,
+    seen: _Seen,
+    candidates: Mapping[ByVersion, Manifest],
+    needs: Needs,
+    rules: Rules,
+    moment: float,
+) -> list[Item]:
+    """The files of folders whose version is gone. One that stays may be provisioned again."""
+    stays = (seen.manifests.keys() - candidates.keys()) | set(seen.unreadable)
+    found: list[tuple[ByVersion, Entry]] = []
+    for model in models(store):
+        prefix = all_served_prefix(model)
+        for entry in store.entries(prefix):
+            number = entry.key.removeprefix(prefix).partition("/")[0]
+            ref = ByVersion(model, int(number)) if number.isdecimal() else None
+            if ref and ref not in stays and _old(entry.written_at, rules.grace_s, moment):
+                found.append((ref, entry))
+    needed = needs() if found else {}
+    return [
+        Item("folder", entry.key, entry.size, f"`{ref}` is gone; {_days(entry.written_at, moment)}")
+        for ref, entry in found
+        if ref not in needed
+    ]
 
 
 def _layer_items(store: ObjectStore, rules: Rules, moment: float) -> Iterator[Item]:

@@ -25,6 +25,14 @@ LATER_PATIENCE_S = 1_800.0
 
 _LOOK_AGAIN_S = 5.0
 
+_WAKING_S = 10
+"""A 503 that says to come again in so many seconds or more is of an endpoint that is getting a machine; one
+that is only busy says 1."""
+
+
+class _WakingError(Exception):
+    """Not yet: asking has started a machine."""
+
 
 def check(functions: Functions, clock: Clock, manifest: Manifest, function: str, lambda_version: str) -> None:
     """Raise ``UnfitVersionError`` with the function's own log lines unless every check passes.
@@ -40,7 +48,16 @@ def check(functions: Functions, clock: Clock, manifest: Manifest, function: str,
     body = json.dumps({"inputs": [tensor.as_json() for tensor in manifest.golden.inputs]}).encode()
     asked, deadline = http_event("POST", f"{path}/infer", body), clock.now() + LATER_PATIENCE_S
     while True:
-        answer = _ask(functions, manifest, function, lambda_version, asked, "the golden sample")
+        try:
+            answer = _ask(functions, manifest, function, lambda_version, asked, "the golden sample")
+        except _WakingError as waking:
+            if clock.now() >= deadline:
+                raise UnfitVersionError(
+                    f"the endpoint of `{manifest.ref}` got no machine in {LATER_PATIENCE_S / 60:.0f} minutes",
+                    hint="Look at the endpoint in SageMaker: its quota, or its scaling.",
+                ) from waking
+            clock.sleep(_LOOK_AGAIN_S)
+            continue
         if "outputs" in answer or "id" not in answer or clock.now() >= deadline:
             break
         # Queued before endpoints that may have to start a machine first.
@@ -62,6 +79,7 @@ def _ask(
     event: dict[str, Any],
     what: str,
 ) -> dict[str, Any]:
+    """Raises ``_WakingError`` where an endpoint without a machine was just told to get one."""
     ran = functions.invoke(function, lambda_version, event)
     if ran.error is not None:
         raise UnfitVersionError(
@@ -77,6 +95,8 @@ def _ask(
             f"`{manifest.ref}` answered {what} with something that is not JSON over HTTP: {error}",
             evidence=ran.log,
         ) from error
+    if status == 503 and int(headers.get("retry-after") or 0) >= _WAKING_S:
+        raise _WakingError(answer)
     if status not in (200, 202):
         reason = answer.get("error", "no reason given") if isinstance(answer, dict) else answer
         raise UnfitVersionError(f"`{manifest.ref}` answered {what} with {status}: {reason}", evidence=ran.log)

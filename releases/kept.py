@@ -37,11 +37,12 @@ class DeclaredVersions:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """A version whose endpoint may not go yet, and why."""
+    """A version whose endpoint may not go yet, and why. What serves has no ``left_s``: it never may."""
 
     ref: ByVersion
     alias: str
     why: str
+    left_s: float | None = None
 
 
 def needed(stage: Stage, declared: DeclaredVersions) -> list[Needed]:
@@ -59,7 +60,7 @@ def needed(stage: Stage, declared: DeclaredVersions) -> list[Needed]:
             found[version, alias] = Needed(ref, alias, f"`{declared.model}@{alias}` serves it")
         for version, left_s in _ways_back(lines, declared, stage.clock.now()):
             why = f"`{declared.model}@{alias}` would go back to it, and keeps it warm {_hours(left_s)} more"
-            found.setdefault((version, alias), Needed(ByVersion(declared.model, version), alias, why))
+            found.setdefault((version, alias), Needed(ByVersion(declared.model, version), alias, why, left_s))
     return list(found.values())
 
 

@@ -9,7 +9,8 @@ The laws, checked against every adapter in ``tests/contract/test_endpoints.py``:
   ``CloudUnavailableError``, and its message is fit for a caller: no address, no ARN.
 * ``begin`` returns once a request is queued, with the two places of which one is going to hold what came of
   it: the answer's body, or the failure's. Refusals are those of ``infer``. Not every endpoint has it.
-* ``must_be_ready`` returns if an inference could be answered now, and raises as ``infer`` does if not.
+* ``must_be_ready`` returns if an inference could be answered now, and raises as ``infer`` does if not. One
+  that sleeps is ready: who asks it wakes it, and hears ``NotReadyError`` with the seconds to ask again in.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from functions.protocol.errors import ProtocolError
+from functions.protocol.errors import NotReadyError, ProtocolError
 from model_store.contract.errors import SwitchyardError
 
 
@@ -27,6 +28,19 @@ class ThrottledError(ProtocolError):
 
 class EndpointFailedError(SwitchyardError):
     """The endpoint failed on this request. Its log has the details; callers hear that, and no more."""
+
+
+WAKING_S = 30
+"""When to ask a sleeping endpoint again. A machine takes minutes; one that is there takes a copy in less."""
+
+
+def asleep() -> NotReadyError:
+    """What a caller hears who wakes an endpoint without machines."""
+    error = NotReadyError(
+        "the endpoint of this version has no machine while nobody asks; one is being started"
+    )
+    error.retry_after_s = WAKING_S
+    return error
 
 
 class Said(NamedTuple):

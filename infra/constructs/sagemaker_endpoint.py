@@ -33,6 +33,8 @@ DATAPOINTS = 3
 CEILING_FACTOR = 1.5
 
 _INSTANCES = "/aws/sagemaker/Endpoints"
+_COMPONENTS = "/aws/sagemaker/InferenceComponents"
+_Component = sagemaker.CfnInferenceComponent
 _Async = sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty
 _AsyncClient = sagemaker.CfnEndpointConfig.AsyncInferenceClientConfigProperty
 _AsyncOutput = sagemaker.CfnEndpointConfig.AsyncInferenceOutputConfigProperty
@@ -68,6 +70,15 @@ class QueueProps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentProps:
+    """What one copy reserves of a machine; ``gpus`` may be 0, and ``cpus`` SageMaker's to choose."""
+
+    memory_mb: int
+    gpus: int
+    cpus: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SageMakerEndpointProps:
     """What an endpoint is, and how many machines it has.
 
@@ -92,6 +103,7 @@ class SageMakerEndpointProps:
     subnets: tuple[str, ...] = field(default=())
     security_groups: tuple[str, ...] = field(default=())
     queue: QueueProps | None = None
+    copy: ComponentProps | None = None
 
 
 class SageMakerEndpoint(Construct):
@@ -116,15 +128,45 @@ class SageMakerEndpoint(Construct):
         )
         self.endpoint.node.add_dependency(config)
         self.endpoint.node.add_dependency(self.log_group)
+        self.serving: Construct = self.endpoint
+        if props.copy is not None:
+            self.serving = self._component(props, props.copy)
         self._scale(props)
         self._alarms(props)
+
+    def _component(
+        self, props: SageMakerEndpointProps, copy: ComponentProps
+    ) -> sagemaker.CfnInferenceComponent:
+        """The model on the endpoint's machines, which come and go with its copies. It has the same name."""
+        component = sagemaker.CfnInferenceComponent(
+            self,
+            "Component",
+            inference_component_name=props.name,
+            endpoint_name=props.name,
+            variant_name=VARIANT,
+            runtime_config=_Component.InferenceComponentRuntimeConfigProperty(copy_count=FIRST_INSTANCES),
+            specification=_Component.InferenceComponentSpecificationProperty(
+                model_name=props.name,
+                startup_parameters=_Component.InferenceComponentStartupParametersProperty(
+                    container_startup_health_check_timeout_in_seconds=STARTUP_S,
+                    model_data_download_timeout_in_seconds=DOWNLOAD_S,
+                ),
+                compute_resource_requirements=_Component.InferenceComponentComputeResourceRequirementsProperty(
+                    min_memory_required_in_mb=copy.memory_mb,
+                    number_of_accelerator_devices_required=copy.gpus or None,
+                    number_of_cpu_cores_required=copy.cpus,
+                ),
+            ),
+        )
+        component.node.add_dependency(self.endpoint)
+        return component
 
     def _model(self, props: SageMakerEndpointProps) -> sagemaker.CfnModel:
         network = (
             sagemaker.CfnModel.VpcConfigProperty(
                 subnets=list(props.subnets), security_group_ids=list(props.security_groups)
             )
-            if props.subnets
+            if props.subnets and props.copy is None
             else None
         )
         return sagemaker.CfnModel(
@@ -132,7 +174,8 @@ class SageMakerEndpoint(Construct):
             "Model",
             model_name=props.name,
             execution_role_arn=props.role.role_arn,
-            enable_network_isolation=props.isolated,
+            # The machines of components are the endpoint's own, and so are their network and its isolation.
+            enable_network_isolation=props.isolated if props.copy is None else None,
             vpc_config=network,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=props.image,
@@ -146,6 +189,8 @@ class SageMakerEndpoint(Construct):
         )
 
     def _config(self, props: SageMakerEndpointProps) -> sagemaker.CfnEndpointConfig:
+        if props.copy is not None:
+            return self._config_of_components(props)
         return sagemaker.CfnEndpointConfig(
             self,
             "Config",
@@ -169,17 +214,60 @@ class SageMakerEndpoint(Construct):
             ],
         )
 
+    def _config_of_components(self, props: SageMakerEndpointProps) -> sagemaker.CfnEndpointConfig:
+        """Machines without a model of their own; SageMaker has as many as the copies on them need."""
+        return sagemaker.CfnEndpointConfig(
+            self,
+            "Config",
+            endpoint_config_name=props.name,
+            kms_key_id=props.key,
+            execution_role_arn=props.role.role_arn,
+            enable_network_isolation=props.isolated,
+            vpc_config=sagemaker.CfnEndpointConfig.VpcConfigProperty(
+                subnets=list(props.subnets), security_group_ids=list(props.security_groups)
+            )
+            if props.subnets
+            else None,
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name=VARIANT,
+                    instance_type=props.instance_type,
+                    initial_instance_count=FIRST_INSTANCES,
+                    volume_size_in_gb=props.volume_gb,
+                    managed_instance_scaling=sagemaker.CfnEndpointConfig.ManagedInstanceScalingProperty(
+                        status="ENABLED",
+                        min_instance_count=props.min_instances,
+                        max_instance_count=props.max_instances,
+                    ),
+                    routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(
+                        routing_strategy="LEAST_OUTSTANDING_REQUESTS"
+                    ),
+                )
+            ],
+        )
+
     def _scale(self, props: SageMakerEndpointProps) -> None:
+        variant = ("sagemaker:variant:DesiredInstanceCount", f"endpoint/{props.name}/variant/{VARIANT}")
+        copies = ("sagemaker:inference-component:DesiredCopyCount", f"inference-component/{props.name}")
+        dimension, resource = variant if props.copy is None else copies
         target = scaling.CfnScalableTarget(
             self,
             "Instances",
             service_namespace="sagemaker",
-            resource_id=f"endpoint/{props.name}/variant/{VARIANT}",
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            resource_id=resource,
+            scalable_dimension=dimension,
             min_capacity=props.min_instances,
             max_capacity=props.max_instances,
         )
-        target.node.add_dependency(self.endpoint)
+        target.node.add_dependency(self.serving)
+        if props.copy is not None and props.min_instances == 0:
+            self._wake(
+                props,
+                target,
+                metric="NoCapacityInvocationFailures",
+                dimensions={"InferenceComponentName": props.name},
+                said="was asked, and has no machine",
+            )
         if props.queue is not None:
             self._follow_the_queue(props, props.queue, target)
         if props.target_invocations is None:
@@ -194,6 +282,8 @@ class SageMakerEndpoint(Construct):
                 target_value=props.target_invocations,
                 predefined_metric_specification=_Metric(
                     predefined_metric_type="SageMakerVariantInvocationsPerInstance"
+                    if props.copy is None
+                    else "SageMakerInferenceComponentInvocationsPerCopy"
                 ),
                 scale_out_cooldown=SCALE_OUT_S,
                 scale_in_cooldown=SCALE_IN_S,
@@ -283,7 +373,14 @@ class SageMakerEndpoint(Construct):
         """What no alarm of a release sees. They tell people, and undo nothing."""
         alarms = [
             ("Failing", "AWS/SageMaker", "Invocation5XXErrors", "Sum", 1.0, "answers with errors of its own"),
-            ("Memory", _INSTANCES, "MemoryUtilization", "Maximum", 90.0, "uses 90 % of a machine's memory"),
+            (
+                "Memory",
+                _INSTANCES if props.copy is None else _COMPONENTS,
+                "MemoryUtilization",
+                "Maximum",
+                90.0,
+                "uses 90 % of its memory",
+            ),
         ]
         if props.target_invocations is not None:
             beyond = props.target_invocations * CEILING_FACTOR
@@ -291,7 +388,7 @@ class SageMakerEndpoint(Construct):
                 (
                     "Ceiling",
                     "AWS/SageMaker",
-                    "InvocationsPerInstance",
+                    "InvocationsPerInstance" if props.copy is None else "InvocationsPerCopy",
                     "Sum",
                     beyond,
                     f"is asked {CEILING_FACTOR} times as often as a machine should be: raise `max_instances`",
@@ -306,8 +403,8 @@ class SageMakerEndpoint(Construct):
                 namespace=namespace,
                 metric_name=metric,
                 dimensions=[
-                    cloudwatch.CfnAlarm.DimensionProperty(name="EndpointName", value=props.name),
-                    cloudwatch.CfnAlarm.DimensionProperty(name="VariantName", value=VARIANT),
+                    cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
+                    for name, value in _dimensions(props).items()
                 ],
                 statistic=statistic,
                 period=60,
@@ -334,3 +431,10 @@ def _queue_of(queue: QueueProps) -> _Async:
             ),
         ),
     )
+
+
+def _dimensions(props: SageMakerEndpointProps) -> dict[str, str]:
+    """What the metrics of one version are counted by."""
+    if props.copy is not None:
+        return {"InferenceComponentName": props.name}
+    return {"EndpointName": props.name, "VariantName": VARIANT}

@@ -27,6 +27,7 @@ from model_store.contract.deployment import alarm_topic_name, bucket_key_paramet
 from model_store.contract.endpoints import endpoint_configuration, endpoint_name
 from model_store.contract.environment import (
     ASYNCHRONOUS,
+    COMPONENT,
     DIGEST,
     ENDPOINT_CONFIGURATION,
     FILES_FOLDER,
@@ -168,6 +169,8 @@ class HeavyStack(ModelStack):
             told[ASYNCHRONOUS] = json.dumps(
                 {"timeout_s": later.timeout_s, "expires_s": seconds(later.expires)}
             )
+        if self.model.component is not None:
+            told[COMPONENT] = "on"
         return {**told, OWN_IMAGE: "on"} if self.model.image else told
 
     def _behind(self, inference: PythonFunction, released: cdk.CustomResource) -> None:

@@ -16,7 +16,12 @@ from catalog.lock import LockedVersion
 from infra.acknowledged import acknowledge_wildcards
 from infra.constructs.endpoint_image import EndpointImage
 from infra.constructs.python_function import ROLE_PATH, PythonFunction
-from infra.constructs.sagemaker_endpoint import QueueProps, SageMakerEndpoint, SageMakerEndpointProps
+from infra.constructs.sagemaker_endpoint import (
+    ComponentProps,
+    QueueProps,
+    SageMakerEndpoint,
+    SageMakerEndpointProps,
+)
 from infra.stacks.heavy import HeavyStack, pulling
 from model_store.contract.deployment import handoff_bucket_parameter, handoff_key_parameter
 from model_store.contract.endpoints import ANSWERS, DEVICE_VARIABLE, FAILURES, GRPC_PORT_VARIABLE
@@ -61,6 +66,7 @@ class SageMakerStack(HeavyStack):
             "subnets": sorted(self._subnets),
             "security_groups": sorted(self.stage.vpc_security_groups),
             **({"asynchronous": later.max_concurrent or 0} if (later := self.model.asynchronous) else {}),
+            **({"component": copy.model_dump()} if (copy := self.model.component) else {}),
         }
 
     @property
@@ -87,7 +93,7 @@ class SageMakerStack(HeavyStack):
         asking = iam.PolicyStatement(
             sid="AskEndpoints",
             actions=["sagemaker:DescribeEndpoint", invoke],
-            resources=[self._endpoint_arn(locked) for locked in self.locked],
+            resources=[self._arn(kind, locked) for kind in self._asked for locked in self.locked],
         )
         gateway.role.add_to_policy(asking)
         acknowledge_wildcards(gateway.role, asking, WHY_ANY_CONFIGURATION)
@@ -130,6 +136,7 @@ class SageMakerStack(HeavyStack):
                 subnets=self._subnets,
                 security_groups=stage.vpc_security_groups,
                 queue=self.queue,
+                copy=ComponentProps(**copy.model_dump()) if (copy := model.component) else None,
             ),
         )
 
@@ -232,9 +239,14 @@ class SageMakerStack(HeavyStack):
             )
         return statements
 
-    def _endpoint_arn(self, locked: LockedVersion) -> str:
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        """The kinds of things that are asked for an inference."""
+        return ("endpoint", "inference-component") if self.model.component else ("endpoint",)
+
+    def _arn(self, kind: str, locked: LockedVersion) -> str:
         return self.format_arn(
-            service="sagemaker", resource="endpoint", resource_name=self.any_configuration(locked)
+            service="sagemaker", resource=kind, resource_name=self.any_configuration(locked)
         )
 
     def _log_arn(self, locked: LockedVersion) -> str:

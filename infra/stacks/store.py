@@ -165,7 +165,8 @@ class StoreStack(StageStack):
                 sid="Delete",
                 actions=["s3:DeleteObject"],
                 resources=[
-                    bucket.arn_for_objects(keys) for keys in ("blobs/*", "layers/*", "models/*/versions/*")
+                    bucket.arn_for_objects(keys)
+                    for keys in ("blobs/*", "layers/*", "models/*/versions/*", "models/*/served/*")
                 ],
             ),
             iam.PolicyStatement(

@@ -12,6 +12,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict
@@ -24,6 +25,7 @@ _targets: Any = AccountRegionScopedDict()
 _policies: Any = AccountRegionScopedDict()
 
 _VARIANT = re.compile(r"endpoint/(?P<endpoint>[^/]+)/variant/(?P<variant>[^/]+)")
+_COMPONENT = re.compile(r"inference-component/(?P<component>[^/]+)")
 _NAMES = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 
 
@@ -60,22 +62,40 @@ def _register(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep_to(target: dict[str, Any]) -> None:
-    """Raise or lower a variant's instances into the target's bounds."""
-    if target["ServiceNamespace"] != "sagemaker" or not _VARIANT.fullmatch(str(target["ResourceId"])):
+    """Raise or lower the instances of a variant, or the copies of a component, into the target's bounds."""
+    resource = str(target["ResourceId"])
+    if target["ServiceNamespace"] != "sagemaker" or not (
+        _VARIANT.fullmatch(resource) or _COMPONENT.fullmatch(resource)
+    ):
         return
-    endpoint, variant = _variant(target)
-    count = min(max(variant["CurrentInstanceCount"], target["MinCapacity"]), target["MaxCapacity"])
-    if count != variant["CurrentInstanceCount"]:
-        sagemaker.set_count(endpoint, variant, count)
+    current, _, change = _capacity(target)
+    count = min(max(current, target["MinCapacity"]), target["MaxCapacity"])
+    if count != current:
+        change(count)
 
 
-def _variant(target: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    found = _VARIANT.fullmatch(str(target["ResourceId"]))
-    endpoint = sagemaker.endpoints.get(found["endpoint"]) if found else None
-    for variant in (endpoint or {}).get("ProductionVariants", []):
-        if found and endpoint and variant["VariantName"] == found["variant"]:
-            return endpoint, variant
-    raise RefusedError("ValidationException", f"Could not find endpoint variant {target['ResourceId']}")
+def _capacity(target: dict[str, Any]) -> tuple[int, int, Callable[[int], None]]:
+    """How many there are, how many are wanted, and what changes that."""
+    resource = str(target["ResourceId"])
+    if found := _COMPONENT.fullmatch(resource):
+        component = sagemaker.components.get(found["component"])
+        if component is not None:
+            runtime = component["RuntimeConfig"]
+            return (
+                runtime["CurrentCopyCount"],
+                runtime["DesiredCopyCount"],
+                lambda count: sagemaker.set_copies(component, count),
+            )
+    elif found := _VARIANT.fullmatch(resource):
+        endpoint = sagemaker.endpoints.get(found["endpoint"]) or {}
+        for variant in endpoint.get("ProductionVariants", []):
+            if variant["VariantName"] == found["variant"]:
+                return (
+                    variant["CurrentInstanceCount"],
+                    variant["DesiredInstanceCount"],
+                    lambda count, variant=variant: sagemaker.set_count(endpoint, variant, count),
+                )
+    raise RefusedError("ValidationException", f"Could not find {resource}")
 
 
 def _step(policy_arn: str) -> None:
@@ -85,9 +105,9 @@ def _step(policy_arn: str) -> None:
         target = _targets.get(_key(policy))
         if policy["PolicyARN"] != policy_arn or not steps or target is None:
             continue
-        endpoint, variant = _variant(target)
-        count = variant["DesiredInstanceCount"] + int(steps[0]["ScalingAdjustment"])
-        sagemaker.set_count(endpoint, variant, min(max(count, target["MinCapacity"]), target["MaxCapacity"]))
+        _, wanted, change = _capacity(target)
+        count = wanted + int(steps[0]["ScalingAdjustment"])
+        change(min(max(count, target["MinCapacity"]), target["MaxCapacity"]))
 
 
 _earlier_dispatch = cloudwatch._dispatch_alarm_actions

@@ -1,10 +1,10 @@
 """CloudFormation's types for endpoints and their scaling.
 
 Stock: ``Unrecognized resource types``. AWS: template reference of ``AWS::SageMaker::Model``,
-``EndpointConfig`` and ``Endpoint`` (``Ref`` is the ARN; a changed model or configuration is a new one;
-CloudFormation waits until an endpoint is in service), of ``AWS::ApplicationAutoScaling::ScalableTarget``
-(``Ref`` is resource, dimension and namespace, joined by bars) and ``ScalingPolicy``. An endpoint that is
-Failed fails its resource with SageMaker's reason.
+``EndpointConfig``, ``InferenceComponent`` and ``Endpoint`` (``Ref`` is the ARN; a changed model or
+configuration is a new one; CloudFormation waits until an endpoint is in service), of
+``AWS::ApplicationAutoScaling::ScalableTarget`` (``Ref`` is resource, dimension and namespace, joined by bars)
+and ``ScalingPolicy``. An endpoint that is Failed fails its resource with SageMaker's reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from local_cloud.extension.services import RefusedError
 _PATIENCE_S = 1_200.0
 _POLL_S = 0.05
 
+_SETTLING: dict[str, tuple[Any, str]] = {
+    "Endpoint": (sagemaker.endpoints, "EndpointStatus"),
+    "InferenceComponent": (sagemaker.components, "InferenceComponentStatus"),
+}
+"""What takes its time to come, and where it says that it has."""
+
 Made = tuple[str, dict[str, Any]]
 
 _WHOLE = frozenset(
@@ -32,6 +38,10 @@ _WHOLE = frozenset(
         "MaxCapacity",
         "MaxConcurrentInvocationsPerInstance",
         "ScalingAdjustment",
+        "CopyCount",
+        "MinMemoryRequiredInMb",
+        "MinInstanceCount",
+        "MaxInstanceCount",
     }
 )
 
@@ -54,12 +64,12 @@ def _model_of(kind: str, key: str, noun: str) -> dict[str, Callable[..., Any]]:
         asked.pop("Tags", None)
         made = _called(f"Create{kind}", asked)
         physical = str(made[f"{kind}Arn"])
-        if kind == "Endpoint":
+        if kind in _SETTLING:
             try:
-                _wait(asked[key])
+                _wait(asked[key], kind)
             except ValueError:
                 # The stack's rollback deletes what was made and failed; here it would not know of it.
-                _called("DeleteEndpoint", {key: asked[key]})
+                _called(f"Delete{kind}", {key: asked[key]})
                 raise
         return physical, {key: asked[key], "Arn": physical}
 
@@ -67,8 +77,8 @@ def _model_of(kind: str, key: str, noun: str) -> dict[str, Callable[..., Any]]:
         name = properties.get(key) or _named(kind, noun, physical)
         if name is None:
             return
-        if kind == "Endpoint":
-            _wait(name, failed_is_fine=True)
+        if kind in _SETTLING:
+            _wait(name, kind, failed_is_fine=True)
         try:
             sagemaker.control(f"Delete{kind}", {key: name})
         except RefusedError as error:
@@ -96,15 +106,16 @@ def _update_endpoint(
     return physical, {"EndpointName": name, "Arn": physical}
 
 
-def _wait(name: str, *, failed_is_fine: bool = False) -> None:
+def _wait(name: str, kind: str = "Endpoint", *, failed_is_fine: bool = False) -> None:
+    store, status = _SETTLING[kind]
     end = time.monotonic() + _PATIENCE_S
-    while (endpoint := sagemaker.endpoints.get(name)) is not None:
-        if endpoint["EndpointStatus"] == "Failed" and not failed_is_fine:
-            raise ValueError(endpoint["FailureReason"])
-        if endpoint["EndpointStatus"] not in ("Creating", "Updating"):
+    while (found := store.get(name)) is not None:
+        if found[status] == "Failed" and not failed_is_fine:
+            raise ValueError(found["FailureReason"])
+        if found[status] not in ("Creating", "Updating"):
             return
         if time.monotonic() > end:
-            raise ValueError(f"The endpoint {name} did not stabilize")
+            raise ValueError(f"The {kind} {name} did not stabilize")
         time.sleep(_POLL_S)
 
 
@@ -173,7 +184,8 @@ def _gone(action: str, request: dict[str, Any]) -> None:
 
 def _runs_on_worker_thread(resource_type: str) -> bool:
     """Waiting for an endpoint must not keep the cloud from serving the files that the endpoint reads."""
-    return resource_type == "AWS::SageMaker::Endpoint" or bool(_stock_runs_on_worker_thread(resource_type))
+    waits = ("AWS::SageMaker::Endpoint", "AWS::SageMaker::InferenceComponent")
+    return resource_type in waits or bool(_stock_runs_on_worker_thread(resource_type))
 
 
 _stock_runs_on_worker_thread = stacks._runs_on_worker_thread
@@ -192,6 +204,9 @@ def install() -> None:
         "update": _update_endpoint,
         "update_with_logical_id": True,
     }
+    known["AWS::SageMaker::InferenceComponent"] = _model_of(
+        "InferenceComponent", "InferenceComponentName", "inference component"
+    )
     known["AWS::ApplicationAutoScaling::ScalableTarget"] = {
         "create": _create_target,
         "update": _update_target,

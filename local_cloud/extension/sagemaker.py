@@ -9,8 +9,8 @@ answers ``/ping``, or Failed with SageMaker's sentence. Not found is ``Validatio
 plane and ``ValidationError`` of the runtime. An update that SageMaker takes back leaves the endpoint
 InService with the old configuration and no reason (hashicorp/terraform-provider-aws#48997).
 
-One process stands for all instances of a variant, and there is none while the variant has no instance. Not
-there: several containers in one model, inference components, serverless variants, data capture.
+One process stands for all instances of a variant or all copies of a component, and there is none while it has
+none. Not there: several containers in one model, adapters, serverless variants, data capture.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ _NOT_DELETED_YET = ("Creating", "Updating", "Deleting")
 models: Any = AccountRegionScopedDict()
 configs: Any = AccountRegionScopedDict()
 endpoints: Any = AccountRegionScopedDict()
+components: Any = AccountRegionScopedDict()
 
 _Key = tuple[str, str, str, str]
 _containers: dict[_Key, containers.Container] = {}
@@ -70,6 +71,9 @@ def control(action: str, request: dict[str, Any]) -> dict[str, Any]:
         "UpdateEndpoint": _update_endpoint,
         "UpdateEndpointWeightsAndCapacities": _update_capacities,
         "DeleteEndpoint": _delete_endpoint,
+        "CreateInferenceComponent": _create_component,
+        "UpdateInferenceComponentRuntimeConfig": _update_copies,
+        "DeleteInferenceComponent": _delete_component,
     }
     if action in made:
         return made[action](request)
@@ -122,7 +126,8 @@ def _create_config(request: dict[str, Any]) -> dict[str, Any]:
     name, noun = request["EndpointConfigName"], "endpoint configuration"
     _must_be_new(configs, name, noun)
     for variant in request["ProductionVariants"]:
-        _found(models, variant["ModelName"], "model")
+        if "ModelName" in variant:
+            _found(models, variant["ModelName"], "model")
     configs[name] = {**request, "EndpointConfigArn": _arn(noun, name), "CreationTime": time.time()}
     return {"EndpointConfigArn": configs[name]["EndpointConfigArn"]}
 
@@ -205,6 +210,8 @@ def _delete_endpoint(request: dict[str, Any]) -> dict[str, Any]:
     endpoint = _found(endpoints, name, "endpoint")
     if endpoint["EndpointStatus"] in _NOT_DELETED_YET:
         raise RefusedError("ValidationException", f'Cannot update in-progress endpoint "{name}".')
+    if hosted := [each for each, found in components.items() if found["EndpointName"] == name]:
+        raise RefusedError("ValidationException", f'Endpoint "{name}" hosts inference components {hosted}.')
     del endpoints[name]
     if queue := _queues.pop(_key(name, "")[:3], None):
         queue.close()
@@ -217,7 +224,95 @@ _KINDS: dict[str, tuple[Any, str, str]] = {
     "Model": (models, "ModelName", "model"),
     "EndpointConfig": (configs, "EndpointConfigName", "endpoint configuration"),
     "Endpoint": (endpoints, "EndpointName", "endpoint"),
+    "InferenceComponent": (components, "InferenceComponentName", "inference component"),
 }
+
+
+def _create_component(request: dict[str, Any]) -> dict[str, Any]:
+    """Source: SageMaker API reference, ``CreateInferenceComponent``; "Real-time inference", components."""
+    name, noun = request["InferenceComponentName"], "inference component"
+    _must_be_new(components, name, noun)
+    endpoint = _found(endpoints, request["EndpointName"], "endpoint")
+    if endpoint["EndpointStatus"] != "InService":
+        raise RefusedError("ValidationException", f'Endpoint "{endpoint["EndpointName"]}" is not InService.')
+    _found(models, request["Specification"]["ModelName"], "model")
+    components[name] = {
+        **{key: value for key, value in request.items() if key not in ("RuntimeConfig", "Tags")},
+        "InferenceComponentArn": _arn(noun, name),
+        "EndpointArn": endpoint["EndpointArn"],
+        "InferenceComponentStatus": "Creating",
+        "RuntimeConfig": {"DesiredCopyCount": 0, "CurrentCopyCount": 0},
+        "CreationTime": time.time(),
+        "LastModifiedTime": time.time(),
+    }
+    set_copies(components[name], int((request.get("RuntimeConfig") or {}).get("CopyCount", 1)))
+    return {"InferenceComponentArn": components[name]["InferenceComponentArn"]}
+
+
+def _update_copies(request: dict[str, Any]) -> dict[str, Any]:
+    component = _found(components, request["InferenceComponentName"], "inference component")
+    set_copies(component, int(request["DesiredRuntimeConfig"]["CopyCount"]))
+    return {"InferenceComponentArn": component["InferenceComponentArn"]}
+
+
+def set_copies(component: dict[str, Any], count: int) -> None:
+    """Let a component have so many copies, and its endpoint as many machines. The first copy has to start."""
+    runtime = component["RuntimeConfig"]
+    runtime["DesiredCopyCount"] = count
+    if count and not runtime["CurrentCopyCount"]:
+        if component["InferenceComponentStatus"] != "Creating":
+            component["InferenceComponentStatus"] = "Updating"
+        _in_background(_start_copies, component, count)
+        return
+    if not count:
+        _stop(_copies_key(component))
+    _settle_copies(component, count)
+
+
+def _start_copies(component: dict[str, Any], count: int) -> None:
+    time.sleep(bad_day.today().endpoint_creating_s)
+    name, endpoint = component["InferenceComponentName"], component["EndpointName"]
+    specification, started = component["Specification"], dict[str, containers.Container]()
+    startup = specification.get("StartupParameters") or {}
+    copy = {**startup, "ModelName": specification["ModelName"], "VariantName": name}
+    reason = _start(endpoint, copy, started)
+    container = started.get(name)
+    if reason or components.get(name) is not component:
+        if container is not None:
+            container.stop()
+        component.update(InferenceComponentStatus="Failed", FailureReason=reason)
+        return
+    with _lock:
+        _containers[_copies_key(component)] = started[name]
+    _settle_copies(component, count)
+
+
+def _settle_copies(component: dict[str, Any], count: int) -> None:
+    component["RuntimeConfig"] = {"DesiredCopyCount": count, "CurrentCopyCount": count}
+    component.update(InferenceComponentStatus="InService", LastModifiedTime=time.time())
+    for variant in (endpoints.get(component["EndpointName"]) or {}).get("ProductionVariants", []):
+        if variant["VariantName"] == component.get("VariantName"):
+            variant["CurrentInstanceCount"] = variant["DesiredInstanceCount"] = count
+
+
+def _delete_component(request: dict[str, Any]) -> dict[str, Any]:
+    component = _found(components, request["InferenceComponentName"], "inference component")
+    if component["InferenceComponentStatus"] in _NOT_DELETED_YET:
+        raise RefusedError("ValidationException", "Cannot delete an inference component that is in progress.")
+    del components[component["InferenceComponentName"]]
+    _stop(_copies_key(component))
+    return {}
+
+
+def _copies_key(component: dict[str, Any]) -> _Key:
+    return _key(component["EndpointName"], f"component/{component['InferenceComponentName']}")
+
+
+def _stop(key: _Key) -> None:
+    with _lock:
+        container = _containers.pop(key, None)
+    if container is not None:
+        threading.Thread(target=container.stop, daemon=True).start()
 
 
 def _in_background(work: Any, *arguments: Any) -> None:
@@ -232,7 +327,8 @@ def _bring_up(name: str, config: dict[str, Any]) -> None:
     started: dict[str, containers.Container] = {}
     reason = ""
     for variant in config["ProductionVariants"]:
-        reason = _start(name, variant, started)
+        # Without a model it is machines for components, which come later.
+        reason = _start(name, variant, started) if "ModelName" in variant else ""
         if reason:
             break
     endpoint = endpoints.get(name)
@@ -329,7 +425,9 @@ def _invoke(name: str, headers: dict[str, str], body: bytes) -> Answer:
         raise RefusedError("ValidationError", "Request is larger than the limit", 413)
     if random.random() < today.endpoint_error_rate:  # noqa: S311
         raise _model_error(name, variant, 500, b'{"error": "bad day"}')
-    status, found, content = _asked(name, variant, headers, body)
+    component = _component_of(name, headers.get("x-amzn-sagemaker-inference-component"))
+    asked = f"component/{component}" if component else variant
+    status, found, content = _asked(name, asked, headers, body)
     _count(name, variant, status)
     if status >= 400 or status == 0:
         raise _model_error(name, variant, status, content)
@@ -347,6 +445,36 @@ def _answering(name: str, wanted: str | None) -> str:
         raise RefusedError("ValidationError", f"Endpoint {name} of account {get_account_id()} not found.")
     weights = [max(float(variant["CurrentWeight"]), 1e-9) for variant in variants]
     return wanted or random.choices(names, weights)[0]  # noqa: S311
+
+
+def _component_of(name: str, wanted: str | None) -> str | None:
+    """The component that a request is for, if its endpoint has components; one without copies refuses.
+
+    Both sentences are SageMaker's, as those who met them report them (aws-samples, "Scale down to zero").
+    """
+    variants = (configs.get(endpoints[name]["EndpointConfigName"]) or {}).get("ProductionVariants", [])
+    if all("ModelName" in variant for variant in variants):
+        return None
+    if not wanted:
+        raise RefusedError(
+            "ValidationError",
+            "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+            "components.",
+        )
+    component = components.get(wanted)
+    if component is None or component["EndpointName"] != name:
+        raise RefusedError("ValidationError", f"Inference Component {wanted} not found.")
+    if not component["RuntimeConfig"]["CurrentCopyCount"]:
+        cloudwatch.record_metric(
+            "AWS/SageMaker", "NoCapacityInvocationFailures", 1.0, "Count", {"InferenceComponentName": wanted}
+        )
+        raise RefusedError(
+            "ValidationError",
+            "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+            "in-progress (if configured) or try to increase the capacity by invoking "
+            "UpdateInferenceComponentRuntimeConfig API.",
+        )
+    return wanted
 
 
 def _asked(
@@ -504,7 +632,7 @@ def reset() -> None:
         queue.close()
     for container in found:
         container.kill()
-    for store in (models, configs, endpoints):
+    for store in (models, configs, endpoints, components):
         store.clear()
 
 

@@ -65,6 +65,15 @@ MODELS = "SWITCHYARD_MODELS"
 ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 """Set on the operations function: where the alarms of a release report, and it listens."""
 
+MESSAGE_TOPIC = "SWITCHYARD_MESSAGE_TOPIC"
+"""Set on the messenger: where messages for people are published."""
+
+SLACK_WEBHOOK = "SWITCHYARD_SLACK_WEBHOOK"
+"""Set on the messenger: the SSM parameter that holds the address of an incoming webhook."""
+
+PAGERDUTY_KEY = "SWITCHYARD_PAGERDUTY_KEY"
+"""Set on the messenger: the SSM parameter that holds a routing key of PagerDuty's Events API v2."""
+
 ALARM_PERIOD = "SWITCHYARD_ALARM_PERIOD_S"
 """Set on the operations function: the period of those alarms in seconds."""
 
@@ -77,6 +86,10 @@ changed image or instance type is a changed base (``model_store.contract.endpoin
 
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
+
+COMPONENT = "SWITCHYARD_COMPONENT"
+"""``on`` on a gateway function whose endpoints hold an inference component of their own name, the copies of
+which come and go. Part of the base."""
 
 ASYNCHRONOUS = "SWITCHYARD_ASYNCHRONOUS"
 """Set on a gateway function whose endpoints answer later: JSON with ``timeout_s``, how long a request may be

@@ -191,10 +191,15 @@ def prepared_key(model: str, version: int, base: str, lambda_version: int) -> st
     return f"{prepared_prefix(model, version)}{base}-{lambda_version:0{DIGITS}d}.json"
 
 
+def all_served_prefix(model: str) -> str:
+    """The folders of all versions of a model that were laid out for endpoints."""
+    return f"models/{model}/served/"
+
+
 def served_prefix(model: str, version: int) -> str:
     """A version as a folder: ``manifest.json``, ``golden.json`` and ``files/``, for those that cannot look
     blobs up by their digest: SageMaker copies every object below a prefix to where a container finds it."""
-    return f"models/{model}/served/{version:0{DIGITS}d}/"
+    return f"{all_served_prefix(model)}{version:0{DIGITS}d}/"
 
 
 def collected_prefix(model: str) -> str:

@@ -25,7 +25,7 @@ class SageMakerEndpoints:
         self._sagemaker: Any = client or boto3.client("sagemaker", config=CONFIG)
 
     def describe(self, name: str) -> EndpointState | None:
-        """Three calls: the endpoint, the configuration that it names, and the model that one names."""
+        """The endpoint, the configuration that it names, and the model that this one or a component names."""
         try:
             with translated(f"the endpoint `{name}`"):
                 return self._described(name)
@@ -52,16 +52,25 @@ class SageMakerEndpoints:
             self._sagemaker.describe_endpoint_config, EndpointConfigName=endpoint["EndpointConfigName"]
         )
         (variant,) = config["ProductionVariants"]
-        model = _found(self._sagemaker.describe_model, ModelName=variant["ModelName"])
+        running: dict[str, Any] = (endpoint.get("ProductionVariants") or [{}])[0]
+        status, reason = endpoint["EndpointStatus"], endpoint.get("FailureReason", "")
+        model_name = variant.get("ModelName")
+        if model_name is None:
+            # Its model is a component of the same name, which comes after it and may fail by itself.
+            component = _found(self._sagemaker.describe_inference_component, InferenceComponentName=name)
+            model_name = component["Specification"]["ModelName"]
+            if status == "InService":
+                status = component["InferenceComponentStatus"]
+                reason = component.get("FailureReason", "")
+        model = _found(self._sagemaker.describe_model, ModelName=model_name)
         container = model.get("PrimaryContainer") or model["Containers"][0]
-        running = endpoint.get("ProductionVariants") or [{}]
         return EndpointState(
             name=name,
-            status=endpoint["EndpointStatus"],
-            reason=endpoint.get("FailureReason", ""),
+            status=status,
+            reason=reason,
             environment=dict(container.get("Environment") or {}),
             instance_type=variant.get("InstanceType", ""),
-            instances=running[0].get("CurrentInstanceCount", variant.get("InitialInstanceCount", 0)),
+            instances=running.get("CurrentInstanceCount", variant.get("InitialInstanceCount", 0)),
             log_group=f"/aws/sagemaker/Endpoints/{name}",
         )
 

@@ -23,7 +23,7 @@ from functions.gateway.adapters.balanced import BalancedEndpoint
 from functions.gateway.adapters.connection import IDLE_S, Connection
 from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.gateway.adapters.sagemaker import BINARY_TYPE, SageMakerEndpoint
-from functions.gateway.ports import Endpoint, Patience, Places, Said, ThrottledError
+from functions.gateway.ports import WAKING_S, Endpoint, Patience, Places, Said, ThrottledError
 from functions.inference.adapters.memory import MemoryObjects
 from functions.protocol.errors import CloudUnavailableError, DeadlineError, NotReadyError
 
@@ -122,6 +122,13 @@ class Server(BaseHTTPRequestHandler):
             text = f'{{"message": "Endpoint {NAME} of account 1 not found."}}'
             self._say(400, text.encode(), {"x-amzn-errortype": "ValidationError"})
             return True
+        if self.behaviour.does == "sleeps":
+            text = (
+                '{"message": "Inference Component has no capacity to process this request. '
+                'ApplicationAutoScaling may be in-progress (if configured) or try to increase the capacity."}'
+            )
+            self._say(400, text.encode(), {"x-amzn-errortype": "ValidationError"})
+            return True
         if self.behaviour.does == "breaks":
             self._say(500, b"{}", {"x-amzn-errortype": "InternalFailure"})
             return True
@@ -199,6 +206,7 @@ def memory(behaviour: Behaviour, address: str) -> Endpoint:
     endpoint = MemoryEndpoint(lambda body, length: said(behaviour, body, length), MemoryObjects())
     endpoint.throttled = 1 if behaviour.does == "throttles" else 0
     endpoint.takes_s = 1.0 if behaviour.does == "is late" else 0.0
+    endpoint.asleep = behaviour.does == "sleeps"
     endpoint.exists = behaviour.does not in ("is missing", "is creating")
     return endpoint
 
@@ -326,6 +334,22 @@ def test_a_queued_request_says_where_its_outcome_is_going_to_lie(make: Make) -> 
 def test_queueing_is_refused_as_asking_is(make: Make, does: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         begin(make(does))
+
+
+@QUEUEING
+def test_an_endpoint_that_sleeps_is_ready_and_says_when_to_come_again(make: Make) -> None:
+    endpoint = make("sleeps")
+    endpoint.must_be_ready(seconds=30)
+    with pytest.raises(NotReadyError, match="has no machine while nobody asks") as waking:
+        endpoint.infer(BODY, None, seconds=30)
+    assert waking.value.retry_after_s == WAKING_S
+
+
+def test_a_component_is_named_to_the_endpoint_that_holds_it(behaviour: Behaviour, address: str) -> None:
+    environ = {**environ_of(address), "SWITCHYARD_COMPONENT": "on"}
+    behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ)).infer(BODY, None, seconds=30)
+    headers = {name.lower(): value for name, value in behaviour.requests[-1]["headers"].items()}
+    assert headers["x-amzn-sagemaker-inference-component"] == NAME
 
 
 def test_a_body_travels_in_the_call_and_an_object_by_its_address(behaviour: Behaviour, address: str) -> None:

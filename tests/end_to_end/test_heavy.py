@@ -64,6 +64,17 @@ memory_mb = 512
 timeout_s = 20
 handoff = true
 asynchronous = { max_concurrent = 2, timeout_s = 60, expires = "10m" }
+
+[models.captions]
+target = "sagemaker"
+instance_type = "ml.m5.large"
+versions = []
+min_instances = 0
+max_instances = 2
+target_invocations_per_instance = 600
+memory_mb = 512
+timeout_s = 20
+component = { memory_mb = 2000 }
 """
 
 MOVES = 6
@@ -201,23 +212,24 @@ def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> I
         sample.write_text(json.dumps({"inputs": [tensor.as_json() for tensor in _sample()]}))
         for path in files.values():
             made.yard_json("publish", "minilm", str(path), "--sample", str(sample))
-        publish_scenes(made, home / "scenes.onnx")
+        for model in ("scenes", "captions"):
+            publish_doubling(made, model, home / "doubling.onnx")
         yield stage
     finally:
         embedded.stop(home)
 
 
-def publish_scenes(made: Deployed, path: Path) -> None:
+def publish_doubling(made: Deployed, name: str, path: Path) -> None:
     """A model of a few bytes: it doubles any number of floats."""
     shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "scenes", shapes[:1], shapes[1:])
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], name, shapes[:1], shapes[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     path.write_bytes(model.SerializeToString())
     sample = path.with_suffix(".json")
     sample.write_text(
         json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]})
     )
-    made.yard_json("publish", "scenes", str(path), "--sample", str(sample))
+    made.yard_json("publish", name, str(path), "--sample", str(sample))
 
 
 def _sample() -> list[Any]:
@@ -251,7 +263,8 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     assert b"yard provision minilm:1" in refused.stderr
     for version in ("1", "2", "3"):
         assert made.yard_json("provision", f"minilm:{version}", "--no-deploy")["changed"]
-    assert made.yard_json("provision", "scenes:1", "--no-deploy")["changed"]
+    for doubling in ("scenes:1", "captions:1"):
+        assert made.yard_json("provision", doubling, "--no-deploy")["changed"]
     heavy.redeploy()
     for version in ("1", "2", "1"):
         made.yard_json("release", f"minilm:{version}")
@@ -259,6 +272,11 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     (model,) = status["models"]
     kept = [(item["version"], item["status"], item["per_hour"]) for item in model["endpoints"]]
     assert kept == [(version, "InService", 0.115) for version in (1, 2, 3)]
+    until = [item["kept_warm_until"] for item in model["endpoints"]]
+    assert (until[0], until[2], until[1] > status["aliases"][0]["since"]) == (None, None, True)
+    assert model["endpoints"][2]["needed"] == []
+    said = made.yard("status", "minilm").stdout + made.yard("status", "minilm").stderr
+    assert b"kept warm for a rollback until" in said.replace(b"\n", b" ")
     assert status["aliases"][0]["disagreements"] == []
     with triton.InferenceServerClient(heavy.address) as client:
         assert client.is_model_ready("minilm")
@@ -437,6 +455,27 @@ def test_a_model_that_answers_later_sleeps_is_woken_and_loses_nothing(heavy: Hea
         1,
         True,
     ), failed.stderr
+
+
+def test_a_model_that_nobody_asks_has_no_machine_and_the_first_caller_wakes_one(heavy: Heavy) -> None:
+    """A caller in between hears 503 and when to come again; nothing is undone, and then it answers."""
+    made = heavy.made
+    made.yard_json("release", "captions:1")
+    (endpoint,) = made.yard_json("status", "captions")["models"][0]["endpoints"]
+    assert (endpoint["status"], endpoint["instances"]) == ("InService", 1)
+    boto3.client("sagemaker", **made_for(made)).update_inference_component_runtime_config(
+        InferenceComponentName=endpoint["endpoint"], DesiredRuntimeConfig={"CopyCount": 0}
+    )
+    asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}
+    url = f"{made.api_url}/v2/models/captions"
+    with fast_clock(made):
+        refused = httpx.post(f"{url}/infer", json=asked, timeout=35)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert "one is being started" in refused.json()["error"]
+        assert httpx.get(f"{url}/ready", timeout=35).status_code == 200
+        wait_until(lambda: httpx.post(f"{url}/infer", json=asked, timeout=35).status_code == 200)
+    (endpoint,) = made.yard_json("status", "captions")["models"][0]["endpoints"]
+    assert endpoint["instances"] == 1
 
 
 def made_for(made: Deployed) -> dict[str, Any]:

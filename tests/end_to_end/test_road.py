@@ -129,6 +129,45 @@ def test_a_release_and_a_rollback_under_load_lose_no_request(
     assert infer(url, images).json()["model_version"] == "1"
 
 
+def settled(deployed: Deployed) -> dict[str, Any]:
+    """A model's numbers once the last line of its log has arrived: when two readings say the same."""
+    before, end = -1, time.monotonic() + 60
+    while True:
+        found: dict[str, Any] = deployed.yard_json("metrics", "digits", "--since", "1h")
+        if found["all"]["requests"] == before:
+            return found
+        assert time.monotonic() < end
+        before = found["all"]["requests"]
+
+
+def test_what_happened_is_seen_from_the_terminal(deployed: Deployed, url: str) -> None:
+    """Law 11: each version has its own numbers, and nobody else's."""
+    found = settled(deployed)
+    by_version = {one["version"]: one for one in found["versions"]}
+    assert set(by_version) == {1, 2}
+    for one in by_version.values():
+        assert one["requests"] > 0
+        assert one["faults"] == 0
+        assert 0 < one["latency"]["p50"] <= one["latency"]["p95"] <= one["latency"]["p99"]
+        assert 0 < one["model_latency"]["p50"] < one["latency"]["p99"]
+        assert one["cold_starts"] >= 1
+        assert one["payload_bytes"] > one["rows"] > 0
+        assert sum(moment["requests"] for moment in one["series"]) == one["requests"]
+    assert found["all"]["requests"] == sum(one["requests"] for one in by_version.values())
+    (serves, before) = deployed.yard_json("top", "--over", "1h")["rows"]
+    assert (serves["version"], serves["shares"]) == (1, [{"alias": "live", "share": 1.0}])
+    assert (before["version"], before["shares"], before["requests"]) == (2, [], by_version[2]["requests"])
+    shown = deployed.yard("top", "--once").stdout.decode()
+    assert "live" in shown
+    assert "\x1b" not in shown
+    cost = deployed.yard_json("cost", "digits", "--since", "1h")["models"][0]
+    assert cost["requests"] == found["all"]["requests"]
+    assert {"Lambda requests", "Lambda duration", "API", "log", "metrics"} <= {
+        i["what"] for i in cost["items"]
+    }
+    assert cost["dollars"] > 0
+
+
 def test_a_version_that_is_not_served_is_a_404_that_names_the_one_that_is(url: str, images: Images) -> None:
     answer = httpx.post(f"{url}/versions/2/infer", json=images.request(0), timeout=35)
     assert answer.status_code == 404

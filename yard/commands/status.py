@@ -101,7 +101,9 @@ def _model(place: Deployment, room: Stage, model: str, aliases: list[str]) -> di
     pins = room.pins(model)
     return {
         "model": model,
-        "endpoints": [asdict(item) for item in endpoints_of(room, model)],
+        "endpoints": [
+            {**asdict(item), **_needed(room, model, item.version)} for item in endpoints_of(room, model)
+        ],
         "by_number": sorted(pins.present()),
         "kept_started": {
             version: {"environments": item.requested, "state": item.state}
@@ -114,6 +116,29 @@ def _model(place: Deployment, room: Stage, model: str, aliases: list[str]) -> di
         **_alarms(place, model),
         "taken_back": _taken_back(room, model, aliases),
     }
+
+
+def _needed(room: Stage, model: str, version: int) -> dict[str, Any]:
+    """Why a version's endpoint may not go, and until when; nothing where the catalog is not at hand."""
+    from catalog.heavy import seconds
+    from catalog.load import load_catalog
+    from releases.kept import DeclaredVersions, needed
+    from releases.records import timestamp
+    from yard import deployment
+
+    path = deployment.catalog_path()
+    loaded = load_catalog(path) if path is not None else None
+    if loaded is None or room.name not in loaded.stages or model not in loaded.models:
+        return {}
+    item = loaded.models_for(room.name)[model]
+    declared = DeclaredVersions(
+        model, item.aliases, item.target, item.versions, item.rollback_depth, seconds(item.keep_warm)
+    )
+    reasons = [one for one in needed(room, declared) if one.ref.version == version]
+    left = [one.left_s for one in reasons if one.left_s is not None]
+    serves = any(one.left_s is None for one in reasons)
+    until = timestamp(room.clock.now() + max(left)) if left and not serves else None
+    return {"needed": [one.why for one in reasons], "kept_warm_until": until}
 
 
 def _standing(room: Stage, model: str) -> dict[str, Any]:
@@ -162,6 +187,7 @@ def _endpoints(found: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"version {item['version']} has {item['instances']} x {item['instance_type']} ({item['status']}), "
         + (f"${item['per_hour']:.2f} an hour" if item["per_hour"] is not None else "price not in the table")
+        + _why_it_stands(item)
         for item in found
     ]
     known = [item["per_hour"] for item in found if item["per_hour"] is not None]
@@ -169,6 +195,14 @@ def _endpoints(found: list[dict[str, Any]]) -> list[str]:
         sum_ = f"${sum(known):.2f} an hour" + (" and more" if len(known) < len(found) else "")
         lines.append(f"its endpoints cost {sum_} (on demand, {REGION}, {AS_OF})")
     return lines
+
+
+def _why_it_stands(item: dict[str, Any]) -> str:
+    if item.get("kept_warm_until"):
+        return f"; kept warm for a rollback until {item['kept_warm_until']}"
+    if item.get("needed") == []:
+        return f"; nothing needs it: take {item['version']} out of `versions` and deploy"
+    return ""
 
 
 def _asked(room: Stage, model: str) -> tuple[Asked, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from functions.gateway.ports import Patience, Places, Said, ThrottledError
+from functions.gateway.ports import Patience, Places, Said, ThrottledError, asleep
 from functions.inference.ports import Objects, Stored
 from functions.protocol.errors import DeadlineError, NotReadyError
 
@@ -36,6 +36,8 @@ class MemoryEndpoint:
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
         self.must_be_ready(seconds=seconds)
+        if self.asleep:
+            raise asleep()
         if self.throttled:
             self.throttled -= 1
             raise ThrottledError("too many requests")

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 
 from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.adapters.signature import Signer, credentials_from
-from functions.gateway.ports import Patience, Places, Said, ThrottledError
+from functions.gateway.ports import Patience, Places, Said, ThrottledError, asleep
 from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
 from functions.protocol.trace import ATTRIBUTES, TRACEPARENT, VARIABLE, traceparent
+from model_store.contract.environment import COMPONENT
 
 BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
@@ -34,6 +35,9 @@ _ANSWERING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"
 _THROTTLED = frozenset({"ThrottlingException", "ServiceUnavailable", "ModelNotReadyException"})
 _MISSING = frozenset({"ValidationError", "ValidationException"})
 
+_ASLEEP = "inference component has no capacity"
+"""Part of SageMaker's sentence for a component without copies, as those who met it report it."""
+
 
 class SageMakerEndpoint:
     """``functions.gateway.ports.Endpoint`` on SageMaker."""
@@ -45,6 +49,7 @@ class SageMakerEndpoint:
         runtime: Connection,
         control: Connection,
         signer: Signer,
+        component: bool = False,
         clock: Callable[[], float] = time.monotonic,
         trace: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -54,6 +59,8 @@ class SageMakerEndpoint:
         self._runtime = runtime
         self._control = control
         self._signer = signer
+        # The component of an endpoint that has one carries the endpoint's name.
+        self._component = {"x-amzn-sagemaker-inference-component": name} if component else {}
         self._clock = clock
         self._ready_until = 0.0
 
@@ -70,11 +77,12 @@ class SageMakerEndpoint:
             control=Connection(named or f"https://api.sagemaker.{region}.{suffix}", ca_bundle=ca_bundle),
             signer=Signer("sagemaker", region, credentials_from(environ)),
             trace=lambda: environ.get(VARIABLE),
+            component=environ.get(COMPONENT) == "on",
         )
 
     def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
         path = f"/endpoints/{self._name}/invocations"
-        headers = {"content-type": _content_type(json_length), **self._attributes()}
+        headers = {"content-type": _content_type(json_length), **self._component, **self._attributes()}
         reply = self._signed(self._runtime, path, body, headers, seconds)
         if reply.status == 200:
             return Said(200, reply.body, _length_in(reply), _claims_in(reply))
@@ -149,6 +157,8 @@ class SageMakerEndpoint:
         if reply.status == 413 or "RequestEntityTooLarge" in code:
             raise TooLargeError("SageMaker does not carry a request of this size")
         said = str(document.get("message") or document.get("Message") or "")
+        if code in _MISSING and _ASLEEP in said.lower():
+            raise asleep()
         if code in _MISSING and ("not found" in said.lower() or "could not find" in said.lower()):
             raise NotReadyError("the endpoint of this version does not exist")
         raise CloudUnavailableError(f"SageMaker answered {code or reply.status}")

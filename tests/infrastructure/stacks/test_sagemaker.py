@@ -186,7 +186,11 @@ def test_logs_are_forgotten_and_alarms_tell_the_topic(prod: Deployed) -> None:
     }
     assert {f"/aws/sagemaker/Endpoints/{name}" for name in names(prod)} < set(groups)
     assert set(groups.values()) == {90}
-    alarms = [found["Properties"] for found in prod.resources(BERT, "AWS::CloudWatch::Alarm").values()]
+    alarms = [
+        found["Properties"]
+        for found in prod.resources(BERT, "AWS::CloudWatch::Alarm").values()
+        if "/Endpoint/" in found["Properties"]["AlarmName"]
+    ]
     assert len(alarms) == 6
     for alarm in alarms:
         (topic,) = alarm["AlarmActions"]
@@ -443,7 +447,76 @@ def test_machines_follow_what_waits_and_the_first_comes_when_anything_does(examp
     (asleep,) = (
         alarm["Properties"]
         for alarm in examples.resources(SCENES, "AWS::CloudWatch::Alarm").values()
-        if alarm["Properties"]["MetricName"] == "HasBacklogWithoutCapacity"
+        if alarm["Properties"].get("MetricName") == "HasBacklogWithoutCapacity"
     )
     assert asleep["AlarmActions"] == [{"Ref": wakes}]
     assert (asleep["Dimensions"], asleep["Threshold"]) == (named, 1)
+
+
+CAPTIONS = "Model-captions"
+
+
+def test_a_component_has_its_endpoint_s_name_and_the_machines_come_and_go_with_it(examples: Deployed) -> None:
+    """ADR 36."""
+    component = examples.only(CAPTIONS, "AWS::SageMaker::InferenceComponent")
+    properties = component["Properties"]
+    (endpoint,) = examples.resources(CAPTIONS, "AWS::SageMaker::Endpoint")
+    name = examples.only(CAPTIONS, "AWS::SageMaker::Endpoint")["Properties"]["EndpointName"]
+    assert endpoint in component["DependsOn"]
+    assert (properties["InferenceComponentName"], properties["EndpointName"]) == (name, name)
+    assert properties["Specification"]["ModelName"] == name
+    assert properties["Specification"]["ComputeResourceRequirements"] == {
+        "MinMemoryRequiredInMb": 12000,
+        "NumberOfAcceleratorDevicesRequired": 1,
+        "NumberOfCpuCoresRequired": 2,
+    }
+    config = examples.only(CAPTIONS, "AWS::SageMaker::EndpointConfig")["Properties"]
+    (variant,) = config["ProductionVariants"]
+    assert "ModelName" not in variant
+    assert variant["ManagedInstanceScaling"] == {
+        "Status": "ENABLED",
+        "MinInstanceCount": 0,
+        "MaxInstanceCount": 2,
+    }
+    assert config["EnableNetworkIsolation"] is True
+    assert config["ExecutionRoleArn"]
+    model = examples.only(CAPTIONS, "AWS::SageMaker::Model")["Properties"]
+    assert not {"VpcConfig", "EnableNetworkIsolation"} & model.keys()
+
+
+def test_a_base_is_recorded_when_its_components_stand(examples: Deployed) -> None:
+    """Law 5."""
+    made = set(examples.resources(CAPTIONS, "AWS::SageMaker::InferenceComponent"))
+    assert made <= set(examples.only(CAPTIONS, "Custom::SwitchyardModel")["DependsOn"])
+    assert made <= set(examples.only(CAPTIONS, "Custom::SwitchyardRollout")["DependsOn"])
+
+
+def test_copies_follow_requests_and_the_first_comes_when_somebody_was_refused(examples: Deployed) -> None:
+    name = examples.only(CAPTIONS, "AWS::SageMaker::Endpoint")["Properties"]["EndpointName"]
+    target = examples.only(CAPTIONS, "AWS::ApplicationAutoScaling::ScalableTarget")["Properties"]
+    assert target["ResourceId"] == f"inference-component/{name}"
+    assert target["ScalableDimension"] == "sagemaker:inference-component:DesiredCopyCount"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 2)
+    policies = {
+        found["Properties"]["PolicyType"]: (id_, found["Properties"])
+        for id_, found in examples.resources(CAPTIONS, "AWS::ApplicationAutoScaling::ScalingPolicy").items()
+    }
+    _, tracking = policies["TargetTrackingScaling"]
+    metric = tracking["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]
+    assert metric["PredefinedMetricType"] == "SageMakerInferenceComponentInvocationsPerCopy"
+    wakes, _ = policies["StepScaling"]
+    (asleep,) = (
+        alarm["Properties"]
+        for alarm in examples.resources(CAPTIONS, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("MetricName") == "NoCapacityInvocationFailures"
+    )
+    assert asleep["AlarmActions"] == [{"Ref": wakes}]
+    assert asleep["Dimensions"] == [{"Name": "InferenceComponentName", "Value": name}]
+
+
+def test_its_gateway_may_ask_the_component_and_knows_that_there_is_one(examples: Deployed) -> None:
+    (asks,) = (found for found in examples.statements(CAPTIONS) if found.get("Sid") == "AskEndpoints")
+    kinds = {text_of(resource).split(":")[-1].partition("/")[0] for resource in asks["Resource"]}
+    assert kinds == {"endpoint", "inference-component"}
+    told = examples.only(CAPTIONS, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    assert told["SWITCHYARD_COMPONENT"] == "on"

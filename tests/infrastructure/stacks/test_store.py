@@ -70,7 +70,7 @@ def test_the_collector_deletes_no_record(stage: Deployed) -> None:
     """Law 10: ledgers, plans, pins, tombstones and sweeps stay, whoever collects."""
     (statement,) = [found for found in stage.statements("Store") if found["Sid"] == "Delete"]
     keys = {text_of(resource).partition(">/")[2] for resource in statement["Resource"]}
-    assert keys == {"blobs/*", "layers/*", "models/*/versions/*"}
+    assert keys == {"blobs/*", "layers/*", "models/*/served/*", "models/*/versions/*"}
     deleting = [
         found
         for concern in stage.templates

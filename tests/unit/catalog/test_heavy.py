@@ -75,7 +75,11 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
         ),
         (("target_invocations_per_instance = 600\n", ""), "says not when", "target_invocations_per_instance"),
         (("max_instances = 4", "max_instances = 0"), "outside 1 to 1000", "1 to 1000"),
-        (("max_instances = 4", "max_instances = 4\nmin_instances = 0"), "would find nobody", "asynchronous"),
+        (
+            ("max_instances = 4", "max_instances = 4\nmin_instances = 0"),
+            "nothing would add the first",
+            "asynchronous",
+        ),
         (
             ("max_instances = 4", "max_instances = 4\nasynchronous = {}"),
             "without `handoff`",
@@ -85,6 +89,24 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
             ("max_instances = 4", "max_instances = 4\nhandoff = true\nasynchronous = {}"),
             "both `asynchronous` and `target_invocations_per_instance`",
             "backlog_per_instance",
+        ),
+        (
+            ("max_instances = 4", "max_instances = 4\ncomponent = { memory_mb = 9000 }"),
+            "reserves none of its GPUs",
+            "gpus = 1",
+        ),
+        (
+            ('"ml.m5.large"', '"ml.m5.large"\ncomponent = { memory_mb = 9000, gpus = 1 }'),
+            "`ml.m5.large` has none",
+            "Leave `gpus` out",
+        ),
+        (
+            (
+                "target_invocations_per_instance = 600",
+                "handoff = true\nasynchronous = {}\ncomponent = { memory_mb = 9000, gpus = 1 }",
+            ),
+            "both `asynchronous` and `component`",
+            "Leave one of them out",
         ),
         (
             ("max_instances = 4", "max_instances = 4\nasynchronous = { timeout_s = 4000 }"),

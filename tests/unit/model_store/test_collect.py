@@ -17,8 +17,9 @@ from model_store.collect import DAY_SECONDS, Rules
 from model_store.collector import Upload
 from model_store.contract.digest import Digest
 from model_store.contract.errors import CollectionRunningError, InvalidNameError, ModelStoreError
-from model_store.contract.keys import blob_key, manifest_key
+from model_store.contract.keys import all_served_prefix, blob_key, manifest_key, served_prefix
 from model_store.contract.names import ByVersion
+from model_store.lay_out import lay_out
 from model_store.pins import pin, unpin
 from model_store.sweeps import DELETING_SECONDS, SWEEP_SECONDS, running
 from model_store.tombstones import is_removed, removed
@@ -50,6 +51,11 @@ def orphan(shelf: Shelf, data: bytes = b"orphan") -> str:
     return key
 
 
+def laid_out(shelf: Shelf, version: int) -> None:
+    """A version as a folder, as an endpoint mounts it."""
+    lay_out(shelf.store, ref(version), load_manifest(shelf.store, ref(version)).digest)
+
+
 # What goes
 
 
@@ -63,6 +69,32 @@ def test_a_blob_that_no_version_names_goes_after_the_grace_period(old: Shelf) ->
     assert old.collect().size == 5
     assert young not in old.blobs()
     old.must_be_whole()
+
+
+def test_the_folder_of_a_version_goes_with_it_unless_an_endpoint_may_start_from_it(old: Shelf) -> None:
+    """Law 10: a machine that comes after the version was collected finds what its endpoint mounts."""
+    for version in (1, 2, 4):
+        laid_out(old, version)
+    old.wait(days=8)
+    assert old.plan().items == ()
+    old.needs[ref(2)] = "an endpoint serves it"
+    taken = {item.name for item in old.collect(DAYS_30).items if item.what == "folder"}
+    left = set(old.store.keys(all_served_prefix("bert")))
+    assert taken
+    assert all(key.startswith(served_prefix("bert", 1)) for key in taken)
+    assert {key.split("/")[3] for key in left} == {"000000002", "000000004"}
+
+
+def test_a_folder_that_was_left_behind_is_found_when_its_endpoint_is_gone(old: Shelf) -> None:
+    laid_out(old, 1)
+    old.wait(days=8)
+    key = next(old.store.keys(served_prefix("bert", 1)))
+    old.needs[ref(1)] = "an endpoint serves it"
+    old.collect(DAYS_30)
+    del old.needs[ref(1)]
+    old.collect(DAYS_30)
+    assert not list(old.store.keys(served_prefix("bert", 1)))
+    assert key.startswith(all_served_prefix("bert"))
 
 
 def test_a_plan_changes_nothing(old: Shelf) -> None:

@@ -84,3 +84,26 @@ def test_a_golden_sample_that_is_queued_is_asked_for_until_it_is_answered(
     looks[0] = 10_000
     with pytest.raises(UnfitVersionError, match="output `y` is missing"):
         world.controller().release(world.publish(2))
+
+
+def test_an_endpoint_that_is_woken_by_its_golden_sample_is_waited_for(
+    new_world: Callable[..., World],
+) -> None:
+    refusals = [0]
+
+    def sleeping(config: FunctionConfig, event: dict[str, Any]) -> Any:
+        if "SWITCHYARD_VERSION" in config.environment and event["rawPath"].endswith("/infer"):
+            refusals[0] -= 1
+            if refusals[0] >= 0:
+                said = respond(config, 503, {"error": "one is being started"})
+                return {**said, "headers": {**said["headers"], "retry-after": "30"}}
+        return honest(config, event)
+
+    world = new_world(sleeping)
+    world.deploy()
+    refusals[0] = 40
+    world.publish(1)
+    assert world.controller().release(ByVersion("digits", 1)).line is not None
+    refusals[0] = 10_000
+    with pytest.raises(UnfitVersionError, match="got no machine in 30 minutes"):
+        world.controller().release(world.publish(2))

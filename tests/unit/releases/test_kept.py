@@ -57,6 +57,14 @@ def test_what_was_live_before_is_needed_until_it_is_not_kept_warm_any_more(world
     refuse_to_lose(world.stage(), without)
 
 
+def test_how_long_a_way_back_is_kept_is_told_and_what_serves_has_no_end(world: World) -> None:
+    release(world, 1, 2)
+    world.clock.sleep(3_600)
+    left = {item.ref.version: item.left_s for item in needed(world.stage(), DECLARED)}
+    assert left[2] is None
+    assert left[1] == pytest.approx(DAY_S - 3_600)
+
+
 def test_the_window_begins_when_a_version_was_replaced_not_when_it_was_released(world: World) -> None:
     release(world, 1)
     world.clock.sleep(30 * DAY_S)

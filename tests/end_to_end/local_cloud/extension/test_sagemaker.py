@@ -85,6 +85,9 @@ class Hosting:
             "InstanceType": "ml.m5.large",
             "InitialInstanceCount": 1,
         }
+        if more.pop("components", False):
+            del variant["ModelName"]
+            more["ExecutionRoleArn"] = ROLE
         self.client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
         return name
 
@@ -100,11 +103,14 @@ class Hosting:
         until(lambda: self.status(name) not in ("Creating", "Updating"))
         return dict(self.client.describe_endpoint(EndpointName=name))
 
-    def ask(self, name: str, *row: float) -> dict[str, Any]:
+    def component(self, name: str) -> dict[str, Any]:
+        return dict(self.client.describe_inference_component(InferenceComponentName=name))
+
+    def ask(self, name: str, *row: float, **more: str) -> dict[str, Any]:
         x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": list(row)}
         body = json.dumps({"inputs": [x]}).encode()
         return dict(
-            self.runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
+            self.runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body, **more)
         )
 
     def refused(self, name: str, body: bytes = b"{}") -> dict[str, Any]:
@@ -308,6 +314,77 @@ def test_an_asynchronous_endpoint_sleeps_keeps_what_waits_and_is_woken_by_its_al
     assert told["responseParameters"]["outputLocation"] == asked["OutputLocation"]
     described = hosting.settled(name)
     assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+
+
+@pytest.fixture
+def component(hosting: Hosting) -> Iterator[str]:
+    """A component in service, on an endpoint of its own name."""
+    name = hosting.configured(2.0, components=True)
+    hosting.create(name)
+    hosting.settled(name)
+    copies = {"ModelName": name, "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 512}}
+    hosting.client.create_inference_component(
+        InferenceComponentName=name,
+        EndpointName=name,
+        VariantName="all",
+        Specification=copies,
+        RuntimeConfig={"CopyCount": 1},
+    )
+    until(lambda: hosting.component(name)["InferenceComponentStatus"] == "InService")
+    yield name
+    until(lambda: hosting.component(name)["InferenceComponentStatus"] == "InService")
+    with pytest.raises(ClientError, match="hosts inference components"):
+        hosting.client.delete_endpoint(EndpointName=name)
+    hosting.client.delete_inference_component(InferenceComponentName=name)
+
+
+def test_a_component_is_asked_by_its_name_and_sleeps_and_is_woken_by_who_asks(
+    hosting: Hosting, component: str
+) -> None:
+    """Scale to zero as "Scale an endpoint to zero instances" has it: a failure, an alarm, a step, a copy."""
+    account = hosting.account
+    account.day(minute_s=1.0)
+    answer = hosting.ask(component, 1, 2, InferenceComponentName=component)
+    assert json.loads(answer["Body"].read())["outputs"][0]["data"] == [2, 4]
+    assert "header is required" in hosting.refused(component)["Error"]["Message"]
+
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"inference-component/{component}",
+        "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount",
+    }
+    scaling = account.client("application-autoscaling")
+    scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=2)
+    policy = scaling.put_scaling_policy(
+        **target,
+        PolicyName="wake",
+        PolicyType="StepScaling",
+        StepScalingPolicyConfiguration={
+            "AdjustmentType": "ChangeInCapacity",
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+        },
+    )["PolicyARN"]
+    account.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"asleep-{component}",
+        Namespace="AWS/SageMaker",
+        MetricName="NoCapacityInvocationFailures",
+        Dimensions=[{"Name": "InferenceComponentName", "Value": component}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Threshold=1,
+        AlarmActions=[policy],
+    )
+    hosting.client.update_inference_component_runtime_config(
+        InferenceComponentName=component, DesiredRuntimeConfig={"CopyCount": 0}
+    )
+    (variant,) = hosting.client.describe_endpoint(EndpointName=component)["ProductionVariants"]
+    assert variant["CurrentInstanceCount"] == 0
+    with pytest.raises(ClientError, match="has no capacity to process this request"):
+        hosting.ask(component, 1, 2, InferenceComponentName=component)
+    until(lambda: hosting.component(component)["RuntimeConfig"]["CurrentCopyCount"] == 1)
+    assert hosting.ask(component, 1, 2, InferenceComponentName=component)["InvokedProductionVariant"] == "all"
 
 
 def test_an_endpoint_that_is_not_asynchronous_says_so(hosting: Hosting, doubling: str) -> None:
