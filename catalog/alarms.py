@@ -84,6 +84,22 @@ class Alarms(BaseModel):
         }
         return tuple(name for name, threshold in parts.items() if threshold is not False)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The alarms that are not switched off, by their names; the halves of silence are not among them."""
+        switches = {
+            "errors": self.errors_percent,
+            "faults": self.faults_percent,
+            "p99": self.p99_ms,
+            "throttles": self.throttles,
+            "start-failures": self.start_failures,
+            "no-traffic": self.silence_minutes,
+            "latency-band": self.latency_band,
+            "traffic-band": self.traffic_band,
+            "user-pain": self.user_pain and bool(self.pains),
+        }
+        return tuple(name for name, switch in switches.items() if switch is not False)
+
     def billed(self, aliases: int) -> Billed:
         """What CloudWatch bills for these alarms, of a model with so many aliases."""
         on_metrics = 1  # of what could not answer once a day, which every model has

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from catalog.alarms import Alarms
 from catalog.capture import Capture
+from catalog.messages import Messages
 from catalog.schema import TARGETS, Catalog, Jwt, Model, Overrides, Stage
 from model_store.contract.errors import CatalogError
 
@@ -189,7 +190,8 @@ def _keys_at(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     elif "alarms" in loc[2:-1]:
         table = Alarms
     elif loc[0] == "stages":
-        table = Jwt if len(loc) > 3 else Stage
+        below: dict[int | str, type[BaseModel]] = {"jwt": Jwt, "messages": Messages}
+        table = below.get(loc[2], Stage) if len(loc) > 3 else Stage
     return tuple(field for field in table.model_fields if field != "name")
 
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from catalog import heavy
 from catalog.alarms import Alarms
 from catalog.capture import Capture
+from catalog.messages import Messages
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
@@ -184,6 +185,8 @@ class Jwt(_Table):
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
+    ``messages`` is who is told of alarms.
+
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
     ``vpc_security_groups`` SageMaker's machines stand in the account's own network. On EC2 they stand in
@@ -218,6 +221,7 @@ class Stage(_Table):
     vpc: heavy.Vpc | None = None
     grpc_certificate: heavy.Certificate | None = None
     grpc_callers: heavy.Networks = ()
+    messages: Messages = Field(default_factory=Messages)
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:

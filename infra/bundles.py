@@ -44,6 +44,12 @@ FRONT = (
     "model_store/__init__.py",
     "model_store/contract",
 )
+MESSENGER = (
+    "functions/__init__.py",
+    "functions/messenger",
+    "model_store/__init__.py",
+    "model_store/contract",
+)
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
 MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
 

@@ -10,6 +10,7 @@ from constructs import Construct
 from catalog.lock import NOTHING_LOCKED, Lock
 from catalog.schema import Catalog, Model
 from infra import bundles
+from infra.constructs import messenger
 from infra.preflight import check_runtime_layer, folder_of, layer_python
 from infra.stacks import api as api_stack
 from infra.stacks import heavy as heavy_stack
@@ -55,6 +56,7 @@ def declare(
 
     inference_code = code("inference", bundles.INFERENCE, model_stack.HANDLER)
     front_code = code("front", bundles.FRONT, api_stack.HANDLER)
+    messenger_code = code("messenger", bundles.MESSENGER, messenger.HANDLER)
     operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     def served_by(model: Model) -> ModelStack:
@@ -86,6 +88,7 @@ def declare(
         models=models,
         fingerprints={stack.model.name: stack.fingerprint for stack in served},
         code=operations_code,
+        messenger_code=messenger_code,
     )
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
     # A heavy model rolls out within its own stack, before its stack deletes what it leaves.

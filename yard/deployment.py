@@ -29,6 +29,7 @@ from releases.errors import NotDeployedError, ServiceError
 
 if TYPE_CHECKING:
     from catalog.schema import Catalog
+    from dashboards.ports import BoardReader
     from model_store.adapters.s3 import Credentials, S3Store
     from model_store.adapters.s3_collector import S3Collector
     from releases.adapters.aws_collector import LambdaCollector
@@ -77,6 +78,12 @@ class Deployment:
         from telemetry.adapters.logs import CloudWatchLines
 
         return CloudWatchLines()
+
+    def boards(self) -> BoardReader:
+        """CloudWatch's dashboards, and what they ask for, to be read."""
+        from dashboards.adapters.cloudwatch import CloudWatchBoards
+
+        return CloudWatchBoards()
 
     def now(self) -> float:
         """Seconds since 1970, by this machine's clock."""

@@ -13,6 +13,7 @@ from model_store.contract.errors import CatalogError, InvalidNameError, RecipeEr
 from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
+from yard.commands.dash import dash
 from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
@@ -56,7 +57,7 @@ for command in (
     *(collect, pin, unpin, pins),
     *(lock, provision),
     *(train, tune, optimise, pipeline),
-    *(metrics, top, logs, cost, drift, truth),
+    *(metrics, top, logs, cost, dash, drift, truth),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -19,6 +20,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IDependable
 
 from catalog.schema import Model, Stage
+from dashboards.boards import model_board
 from infra.acknowledged import (
     acknowledge_last_queues,
     acknowledge_runtime,
@@ -32,6 +34,7 @@ from infra.constructs.model_queues import ModelQueues
 from infra.constructs.python_function import ROLE_PATH, RUNTIME, PythonFunction, PythonFunctionProps
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.saved_queries import SavedQueries
+from infra.pages import shown_model
 from infra.preflight import check_environment, check_machine, check_size, warn_of_slow_start
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.capture import captured_prefix
@@ -47,6 +50,7 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    model_dashboard_name,
     queries_prefix,
     runtime_layer_name,
     shadow_alias,
@@ -215,6 +219,7 @@ class ModelStack(StageStack):
         )
         self._behind(inference, released)
         self._watch()
+        self._show()
 
     def _watch(self) -> None:
         """Tell people when it is not well. The topic is known by its name."""
@@ -229,6 +234,18 @@ class ModelStack(StageStack):
                 alarms=self.model.alarms,
                 period_s=self.stage.alarm_period_s,
                 topic=self.format_arn(service="sns", resource=alarm_topic_name(self.stage.name)),
+            ),
+        )
+
+    def _show(self) -> None:
+        """The page of this model. It names no version: whatever answers is searched for (law 4)."""
+        shown = shown_model(self.stage.name, self.model)
+        cloudwatch.CfnDashboard(
+            self,
+            "Dashboard",
+            dashboard_name=model_dashboard_name(self.stage.name, self.model.name),
+            dashboard_body=self.to_json_string(
+                model_board(shown, region=self.region, alarm_arn=self.alarm_arn(""))
             ),
         )
 

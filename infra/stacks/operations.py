@@ -9,16 +9,21 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from catalog.schema import Model, Stage
+from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
+from infra.constructs.messenger import Messenger, MessengerProps
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
+from infra.constructs.removal import kept_or_destroyed
 from infra.constructs.shifts_machine import ShiftsMachine, ShiftsMachineProps
+from infra.pages import shown_model
 from infra.preflight import check_environment
 from infra.stacks.heavy import guarded
 from infra.stacks.stage_stack import CUSTOM_RESOURCE_TIMEOUT_S, StageStack
@@ -29,6 +34,7 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     cannot_answer_alarm_name,
+    fleet_dashboard_name,
     front_function_name,
     keep_awake_rule_name,
     lease_parameter,
@@ -94,6 +100,8 @@ WHY_WILDCARDS = {
     "WatchReleases": "Each release has alarms of its own, named after it; the prefix is this stage's",
     "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
+    "SayWhichVersion": "An alarm may be about any model of the stage; the prefix is this stage's",
+    "SayWhy": "Composite alarms are described with no narrower resource; it reads",
     "LookAtFleets": "None of these knows resources; all of them read",
     "BeginToLeadCalls": "Load balancers get an id as they are made; the prefix is this stage's",
     "LeadCalls": "Rules get ids as they are made; the prefix is that of this stage's load balancers",
@@ -116,6 +124,7 @@ class OperationsStack(StageStack):
         models: Mapping[str, Model],
         fingerprints: Mapping[str, str],
         code: Tree,
+        messenger_code: Tree,
     ) -> None:
         super().__init__(
             scope,
@@ -128,7 +137,14 @@ class OperationsStack(StageStack):
         bucket = ssm.StringParameter.value_for_string_parameter(self, bucket_parameter(stage.name))
         key = ssm.StringParameter.value_for_string_parameter(self, bucket_key_parameter(stage.name))
         name = operations_function_name(stage.name)
-        topic = sns.Topic(self, "Alarms", topic_name=alarm_topic_name(stage.name), enforce_ssl=True)
+        topics = self._key_of_topics()
+        topic = sns.Topic(
+            self,
+            "Alarms",
+            topic_name=alarm_topic_name(stage.name),
+            master_key=topics,
+            enforce_ssl=True,
+        )
         operations = PythonFunction(
             self,
             "Operations",
@@ -167,7 +183,9 @@ class OperationsStack(StageStack):
                 acknowledge_wildcards(operations.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(operations)
         self._hear_alarms(topic, operations)
+        self._tell_people(topic, topics, messenger_code)
         self._keep_awake(models, topic, operations)
+        self._show(models)
         shifts = ShiftsMachine(
             self,
             "Shifts",
@@ -234,6 +252,100 @@ class OperationsStack(StageStack):
             topic=topic,
             protocol=sns.SubscriptionProtocol.LAMBDA,
             endpoint=operations.function.function_arn,
+        )
+
+    def _key_of_topics(self) -> kms.Key:
+        """The key of both topics, which CloudWatch may use to tell one of them. Nothing rests under it.
+
+        Source: SNS developer guide, "Configuring permissions for AWS services to publish to an encrypted
+        topic": a service needs ``kms:GenerateDataKey*`` and ``kms:Decrypt`` in the key's own policy.
+        """
+        key = kms.Key(
+            self,
+            "TopicsKey",
+            description="Encrypts what alarms and messages say on their way",
+            enable_key_rotation=True,
+            removal_policy=kept_or_destroyed(keep=self.stage.keep_data),
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return key
+
+    def _tell_people(self, topic: sns.Topic, key: kms.Key, code: Tree) -> None:
+        """Let the messenger look up what a message needs, and send it. It changes nothing."""
+        stage = self.stage
+        messenger = Messenger(
+            self,
+            "Messenger",
+            props=MessengerProps(
+                stage=stage.name,
+                alarms=topic,
+                key=key,
+                messages=stage.messages,
+                code=code,
+                log_retention_days=stage.log_retention_days,
+            ),
+        )
+        function = messenger.function
+        lambda_.CfnPermission(
+            self,
+            "HearAlarmsToo",
+            action="lambda:InvokeFunction",
+            principal="sns.amazonaws.com",
+            function_name=function.function.function_arn,
+            source_arn=topic.topic_arn,
+        )
+        function.log_group.grant_write(function.role)
+        secrets = [name for name in (stage.messages.slack_webhook, stage.messages.pagerduty_key) if name]
+        statements = [
+            iam.PolicyStatement(
+                sid="SayWhichVersion",
+                actions=["lambda:GetFunctionConfiguration"],
+                resources=[self.function_arn(f"switchyard-{stage.name}-*")],
+            ),
+            iam.PolicyStatement(sid="SayWhy", actions=["cloudwatch:DescribeAlarms"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="SendMessages", actions=["sns:Publish"], resources=[messenger.topic.topic_arn]
+            ),
+            iam.PolicyStatement(
+                sid="EncryptMessages",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[key.key_arn],
+            ),
+        ]
+        if secrets:
+            # SecureStrings under AWS's own key for SSM need no permission on that.
+            statements.append(
+                iam.PolicyStatement(
+                    sid="ReadReceivers",
+                    actions=["ssm:GetParameter"],
+                    resources=[
+                        self.format_arn(service="ssm", resource=f"parameter{name}") for name in secrets
+                    ],
+                )
+            )
+        for statement in statements:
+            function.role.add_to_policy(statement)
+            if statement.sid in WHY_WILDCARDS:
+                acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
+        acknowledge_runtime(function)
+
+    def _show(self, models: Mapping[str, Model]) -> None:
+        """The page of all models."""
+        shown = [shown_model(self.stage.name, model) for model in models.values()]
+        body = fleet_board(self.stage.name, shown, region=self.region, alarm_arn=self.alarm_arn(""))
+        cloudwatch.CfnDashboard(
+            self,
+            "Dashboard",
+            dashboard_name=fleet_dashboard_name(self.stage.name),
+            dashboard_body=self.to_json_string(body),
         )
 
     def _keep_awake(self, models: Iterable[str], topic: sns.Topic, operations: PythonFunction) -> None:

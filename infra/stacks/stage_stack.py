@@ -55,6 +55,15 @@ class StageStack(cdk.Stack):
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
 
+    def alarm_arn(self, name: str) -> str:
+        """ARN of an alarm by its name."""
+        return self.format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
     def model_function_arn(self, model: str, alias: str) -> str:
         return self.function_arn(function_name(self.stage.name, model), alias)
 

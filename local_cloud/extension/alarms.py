@@ -59,9 +59,10 @@ _WORDS = {
     "GreaterThanThreshold": "greater than",
     "LessThanThreshold": "less than",
     "LessThanOrEqualToThreshold": "less than or equal to",
-    "GreaterThanUpperThreshold": "greater than the upper",
-    "LessThanLowerThreshold": "less than the lower",
-    "LessThanLowerOrGreaterThanUpperThreshold": "less than the lower or greater than the upper",
+    "GreaterThanUpperThreshold": "greater than the upper thresholds [{high}]",
+    "LessThanLowerThreshold": "less than the lower thresholds [{low}]",
+    "LessThanLowerOrGreaterThanUpperThreshold": "less than the lower thresholds [{low}] or greater than the "
+    "upper thresholds [{high}]",
 }
 _PLACES = {
     "us-east-1": "US East (N. Virginia)",
@@ -218,16 +219,11 @@ def _reason(alarm: dict[str, Any], state: str, values: list[Looked]) -> str:
     )
     verb = "was" if state == "ALARM" else "was not"
     plural = "s" if len(shown) > 1 else ""
-    low, high = shown[-1].edges
-    limit = (
-        f"thresholds [{low}, {high}]"
-        if alarm.get("ThresholdMetricId")
-        else f"the threshold ({float(alarm.get('Threshold') or 0)})"
-    )
-    return (
-        f"Threshold Crossed: {len(shown)} out of the last {of} datapoint{plural} [{listed}] {verb} "
-        f"{_WORDS[operator]} {limit}"
-    )
+    low, high = (", ".join(str(one.edges[side]) for one in reversed(shown)) for side in (0, 1))
+    words = _WORDS[operator].format(low=low, high=high)
+    if not alarm.get("ThresholdMetricId"):
+        words += f" the threshold ({float(alarm.get('Threshold') or 0)})"
+    return f"Threshold Crossed: {len(shown)} out of the last {of} datapoint{plural} [{listed}] {verb} {words}"
 
 
 def _reason_data(alarm: dict[str, Any], values: list[Looked]) -> str:

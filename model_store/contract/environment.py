@@ -65,6 +65,15 @@ MODELS = "SWITCHYARD_MODELS"
 ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 """Set on the operations function: where the alarms of a release report, and it listens."""
 
+MESSAGE_TOPIC = "SWITCHYARD_MESSAGE_TOPIC"
+"""Set on the messenger: where messages for people are published."""
+
+SLACK_WEBHOOK = "SWITCHYARD_SLACK_WEBHOOK"
+"""Set on the messenger: the SSM parameter that holds the address of an incoming webhook."""
+
+PAGERDUTY_KEY = "SWITCHYARD_PAGERDUTY_KEY"
+"""Set on the messenger: the SSM parameter that holds a routing key of PagerDuty's Events API v2."""
+
 ALARM_PERIOD = "SWITCHYARD_ALARM_PERIOD_S"
 """Set on the operations function: the period of those alarms in seconds."""
 

@@ -79,6 +79,7 @@ def test_every_room_of_the_tree_is_in_the_table() -> None:
         ("training", "functions"),
         ("training/export", "boto3"),
         ("functions/front", "switchyard_client"),
+        ("functions/messenger", "releases"),
     ],
 )
 def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
@@ -90,6 +91,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) 
         "functions/endpoint",
         "functions/front",
         "functions/gateway",
+        "functions/messenger",
         "functions/monitor",
         "functions/operations",
         "model_store/contract",

@@ -13,6 +13,8 @@ ROOMS = (
 )
 
 ELSEWHERE = {
+    "dashboards/adapters": "tests/contract/test_board_reader.py",
+    "dashboards/ports.py": "tests/contract/test_board_reader.py",
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
     "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
     "functions/front/adapters": "tests/contract/test_invoker.py",
@@ -24,6 +26,9 @@ ELSEWHERE = {
     "functions/gateway/ports.py": "tests/contract/test_endpoints.py",
     "functions/inference/adapters": "tests/contract/test_inference_ports.py",
     "functions/inference/ports.py": "tests/contract/test_inference_ports.py",
+    "functions/messenger/adapters": "tests/contract/test_ways_out.py",
+    "functions/messenger/handler.py": "tests/end_to_end/test_shift.py",
+    "functions/messenger/ports.py": "tests/contract/test_ways_out.py",
     "functions/operations/handler.py": "tests/end_to_end/test_road.py",
     "functions/protocol/errors.py": "tests/unit/functions/protocol/test_requests.py",
     "infra/acknowledged.py": "tests/infrastructure/test_checks.py",

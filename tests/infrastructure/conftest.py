@@ -40,6 +40,14 @@ throttle_rate = 50
 throttle_burst = 70
 log_retention_days = 90
 
+[stages.prod.messages]
+email = ["oncall@example.com", "team@example.com"]
+slack_webhook = "/switchyard/prod/slack"
+pagerduty_key = "/switchyard/prod/pagerduty"
+
+[stages.local.messages]
+email = ["oncall@example.com", "team@example.com"]
+
 [stages.partner]
 auth = "jwt"
 vpc = "vpc-0123456789abcdef0"

@@ -39,10 +39,11 @@ def test_no_checker_finds_anything_unexplained(stage: Deployed, partner: Deploye
 def test_a_wildcard_without_a_written_reason_is_found(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reasons = len(operations.WHY_WILDCARDS)
     monkeypatch.setattr(operations, "WHY_WILDCARDS", {})
     checks.synthesise(catalog, "prod", root=checks.ROOT, out=tmp_path, lock=LOCK)
     found = list(checks.findings_of_cdk("prod", tmp_path))
-    assert len(found) == 13
+    assert len(found) >= reasons >= 13
     assert {finding.rule.split("[")[0] for finding in found} == {"AwsSolutions-IAM5"}
     assert all("Operations" in finding.place for finding in found)
 

@@ -19,10 +19,27 @@ def said(stage: Deployed, sid: str) -> dict[str, Any]:
     return found
 
 
+def the_function(stage: Deployed) -> str:
+    """Which of the stack's functions is the operations function; the other one is the messenger."""
+    found = stage.resources("Operations", "AWS::Lambda::Function")
+    (id_,) = (id_ for id_, one in found.items() if one["Properties"]["FunctionName"].endswith("-Operations"))
+    return id_
+
+
+def the_topic(stage: Deployed) -> str:
+    """Which of the stack's topics is the one that hears alarms."""
+    found = stage.resources("Operations", "AWS::SNS::Topic")
+    (id_,) = (id_ for id_, one in found.items() if one["Properties"]["TopicName"].endswith("-Alarms"))
+    return id_
+
+
 def permission_of(stage: Deployed, principal: str) -> dict[str, Any]:
     """The one permission that lets ``principal`` call the operations function."""
     found = [item["Properties"] for item in stage.resources("Operations", "AWS::Lambda::Permission").values()]
-    (permission,) = (item for item in found if item["Principal"] == principal)
+    called = f"<{the_function(stage)}.Arn>"
+    (permission,) = (
+        item for item in found if item["Principal"] == principal and text_of(item["FunctionName"]) == called
+    )
     return dict(permission)
 
 
@@ -90,7 +107,7 @@ def test_the_store_is_found_through_parameters_at_deploy_time(stage: Deployed) -
 
 
 def test_the_function_has_lambda_s_longest_time(stage: Deployed) -> None:
-    function = stage.only("Operations", "AWS::Lambda::Function")["Properties"]
+    function = stage.templates["Operations"]["Resources"][the_function(stage)]["Properties"]
     assert (function["Timeout"], function["MemorySize"]) == (900, 1024)
     assert function["Handler"] == "functions.operations.handler.handler"
     assert set(function["Environment"]["Variables"]) == {
@@ -230,13 +247,13 @@ def test_the_errors_that_are_repeated_are_errors_of_ours(stage: Deployed) -> Non
 def test_the_machine_may_invoke_the_operations_function_and_nothing_else(stage: Deployed) -> None:
     statement = said(stage, "TakeSteps")
     assert statement["Action"] == ["lambda:InvokeFunction"]
-    (function,) = stage.resources("Operations", "AWS::Lambda::Function")
-    assert resources(statement) == [f"<{function}.Arn>"]
+    assert resources(statement) == [f"<{the_function(stage)}.Arn>"]
 
 
 def test_only_alarms_of_this_stage_s_releases_may_speak_to_the_topic(stage: Deployed) -> None:
-    policy = stage.only("Operations", "AWS::SNS::TopicPolicy")["Properties"]["PolicyDocument"]
-    (allowed,) = [found for found in policy["Statement"] if found["Effect"] == "Allow"]
+    policies = stage.resources("Operations", "AWS::SNS::TopicPolicy").values()
+    statements = [one for found in policies for one in found["Properties"]["PolicyDocument"]["Statement"]]
+    (allowed,) = [found for found in statements if found["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert text_of(allowed["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(
         f":alarm:switchyard/{stage.stage}/*"
@@ -244,10 +261,15 @@ def test_only_alarms_of_this_stage_s_releases_may_speak_to_the_topic(stage: Depl
 
 
 def test_the_operations_function_hears_the_topic(stage: Deployed) -> None:
-    (topic,) = stage.resources("Operations", "AWS::SNS::Topic")
-    (function,) = stage.resources("Operations", "AWS::Lambda::Function")
-    heard = stage.only("Operations", "AWS::SNS::Subscription")["Properties"]
-    assert (heard["Protocol"], text_of(heard["Endpoint"])) == ("lambda", f"<{function}.Arn>")
+    topic, function = the_topic(stage), the_function(stage)
+    subscriptions = stage.resources("Operations", "AWS::SNS::Subscription").values()
+    heard = [
+        found["Properties"]["Protocol"]
+        for found in subscriptions
+        if text_of(found["Properties"]["Endpoint"]) == f"<{function}.Arn>"
+        and text_of(found["Properties"]["TopicArn"]) == f"<{topic}>"
+    ]
+    assert heard == ["lambda"]
     permission = permission_of(stage, "sns.amazonaws.com")
     assert (permission["Principal"], text_of(permission["SourceArn"])) == ("sns.amazonaws.com", f"<{topic}>")
 

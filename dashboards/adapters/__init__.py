@@ -1,0 +1,1 @@
+"""CloudWatch for pages: the real one, and one in memory."""
