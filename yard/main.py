@@ -33,6 +33,7 @@ from yard.commands.restore import restore
 from yard.commands.shadow import shadow
 from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
+from yard.commands.sign import sign
 from yard.commands.status import history, status
 from yard.commands.top import top
 from yard.commands.train import train
@@ -53,7 +54,7 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, versions, show, diff, pull, verify, promote, restore),
+    *(publish, sign, versions, show, diff, pull, verify, promote, restore),
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),

@@ -168,6 +168,27 @@ def test_what_happened_is_seen_from_the_terminal(deployed: Deployed, url: str) -
     assert cost["dollars"] > 0
 
 
+def test_the_queries_that_the_stack_keeps_find_what_they_are_named_after(deployed: Deployed) -> None:
+    logs, now = client(deployed, "logs"), int(time.time())
+    kept = logs.describe_query_definitions(queryDefinitionNamePrefix="switchyard/local/digits/")
+    rows = {}
+    for one in kept["queryDefinitions"]:
+        begun = logs.start_query(
+            logGroupNames=one["logGroupNames"],
+            startTime=now - 3600,
+            endTime=now + 1,
+            queryString=one["queryString"],
+        )
+        results = logs.get_query_results(queryId=begun["queryId"])["results"]
+        rows[one["name"].rpartition("/")[2]] = [
+            {cell["field"]: cell["value"] for cell in row} for row in results
+        ]
+    assert set(rows) == {"errors by version", "slowest requests", "cold starts"}
+    assert rows["errors by version"] == []
+    assert len(rows["slowest requests"]) == 50
+    assert {row["version"] for row in rows["cold starts"]} == {"1", "2"}
+
+
 def test_a_version_that_is_not_served_is_a_404_that_names_the_one_that_is(url: str, images: Images) -> None:
     answer = httpx.post(f"{url}/versions/2/infer", json=images.request(0), timeout=35)
     assert answer.status_code == 404
