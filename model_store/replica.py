@@ -48,8 +48,8 @@ def bring(
     """Copy what ``source`` has of every model into ``target``. Nothing is ever written to ``source``."""
     brought = Brought()
     for model in models(source):
-        # First, so that a version that was taken away is not missed.
-        for prefix in (removed_prefix(model), pins_prefix(model)):
+        # First: a version is never without its tombstone or its signatures.
+        for prefix in (removed_prefix(model), pins_prefix(model), f"models/{model}/signatures/"):
             brought.keys += _copy_keys(source, target, prefix)
         for number in written(source, model):
             _bring_version(source, target, ByVersion(model, number), brought, say)

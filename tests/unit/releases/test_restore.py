@@ -8,7 +8,7 @@ import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.contract.digest import Digest
-from model_store.contract.keys import blob_key
+from model_store.contract.keys import blob_key, signature_key
 from model_store.contract.names import ByVersion
 from model_store.replica import bring
 from releases.restore import restore
@@ -71,6 +71,13 @@ def test_no_line_and_no_version_is_lost(lost: World, elsewhere: World) -> None:
     restore(elsewhere.stage())
     assert elsewhere.controller().history("digits")[:-1] == before
     assert elsewhere.controller().history("digits")[-1].plan.reason == "restored from a replica"
+
+
+def test_signatures_come_along(lost: World, elsewhere: World) -> None:
+    key = signature_key("digits", 2, Digest.of(b"a key"))
+    lost.store.put_once(key, b"signed")
+    bring(replica_of(lost), elsewhere.store)
+    assert elsewhere.store.get(key) == b"signed"
 
 
 def test_repeating_it_changes_nothing(lost: World, elsewhere: World) -> None:
