@@ -71,6 +71,8 @@ class StoreStack(StageStack):
             description="The only role that may delete from the model store",
         )
         self._refuse_overwriting(store)
+        if stage.roles_only:
+            self._refuse_strangers(store)
         if stage.keep_data:
             self._refuse_deleting(store, collector)
         # A kept bucket without its policy would be kept defenceless.
@@ -102,6 +104,24 @@ class StoreStack(StageStack):
                     "Null": {"s3:if-none-match": "true"},
                     "Bool": {"s3:ObjectCreationOperation": "true"},
                 },
+            )
+        )
+
+    def _refuse_strangers(self, store: ModelBucket) -> None:
+        """Nobody writes but the stage's own roles (``infra.stacks.roles``), administrators included.
+
+        Whoever may make a role in the path, or change this policy, can still let themselves in; both stand
+        in CloudTrail.
+        """
+        ours = f"arn:{self.partition}:iam::{self.account}:role{ROLE_PATH}*"
+        store.bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="OnlyOurRolesWrite",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[store.bucket.arn_for_objects("*")],
+                conditions={"ArnNotLike": {"aws:PrincipalArn": ours}},
             )
         )
 

@@ -115,6 +115,25 @@ def test_the_catalog_may_name_who_collects(catalog: Catalog, node_of_the_project
     )
 
 
+def test_a_stage_may_let_nobody_write_but_its_own_roles(
+    catalog: Catalog, prod: Deployed, node_of_the_project: None
+) -> None:
+    """Law 3: administrators are refused too."""
+    assert said(prod, "OnlyOurRolesWrite") == []
+    stage = catalog.stage("prod").model_copy(update={"roles_only": True})
+    app = cdk.App(context=json.loads((ROOT / "cdk.json").read_text())["context"])
+    template = Template.from_stack(StoreStack(app, stage=stage)).to_json()
+    documents = [
+        resource["Properties"]["PolicyDocument"]["Statement"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::S3::BucketPolicy"
+    ]
+    (statement,) = [one for many in documents for one in many if one.get("Sid") == "OnlyOurRolesWrite"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:PutObject")
+    ours = text_of(statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"])
+    assert ours.endswith(":role/switchyard/*")
+
+
 def test_the_bucket_is_private_versioned_and_encrypted_with_a_rotating_key(stage: Deployed) -> None:
     properties = bucket(stage)
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
