@@ -173,7 +173,7 @@ def test_the_log_tells_of_every_request_and_nothing_of_what_was_in_it(
 ) -> None:
     """No payload in logs: neither of what was answered, nor of what could not be read."""
     planted, number = "planted-7f3a", 0.73217321
-    request = images.request(0)
+    request: Any = images.request(0)
     request["inputs"][0]["data"][0] = number
     assert httpx.post(f"{url}/infer", json={**request, "id": planted}, timeout=35).status_code == 200
     assert httpx.post(f"{url}/infer", content=f'{{"inputs": "{planted}', timeout=35).status_code == 400
