@@ -28,6 +28,7 @@ RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+")
+_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
 
@@ -187,6 +188,21 @@ class Jwt(_Table):
     """A token needs one of them; none asks for none."""
 
 
+def _bucket(value: str) -> str:
+    if _BUCKET.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not the ARN of a bucket", "Write it whole, for example `arn:aws:s3:::models-copy`."
+    )
+
+
+class Replica(_Table):
+    """Where a stage's store is copied to: a versioned bucket and a key, in another region."""
+
+    bucket: Annotated[str, AfterValidator(_bucket)]
+    key: heavy.KeyArn
+
+
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
@@ -213,6 +229,7 @@ class Stage(_Table):
     throttle_burst: ThrottleBurst = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+    replica: Replica | None = None
     collectors: Principals = ()
     publishers: Principals = ()
     releasers: Principals = ()

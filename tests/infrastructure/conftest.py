@@ -63,6 +63,10 @@ issuer = "https://login.example/tenant"
 audience = ["models", "reports"]
 scopes = ["models/infer"]
 
+[stages.partner.replica]
+bucket = "arn:aws:s3:::models-copy"
+key = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+
 [models.digits]
 target = "lambda"
 memory_mb = 1024
