@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check -q
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 4) ? $$1 : 4 }')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,12 +20,13 @@ demo: setup ## One real model from publish to rollback on the embedded cloud (KE
 test: setup .venv/.tested ## Everything that CI runs, set up by itself
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-check: setup .venv/.tested ## ruff, mypy --strict, import rules, cfn-lint and cdk-nag on every template
+check: setup .venv/.tested .venv-scan/.installed ## ruff, mypy --strict, import rules; cdk-nag, cfn-lint, checkov, bandit, pip-audit
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
 	@PATH="$(CURDIR)/node_modules/.bin:$$PATH" $(BIN)/python -m infra.checks
+	@$(BIN)/python -m infra.scans
 
 setup: .venv/.installed .venv-local/.installed node_modules/.installed ## Install what the project needs, here and nowhere else
 
@@ -50,10 +51,26 @@ setup: .venv/.installed .venv-local/.installed node_modules/.installed ## Instal
 	@.venv-local/bin/python $(PIP) install -r requirements-local.txt
 	@touch $@
 
+# So do the scanners: checkov pins older versions of what the project runs on.
+.venv-scan/.installed: requirements-scan.txt
+	@echo "installing the scanners into .venv-scan" >&2
+	@test -x .venv-scan/bin/python || $(PYTHON) -m venv .venv-scan
+	@.venv-scan/bin/python $(PIP) install -r requirements-scan.txt
+	@touch $@
+
 node_modules/.installed: package.json package-lock.json
 	@echo "installing the CDK command line into node_modules" >&2
 	@npm ci --no-audit --no-fund --loglevel=error >&2
 	@touch $@
 
+# What ships, each list as it is pinned; nothing is asked of the network.
+sbom: .venv-scan/.installed ## A bill of materials (CycloneDX) of layers, container and command line, in build/sbom
+	@mkdir -p build/sbom
+	@for list in layer:layers/runtime.txt layer-text:layers/runtime-text.txt container:functions/endpoint/requirements.txt \
+	    command-line:constraints.txt embedded-cloud:requirements-local.txt; do \
+	  .venv-scan/bin/cyclonedx-py requirements --output-reproducible --of JSON \
+	    -o "build/sbom/$${list%%:*}.cdx.json" "$${list#*:}" || exit 1; done
+	@ls build/sbom
+
 clean: ## Remove what was installed and built
-	rm -rf .venv .venv-local node_modules build cdk.out demo-out .switchyard
+	rm -rf .venv .venv-local .venv-scan node_modules build cdk.out demo-out .switchyard

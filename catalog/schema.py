@@ -28,6 +28,7 @@ RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+")
+_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
 
@@ -111,6 +112,7 @@ def _principal(value: str) -> str:
     )
 
 
+Principals = Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)]
 Alias = Annotated[str, _name(check_alias)]
 Aliases = Annotated[tuple[Alias, ...], Field(strict=False), AfterValidator(_aliases)]
 Memory = Annotated[int, between(128, 10_240, "MB", "Lambda gives a function no other amount")]
@@ -133,6 +135,10 @@ Provisioned = Annotated[
 ]
 
 
+ThrottleRate = Annotated[
+    int, between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
+]
+ThrottleBurst = Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")]
 MaxBatch = Annotated[int, between(1, 100_000, "rows", "no request within Lambda's 6 MB has more of any use")]
 
 
@@ -182,10 +188,29 @@ class Jwt(_Table):
     """A token needs one of them; none asks for none."""
 
 
+def _bucket(value: str) -> str:
+    if _BUCKET.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not the ARN of a bucket", "Write it whole, for example `arn:aws:s3:::models-copy`."
+    )
+
+
+class Replica(_Table):
+    """Where a stage's store is copied to: a versioned bucket and a key, in another region."""
+
+    bucket: Annotated[str, AfterValidator(_bucket)]
+    key: heavy.KeyArn
+
+
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
-    ``messages`` is who is told of alarms.
+    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
+    assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
+    the store takes writes of the stage's own roles and of nobody else, administrators included. With
+    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is
+    who is told of alarms.
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
@@ -200,13 +225,19 @@ class Stage(_Table):
     auth: Literal["iam", "jwt", "none"] = "iam"
     jwt: Jwt | None = None
     runtime_layer: Annotated[str, AfterValidator(_folder)]
-    throttle_rate: Annotated[
-        int, between(1, 10_000, "requests per second", "an account's default is 10000 for all its APIs")
-    ] = 500
-    throttle_burst: Annotated[int, between(1, 5_000, "requests", "an account's default is 5000")] = 1_000
+    throttle_rate: ThrottleRate = 500
+    throttle_burst: ThrottleBurst = 1_000
     keep_data: bool = True
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
-    collectors: Annotated[tuple[Annotated[str, AfterValidator(_principal)], ...], Field(strict=False)] = ()
+    replica: Replica | None = None
+    collectors: Principals = ()
+    publishers: Principals = ()
+    releasers: Principals = ()
+    on_call: Principals = ()
+    readers: Principals = ()
+    deployers: Principals = ()
+    roles_only: bool = False
+    signed_by: heavy.KeyArn | None = None
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
     lease_s: Annotated[
         int,
@@ -263,6 +294,8 @@ class Overrides(_Table):
     ephemeral_mb: Ephemeral | None = None
     architecture: Architecture | None = None
     max_batch: MaxBatch | None = None
+    throttle_rate: ThrottleRate | None = None
+    throttle_burst: ThrottleBurst | None = None
     handoff: bool | None = None
     queue: bool | None = None
     inbox: bool | None = None
@@ -293,12 +326,13 @@ class Model(_Table):
     """One model as one stage serves it.
 
     With ``ephemeral_mb`` a version too large for a layer is read from S3 at start, into a ``/tmp`` of that
-    size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide. With
-    ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue`` requests are taken
-    from a queue too, and answered in another; with ``inbox`` objects that are put into a bucket are answered
-    there, and the queues come with it. With ``explain`` callers may ask what an answer hangs on. With
-    ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model. ``runtime``
-    is which layer lies under the function: ``text`` has tokenisers.
+    size. ``max_batch`` is the most rows that one request may have; without it bytes and time decide.
+    ``throttle_rate`` and ``throttle_burst`` bound each of its routes, the stage's those that have none of
+    their own. With ``handoff`` payloads that Lambda does not carry go through a bucket; with ``queue``
+    requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a
+    bucket are answered there, and the queues come with it. With ``explain`` callers may ask what an answer
+    hangs on. With ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model.
+    ``runtime`` is which layer lies under the function: ``text`` has tokenisers.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
@@ -320,6 +354,8 @@ class Model(_Table):
     ephemeral_mb: Ephemeral | None = None
     architecture: Architecture = "x86_64"
     max_batch: MaxBatch | None = None
+    throttle_rate: ThrottleRate | None = None
+    throttle_burst: ThrottleBurst | None = None
     handoff: bool = False
     queue: bool = False
     inbox: bool = False

@@ -1,8 +1,9 @@
 """Check every template before AWS does: ``python -m infra.checks``.
 
 Synthesises every stage of the catalog and holds the templates against CDK's own validation, cdk-nag's
-AwsSolutions rules and cfn-lint. Prints each finding; exit code 1 if there is one, 2 if a stage cannot
-be synthesised. What is accepted is written, with its reason, in ``infra.acknowledged`` and below.
+AwsSolutions rules, cfn-lint and checkov. Prints each finding; exit code 1 if there is one, 2 if a stage
+cannot be synthesised. What is accepted is written, with its reason, in ``infra.acknowledged``,
+``infra/accepted.toml`` and below.
 
 A stage whose runtime layer is not built is checked with a stand-in of a few bytes, and says so: what
 the layer holds changes no template beyond the layer's own digest.
@@ -27,6 +28,7 @@ from catalog import Catalog, Lock, load_catalog, load_lock, lock_path
 from catalog.lock import NOTHING_LOCKED
 from catalog.schema import Stage
 from infra.deployment import declare
+from infra.scans import findings_of_checkov, read_accepted, unexplained
 from model_store.contract.errors import SwitchyardError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +137,9 @@ def _check(catalog: Catalog, lock: Lock, folder: Path) -> int:
         for finding in (*findings_of_cdk(stage, out), *findings_of_cfn_lint(stage, out)):
             print(finding)  # noqa: T201
             count += 1
+    for found in unexplained(findings_of_checkov(folder), read_accepted()):
+        print(found)  # noqa: T201
+        count += 1
     templates = len(list(folder.glob("*/*.template.json")))
     print(f"{templates} templates of {len(catalog.stages)} stages checked, {count} findings", file=sys.stderr)  # noqa: T201
     return 1 if count else 0

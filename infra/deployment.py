@@ -25,6 +25,7 @@ from infra.stacks.inbox import InboxStack
 from infra.stacks.model import ModelStack
 from infra.stacks.monitor import MonitorStack
 from infra.stacks.operations import OperationsStack
+from infra.stacks.roles import RolesStack
 from infra.stacks.rollout import RolloutStack
 from infra.stacks.sagemaker import SageMakerStack
 from infra.stacks.store import StoreStack
@@ -39,7 +40,7 @@ def declare(
     ``lock`` says what the versions are that heavy models list.
 
     Store, then Operations with the guard, the buckets of Handoff, Inbox and Capture where a model asks for
-    them, then the models, then Rollout, Api and the Monitor of what is captured.
+    them, then the models, then Rollout, Api, Roles, and the Monitor of what is captured.
 
     Raises ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
@@ -107,8 +108,10 @@ def declare(
             stack.add_stack_dependency(capture, "it reads the bucket's parameters")
         rollout.add_stack_dependency(stack, "every base is recorded before one alias moves")
         api.add_stack_dependency(stack, "its routes lead to aliases that exist")
+    roles = RolesStack(scope, stage=stage, models=models)
+    roles.add_stack_dependency(api, "it reads the parameters of the store and of the API")
     passing = [stack for stack in (handoff, inbox, capture) if stack is not None]
-    stacks: list[cdk.Stack] = [store, operations, *passing, *served, rollout, api]
+    stacks: list[cdk.Stack] = [store, operations, *passing, *served, rollout, api, roles]
     if capture is not None:
         monitor = MonitorStack(
             scope,

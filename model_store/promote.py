@@ -66,13 +66,13 @@ def promote(
         """Make sure that no collection took a file of ``stored`` since it was found to be there."""
         digests = [file.digest for file in stored.files]
         wait_out(target, digests, now=lambda: clock().timestamp(), sleep=sleep)
-        _copy(source, target, manifest, say)
+        copy_files(source, target, manifest, say)
 
     if same := known.same:
         keep(same)
         if not is_removed(target, same.ref):
             return Published(same, created=False, remarks=_unlike(same, manifest))
-    _copy(source, target, manifest, say)
+    copy_files(source, target, manifest, say)
     say("claiming a version number", manifest.size, manifest.size)
     number = known.free
     while True:
@@ -106,7 +106,8 @@ def _lineage(manifest: Manifest, from_stage: str) -> dict[str, str]:
     return {**first, **manifest.lineage, PROMOTED_FROM: here}
 
 
-def _copy(source: ObjectStore, target: ObjectStore, manifest: Manifest, say: OnProgress) -> None:
+def copy_files(source: ObjectStore, target: ObjectStore, manifest: Manifest, say: OnProgress) -> None:
+    """Copy the files of ``manifest`` that ``target`` lacks, each verified on its way; safe to repeat."""
     done = 0
     with tempfile.TemporaryDirectory(prefix="switchyard-promote-") as folder:
         for file in manifest.files:

@@ -38,6 +38,7 @@ class Verified:
     files: int = 0
     size: int = 0
     findings: list[Finding] = field(default_factory=list)
+    refs: list[ByVersion] = field(default_factory=list)
 
 
 def verify(
@@ -56,6 +57,7 @@ def verify(
     """
     done = Verified()
     manifests = list(_manifests(store, model, version, done))
+    done.refs = [manifest.ref for manifest in manifests]
     held: dict[ArtifactFile, dict[ByVersion, Manifest]] = {}
     for manifest in manifests:
         for file in manifest.files:

@@ -59,6 +59,7 @@ class Controller:
         the alias serves ``ref`` on today's base already, nothing moves.
         """
         manifest = load_manifest(self._stage.store, ref)
+        self._stage.must_be_signed(ref)
         base = current_base(self._stage.store, ref.model)
         mover = self._stage.mover(ref.model, alias)
         instead = f"yard flip {ref} --now --reason TEXT"

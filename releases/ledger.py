@@ -14,7 +14,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from model_store.contract.errors import NotFoundError
+from model_store.contract.errors import AlreadyExistsError, NotFoundError
 from model_store.contract.keys import (
     ledger_key,
     ledger_page_key,
@@ -105,7 +105,8 @@ class Ledger:
             if [line.line for line in part] != list(range(first + 1, first + PAGE_LINES + 1)):
                 return  # a number is missing: what comes there is not known yet
             body = canonical([line.as_json() for line in part])
-            self._store.put_once(ledger_page_key(self._model, self._alias, page + 1), body)
+            # Not ``put_once``: another release of Switchyard writes the same lines in its own format.
+            self._store.try_put_once(ledger_page_key(self._model, self._alias, page + 1), body)
             self._folded = page + 1
 
     def _pages(self) -> list[str]:
@@ -126,7 +127,13 @@ class Ledger:
     def append(self, number: int, plan: Plan) -> Line:
         """Write line ``number``. The same line again is harmless: anybody may complete it."""
         line = Line(number, plan)
-        self._store.put_once(ledger_key(self._model, self._alias, number), line.to_json())
+        key = ledger_key(self._model, self._alias, number)
+        try:
+            self._store.put_once(key, line.to_json())
+        except AlreadyExistsError:
+            # Another release of Switchyard may have completed the same line, in its own format.
+            if Line.from_json(self._store.get(key)) != line:
+                raise
         return line
 
     def missing(self, note: Note | None, lines: list[Line]) -> Line | None:

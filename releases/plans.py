@@ -229,6 +229,7 @@ class Planner:
 
     def _prepare(self, ref: ByVersion) -> tuple[tuple[Action, ...], Prepared | None, tuple[str, ...]]:
         manifest = load_manifest(self._stage.store, ref)
+        self._stage.must_be_signed(ref)
         base = current_base(self._stage.store, ref.model)
         must_run_on(manifest, target_of(base))
         prepared = self._stage.preparer.find(ref.model, ref.version, base)

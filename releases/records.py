@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from model_store.contract import environment as env
+from model_store.contract.errors import IntegrityError
 from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
 from releases.ports import FunctionConfig
 
@@ -212,6 +213,10 @@ class Plan:
         return cls(**json.loads(data))
 
 
+LINE_FORMAT = 2
+"""The format of a ledger's line. A line without a number has format 1; both say the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a ledger: the plan that was carried out, at its number."""
@@ -237,7 +242,8 @@ class Line:
     def as_json(self) -> dict[str, Any]:
         """What is written down; the digest is that of the plan as it was stored before the move."""
         digest = hashlib.sha256(self.plan.to_json()).hexdigest()
-        return {"line": self.line, **asdict(self.plan), "outcome": self.outcome, "plan_digest": digest}
+        written = {"format": LINE_FORMAT, "line": self.line, **asdict(self.plan)}
+        return {**written, "outcome": self.outcome, "plan_digest": digest}
 
     def to_json(self) -> bytes:
         return canonical(self.as_json())
@@ -248,7 +254,13 @@ class Line:
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Line:
-        """Read what ``as_json`` wrote."""
+        """Read what ``as_json`` wrote, now or in any earlier format; refuse a later one by its number."""
+        form = int(body.pop("format", 1))
+        if form > LINE_FORMAT:
+            raise IntegrityError(
+                f"a line of the ledger has format {form}, this Switchyard reads up to {LINE_FORMAT}",
+                hint="Update Switchyard to the version that wrote it.",
+            )
         number = int(body.pop("line"))
         for derived in ("outcome", "plan_digest"):
             body.pop(derived, None)

@@ -122,6 +122,7 @@ class Shadowing:
         nothing to compare with, and while a shift runs: an alias has one other version at a time.
         """
         manifest = load_manifest(self._stage.store, ref)
+        self._stage.must_be_signed(ref)
         base = current_base(self._stage.store, ref.model)
         refuse_weights(base, ref)
         mover = self._stage.mover(ref.model, alias)

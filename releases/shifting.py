@@ -97,6 +97,7 @@ class Shifting:
             )
         load_manifest(self._stage.store, ref)
         refuse_weights(current_base(self._stage.store, ref.model), ref)
+        self._stage.must_be_signed(ref)
         shifts = self._stage.shifts(ref.model, alias)
         for _ in range(ROUNDS):
             seen = self._stage.mover(ref.model, alias).look()
@@ -187,6 +188,7 @@ class Shifting:
         if not self._may_begin(shift, seen, shifts):
             return _superseded(shift)
         manifest = load_manifest(self._stage.store, shift.ref)
+        self._stage.must_be_signed(shift.ref)
         prepared = self._stage.preparer.prepare(manifest, current_base(self._stage.store, shift.model))
         return {
             "next": WEIGH,

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from model_store.contract.deployment import function_name
 from model_store.contract.errors import SwitchyardError
-from model_store.contract.names import ByAlias
+from model_store.contract.names import ByAlias, ByVersion
 from model_store.ports import ObjectStore
+from model_store.signatures import SigningKeys, check
 from releases.bases import current_base
 from releases.endpoints import ByTarget, target_of
+from releases.errors import DisagreementError
 from releases.following import follow
 from releases.lease import LEASE_SECONDS
 from releases.move import Mover
@@ -40,6 +42,8 @@ class Stage:
         endpoints: ByTarget | None = None,
         grpc: GrpcCalls | None = None,
         lease_s: float = LEASE_SECONDS,
+        keys: SigningKeys | None = None,
+        signed_by: str | None = None,
     ) -> None:
         self.name = name
         self.store = store
@@ -52,6 +56,8 @@ class Stage:
         self.journal = journal
         self.alarm_period_s = alarm_period_s
         self.grpc = grpc
+        self._keys = keys
+        self._signed_by = signed_by
         self._endpoints = endpoints or {}
         self.preparer = Preparer(
             store,
@@ -63,6 +69,20 @@ class Stage:
             endpoints=self._endpoints,
             lease_s=lease_s,
         )
+
+    def must_be_signed(self, ref: ByVersion) -> None:
+        """Where the catalog names a key, refuse what that key has not signed. Asked before anything is built.
+
+        What was prepared before the key was named is not asked about: a way back must not depend on a key.
+        """
+        if self._signed_by is None:
+            return
+        if self._keys is None:
+            raise DisagreementError(
+                f"stage `{self.name}` releases what `{self._signed_by}` signed, and nothing here verifies it",
+                hint="Give the stage its keys: `model_store.adapters.kms`.",
+            )
+        check(self.store, ref, self._keys, self._signed_by)
 
     def endpoints_of(self, base: Base) -> Endpoints | None:
         """What runs the versions of a heavy model; ``None`` for a model on Lambda."""

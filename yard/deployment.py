@@ -23,6 +23,7 @@ from model_store.contract.deployment import (
     lease_parameter,
     parameters_path,
     shifts_machine_parameter,
+    signed_by_parameter,
 )
 from model_store.contract.errors import CatalogError, SwitchyardError
 from releases.errors import NotDeployedError, ServiceError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dashboards.ports import BoardReader
     from model_store.adapters.s3 import Credentials, S3Store
     from model_store.adapters.s3_collector import S3Collector
+    from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
@@ -61,6 +63,13 @@ class Deployment:
     alarm_period_s: int = 60
     lease_s: float = 180.0
     capture_bucket: str | None = None
+    signed_by: str | None = None
+
+    def keys(self) -> SigningKeys:
+        """Keys of KMS, in the name of whoever runs the command."""
+        from model_store.adapters.kms import KmsKeys
+
+        return KmsKeys()
 
     def store(self) -> S3Store:
         from model_store.adapters.s3 import S3Store
@@ -157,6 +166,8 @@ class Deployment:
             endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
             grpc=ElbGrpcCalls(self.stage),
             lease_s=self.lease_s,
+            keys=self.keys() if self.signed_by else None,
+            signed_by=self.signed_by,
         )
 
 
@@ -203,6 +214,7 @@ def find(stage: str) -> Deployment:
         alarm_period_s=int(found.get(alarm_period_parameter(stage), "60")),
         lease_s=float(found.get(lease_parameter(stage), "180")),
         capture_bucket=found.get(capture_bucket_parameter(stage)),
+        signed_by=found.get(signed_by_parameter(stage)),
     )
 
 

@@ -29,9 +29,11 @@ from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
 from yard.commands.release import release, retire, rollback
+from yard.commands.restore import restore
 from yard.commands.shadow import shadow
 from yard.commands.shift import flip, stop, watch
 from yard.commands.show import diff, show
+from yard.commands.sign import sign
 from yard.commands.status import history, status
 from yard.commands.top import top
 from yard.commands.train import train
@@ -52,7 +54,7 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, versions, show, diff, pull, verify, promote),
+    *(publish, sign, versions, show, diff, pull, verify, promote, restore),
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),

@@ -13,9 +13,10 @@ import boto3
 from functions.operations import reply
 from functions.operations.actions import hear_alarms, keep_all_awake, take_step
 from functions.operations.resources import apply, physical_id
+from model_store.adapters.kms import KmsKeys
 from model_store.adapters.s3 import S3Store
 from model_store.contract.endpoints import EC2, SAGEMAKER
-from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, STAGE
+from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, SIGNED_BY, STAGE
 from model_store.contract.errors import SwitchyardError
 from releases.adapters.aws import LambdaFunctions
 from releases.adapters.cloudwatch import CloudWatchMonitoring
@@ -88,6 +89,7 @@ def _carry_out(event: dict[str, Any], properties: dict[str, Any]) -> dict[str, s
 
 def _stage(by: str) -> Stage:
     bucket = os.environ[BUCKET]
+    signed_by = os.environ.get(SIGNED_BY)
     store = S3Store(bucket)
     return Stage(
         os.environ[STAGE],
@@ -101,6 +103,8 @@ def _stage(by: str) -> Stage:
         endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
         grpc=ElbGrpcCalls(os.environ[STAGE]),
         lease_s=float(os.environ[LEASE]),
+        keys=KmsKeys() if signed_by else None,
+        signed_by=signed_by,
     )
 
 

@@ -57,6 +57,7 @@ class HttpFront(Construct):
         access_log: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id_)
+        self._throttles = (throttle_rate, throttle_burst)
         self._authorization: dict[str, Any] = {"authorization_type": _AUTHORIZATION[auth]}
         self.api = apigateway.CfnApi(
             self,
@@ -70,25 +71,34 @@ class HttpFront(Construct):
             self._authorization |= {"authorizer_id": authorizer.ref}
             if jwt.scopes:
                 self._authorization |= {"authorization_scopes": list(jwt.scopes)}
+        self._bound: dict[str, Any] = {}
         self.stage = apigateway.CfnStage(
             self,
             "Stage",
             api_id=self.api.ref,
             stage_name="$default",
             auto_deploy=True,
-            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
-                throttling_rate_limit=throttle_rate,
-                throttling_burst_limit=throttle_burst,
-                detailed_metrics_enabled=True,
-            ),
+            default_route_settings=_limited(throttle_rate, throttle_burst),
             access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
                 destination_arn=access_log.log_group_arn,
                 format=json.dumps(ACCESS_LOG_FIELDS, separators=(",", ":")),
             ),
         )
 
-    def lead(self, id_: str, *, routes: tuple[str, ...], to: str, timeout_s: int) -> None:
-        """Lead ``routes`` to the function (with its alias) whose ARN is ``to``."""
+    def lead(
+        self,
+        id_: str,
+        *,
+        routes: tuple[str, ...],
+        to: str,
+        timeout_s: int,
+        throttle_rate: int | None = None,
+        throttle_burst: int | None = None,
+    ) -> None:
+        """Lead ``routes`` to the function (with its alias) whose ARN is ``to``.
+
+        With a throttle of their own each of them is bound by that, and not by the stage's.
+        """
         place = Construct(self, id_)
         integration = apigateway.CfnIntegration(
             place,
@@ -101,7 +111,7 @@ class HttpFront(Construct):
             timeout_in_millis=min((timeout_s + 1) * 1_000, INTEGRATION_LIMIT_MS),
         )
         for route in routes:
-            apigateway.CfnRoute(
+            made = apigateway.CfnRoute(
                 place,
                 route,
                 api_id=self.api.ref,
@@ -109,6 +119,18 @@ class HttpFront(Construct):
                 target=f"integrations/{integration.ref}",
                 **self._authorization,
             )
+            if throttle_rate is not None or throttle_burst is not None:
+                rate, burst = self._throttles
+                self._bound[route] = {
+                    "ThrottlingRateLimit": throttle_rate or rate,
+                    "ThrottlingBurstLimit": throttle_burst or burst,
+                    # Settings of a route replace the stage's, they do not add to them
+                    # (terraform-aws-modules/terraform-aws-apigateway-v2 pull request 80).
+                    "DetailedMetricsEnabled": True,
+                }
+                self.stage.route_settings = dict(self._bound)
+                # API Gateway takes settings of routes that exist (aws/serverless-application-model#2479).
+                self.stage.add_resource_dependency(made)
 
     def _authorizer(self, jwt: Jwt) -> apigateway.CfnAuthorizer:
         """API Gateway itself checks tokens, before any function runs and is paid for."""
@@ -123,3 +145,9 @@ class HttpFront(Construct):
                 issuer=jwt.issuer, audience=list(jwt.audience)
             ),
         )
+
+
+def _limited(rate: int, burst: int) -> apigateway.CfnStage.RouteSettingsProperty:
+    return apigateway.CfnStage.RouteSettingsProperty(
+        throttling_rate_limit=rate, throttling_burst_limit=burst, detailed_metrics_enabled=True
+    )

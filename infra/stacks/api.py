@@ -22,6 +22,7 @@ from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     DEFAULT_ALIAS,
     api_auth_parameter,
+    api_id_parameter,
     api_url_parameter,
     front_function_name,
 )
@@ -114,6 +115,8 @@ class ApiStack(StageStack):
             routes=(f"ANY {path}", f"ANY {path}/{{proxy+}}"),
             to=target,
             timeout_s=model.timeout_s,
+            throttle_rate=model.throttle_rate,
+            throttle_burst=model.throttle_burst,
         )
 
     def _allow(self, id_: str, function_arn: str) -> None:
@@ -133,6 +136,7 @@ class ApiStack(StageStack):
         url = self._http.api.attr_api_endpoint
         for id_, name, value, description in (
             ("UrlParameter", api_url_parameter(self.stage.name), url, "The API's address"),
+            ("IdParameter", api_id_parameter(self.stage.name), self._http.api.ref, "The API's id"),
             ("AuthParameter", api_auth_parameter(self.stage.name), self.stage.auth, "How the API authorises"),
         ):
             ssm.StringParameter(self, id_, parameter_name=name, string_value=value, description=description)

@@ -44,6 +44,7 @@ from model_store.contract.deployment import (
     runtime_layer_name,
     shifts_machine_name,
     shifts_machine_parameter,
+    signed_by_parameter,
     stack_name,
 )
 from model_store.contract.endpoints import EC2, SAGEMAKER
@@ -53,6 +54,7 @@ from model_store.contract.environment import (
     BUCKET,
     CANNOT_ANSWER_METRIC,
     LEASE,
+    SIGNED_BY,
     STAGE,
 )
 
@@ -165,6 +167,7 @@ class OperationsStack(StageStack):
                         ALARM_TOPIC: topic.topic_arn,
                         ALARM_PERIOD: str(stage.alarm_period_s),
                         LEASE: str(stage.lease_s),
+                        **({SIGNED_BY: stage.signed_by} if stage.signed_by else {}),
                     },
                 ),
             ),
@@ -177,6 +180,7 @@ class OperationsStack(StageStack):
             self._seeing_stacks(),
             *self._looking_at_endpoints(models),
             *self._looking_at_fleets(models),
+            *self._verifying(),
         ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
@@ -418,6 +422,18 @@ class OperationsStack(StageStack):
                 str(self.stage.lease_s),
                 "How many seconds a killed release blocks the next one",
             ),
+            *(
+                [
+                    (
+                        "SignedByParameter",
+                        signed_by_parameter(stage),
+                        self.stage.signed_by,
+                        "The key that must have signed what is released",
+                    )
+                ]
+                if self.stage.signed_by
+                else []
+            ),
         ):
             ssm.StringParameter(
                 self, id_, parameter_name=parameter, string_value=value, description=description
@@ -475,6 +491,15 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeModel",
         ]
         return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
+
+    def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
+        """A release in steps verifies what it prepares; nobody here signs."""
+        if self.stage.signed_by is None:
+            return ()
+        verify = iam.PolicyStatement(
+            sid="VerifySignatures", actions=["kms:Verify"], resources=[self.stage.signed_by]
+        )
+        return (verify,)
 
     def _looking_at_fleets(self, models: Mapping[str, Model]) -> tuple[iam.PolicyStatement, ...]:
         """The same on EC2, and where gRPC calls go: they are led where the alias leads."""

@@ -12,6 +12,7 @@ from infra.acknowledged import acknowledge_unlogged_log, acknowledge_wildcards
 from infra.constructs.model_bucket import ModelBucket
 from infra.constructs.python_function import ROLE_PATH
 from infra.constructs.removal import kept_or_destroyed
+from infra.stacks.replication import Replication
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     bucket_key_parameter,
@@ -62,6 +63,8 @@ class StoreStack(StageStack):
             string_value=store.key.key_arn,
             description="The key that encrypts the model store",
         )
+        if stage.replica is not None:
+            Replication(self, "Replication", store=store, replica=stage.replica)
         collector = self._collector(store)
         ssm.StringParameter(
             self,
@@ -71,6 +74,8 @@ class StoreStack(StageStack):
             description="The only role that may delete from the model store",
         )
         self._refuse_overwriting(store)
+        if stage.roles_only:
+            self._refuse_strangers(store)
         if stage.keep_data:
             self._refuse_deleting(store, collector)
         # A kept bucket without its policy would be kept defenceless.
@@ -102,6 +107,24 @@ class StoreStack(StageStack):
                     "Null": {"s3:if-none-match": "true"},
                     "Bool": {"s3:ObjectCreationOperation": "true"},
                 },
+            )
+        )
+
+    def _refuse_strangers(self, store: ModelBucket) -> None:
+        """Nobody writes but the stage's own roles (``infra.stacks.roles``), administrators included.
+
+        Whoever may make a role in the path, or change this policy, can still let themselves in; both stand
+        in CloudTrail.
+        """
+        ours = f"arn:{self.partition}:iam::{self.account}:role{ROLE_PATH}*"
+        store.bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="OnlyOurRolesWrite",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[store.bucket.arn_for_objects("*")],
+                conditions={"ArnNotLike": {"aws:PrincipalArn": ours}},
             )
         )
 

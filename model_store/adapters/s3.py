@@ -1,4 +1,4 @@
-"""S3 as a store. The only module of this room that imports boto3.
+"""S3 as a store. The only module of this room that imports boto3, besides the one for KMS.
 
 Every error of botocore leaves as one of ours: the two tables below name each exception class and the
 answers of S3 that mean something to a person. Classes are named, not imported: the botocore that a

@@ -173,6 +173,14 @@ def collector_role_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}collector-role"
 
 
+def role_name(stage: str, who: str, region: str) -> str:
+    """The role (and the managed policy) of ``who``: ``Publisher``, ``Releaser``, ``OnCall`` and so on.
+
+    With the region, because names of roles hold for a whole account and a stage may stand in two regions.
+    """
+    return f"switchyard-{check_stage(stage)}-{who}-{region}"
+
+
 def handoff_bucket_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the bucket that large payloads pass through."""
     return f"{parameters_path(stage)}handoff-bucket"
@@ -191,6 +199,11 @@ def inbox_bucket_parameter(stage: str) -> str:
 def inbox_key_parameter(stage: str) -> str:
     """SSM parameter: the key of that bucket."""
     return f"{parameters_path(stage)}inbox-bucket-key"
+
+
+def signed_by_parameter(stage: str) -> str:
+    """SSM parameter: the key that must have signed what is released. None without ``signed_by``."""
+    return f"{parameters_path(stage)}signed-by"
 
 
 def capture_bucket_parameter(stage: str) -> str:
@@ -236,6 +249,11 @@ def lease_parameter(stage: str) -> str:
 def api_url_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's address, without a slash at the end."""
     return f"{parameters_path(stage)}api-url"
+
+
+def api_id_parameter(stage: str) -> str:
+    """Name of the SSM parameter that holds the API's id, which permissions to call it name."""
+    return f"{parameters_path(stage)}api-id"
 
 
 def api_auth_parameter(stage: str) -> str:

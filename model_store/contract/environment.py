@@ -118,6 +118,9 @@ TRACING = "SWITCHYARD_TRACING"
 LEASE = "SWITCHYARD_LEASE_S"
 """Set on the operations function: how many seconds a lease lasts whose holder died."""
 
+SIGNED_BY = "SWITCHYARD_SIGNED_BY"
+"""Set on the operations function of a stage with ``signed_by``: the key that must have signed a version."""
+
 SHADOW = "SWITCHYARD_SHADOW"
 """Set on a *mirror*: a Lambda version of what is live that hands every inference on to another version.
 JSON: the Lambda ``alias`` of this function that leads there, and the model ``version`` that it has to be."""

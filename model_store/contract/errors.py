@@ -7,6 +7,7 @@ SwitchyardError
 │   ├── NotFoundError           the name is fine, nothing is there
 │   ├── AlreadyExistsError      the key holds other bytes; nothing was overwritten
 │   ├── IntegrityError          bytes do not match the digest that names them
+│   ├── UnsignedError           the stage's key has not signed the version
 │   ├── AccessDeniedError       the store refused these credentials
 │   ├── LocalFileError          a file or folder of this machine cannot be read or written
 │   ├── CollectionRunningError  garbage is being collected, and this would get in its way
@@ -57,6 +58,10 @@ class AlreadyExistsError(ModelStoreError):
 
 class IntegrityError(ModelStoreError):
     """Bytes were read whose digest is not the one that names them."""
+
+
+class UnsignedError(ModelStoreError):
+    """The key that a stage trusts has not signed this version, or what it signed is another manifest."""
 
 
 class AccessDeniedError(ModelStoreError):

@@ -48,6 +48,16 @@ def manifest_key(model: str, version: int) -> str:
     return f"{versions_prefix(model)}{version:0{DIGITS}d}.json"
 
 
+def signatures_prefix(model: str, version: int) -> str:
+    """Under this prefix stand the signatures of a version's manifest, one for each key that signed it."""
+    return f"models/{model}/signatures/{version:0{DIGITS}d}/"
+
+
+def signature_key(model: str, version: int, signed_by: Digest) -> str:
+    """The signature of one key, which is named by the digest of its name."""
+    return f"{signatures_prefix(model, version)}{signed_by.hex[:16]}.json"
+
+
 def baseline_key(model: str, digest: Digest) -> str:
     """How inputs and outputs were distributed at training; the manifest of a version names the digest."""
     return f"models/{model}/baselines/{digest.hex}.json"

@@ -144,7 +144,7 @@ def test_the_real_command_line_synthesises_stage_prod(tmp_path: Path, stand_in_l
     )
     assert done.returncode == 0, done.stderr
     made = {file.name.removesuffix(".template.json") for file in (tmp_path / "out").glob("*.template.json")}
-    concerns = ("Store", "Operations", "Model-digits", "Rollout", "Api")
+    concerns = ("Store", "Operations", "Model-digits", "Rollout", "Api", "Roles")
     assert made == {f"Switchyard-prod-{concern}" for concern in concerns}
 
 

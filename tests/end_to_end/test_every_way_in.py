@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -241,6 +242,59 @@ def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
             answers[name] = json.loads(message["Body"])
     assert {name: answer.get("status") for name, answer in answers.items()} == sent
     assert any("outputs" in answer for answer in answers.values())
+
+
+def test_no_payload_key_or_token_is_in_any_log(echo: Deployed) -> None:
+    """What callers send and how they sign it: planted by every way in, and looked for in every log there is."""
+    planted = f"planted{uuid.uuid4().hex}"
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 1024], "data": [1.0] * 1024}
+    url = f"{echo.api_url}/v2/models/echo/infer"
+    headers = {"authorization": f"Bearer {planted}", "x-api-key": planted, "cookie": planted}
+    bodies = (
+        json.dumps({"id": planted, "inputs": [x], "parameters": {planted: planted}}),
+        json.dumps({"inputs": [{**x, "name": planted}]}),
+        json.dumps({"inputs": [{**x, "datatype": "BYTES", "data": [planted] * 1024}]}),
+        json.dumps({"inputs": [{**x, "data": [planted]}]}),
+        f"{{{planted}",
+    )
+    statuses = [
+        httpx.post(url, content=body, headers=headers, params={"key": planted}, timeout=35).status_code
+        for body in bodies
+    ]
+    assert statuses == [200, 400, 400, 400, 400]
+    for body in bodies[:-1]:
+        aws(echo, "lambda").invoke(FunctionName=FUNCTION, Qualifier="live", Payload=body.encode())
+    outputs = outputs_of(echo)
+    sqs, s3 = aws(echo, "sqs"), aws(echo, "s3")
+    sqs.send_message(QueueUrl=outputs["RequestQueue"], MessageBody=bodies[-1])
+    bucket, _, requests = outputs["InboxRequests"].removeprefix("s3://").partition("/")
+    s3.put_object(Bucket=bucket, Key=f"{requests}secret.json", Body=bodies[1].encode())
+
+    logs = aws(echo, "logs")
+
+    def written() -> dict[str, list[str]]:
+        groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        return {
+            group: [
+                event["message"]
+                for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+                for event in page["events"]
+            ]
+            for group in groups
+        }
+
+    access = "/aws/vendedlogs/switchyard/local/api"
+    until = time.monotonic() + 60
+    while True:
+        found = written()
+        of_model = found[f"/aws/lambda/{FUNCTION}"]
+        doors = {json.loads(line).get("method", "") for line in of_model if line.startswith("{")}
+        refused = [line for line in found[access] if json.loads(line)["status"] == "400"]
+        if len(refused) >= 4 and {"POST", "S3", "SQS"} <= doors:
+            break
+        assert time.monotonic() < until, (doors, found[access][-5:])
+        time.sleep(0.2)
+    assert [line for lines in found.values() for line in lines if planted in line] == []
 
 
 def test_what_an_answer_hangs_on_can_be_asked_where_the_catalog_says_so(

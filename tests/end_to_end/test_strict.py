@@ -1,18 +1,22 @@
 """The project under the embedded cloud's strict profile: https, IAM and bucket policies enforced.
 
 What the roles in the stacks may do is enough for a deploy, a release and a rollback, and the bucket
-itself refuses what would break the store's first law, to its administrator too.
+itself refuses what would break the store's first law, to its administrator too. At the end the stage is
+given to its roles: every command runs as each of them, and is refused to whom it is not for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import ssl
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +28,14 @@ import pytest
 from botocore.exceptions import ClientError
 from onnx import TensorProto, helper
 from scipy import ndimage
+from typer.testing import CliRunner
 
 from local_cloud.cloud import Cloud
+from local_cloud.deploy import deploy
+from local_cloud.errors import LocalCloudError
 from tests.conftest import ROOT, Deployed
+from tests.docs.pages import blocks
+from yard.main import app
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -382,3 +391,244 @@ def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -
     assert answer.status_code == 503
     assert "spare" in answer.text
     assert "may not" not in answer.text, said
+
+
+# The roles. From here on the stage is theirs: the deployer has deployed it with `roles_only`.
+
+PEOPLE = ("Publisher", "Releaser", "OnCall", "Reader", "Deployer")
+STRANGER = "Stranger"
+"""A role of the account that nobody gave anything."""
+
+EVERYBODY = set(PEOPLE)
+WHO_LOOKS = {"Releaser", "OnCall", "Reader"}
+WHO_MOVES = {"Releaser", "OnCall"}
+
+
+@dataclass(frozen=True)
+class CloudAs(Cloud):
+    """The embedded cloud as one role sees it."""
+
+    credentials: tuple[tuple[str, str], ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **dict(self.credentials)}
+
+
+@dataclass(frozen=True)
+class Did:
+    """What a command came to."""
+
+    done: bool
+    said: str
+
+    @property
+    def denied(self) -> bool:
+        """Refused by AWS, and said so; not by a mistake of the test."""
+        return not self.done and ("AccessDenied" in self.said or "not authorized" in self.said)
+
+
+class Staff:
+    """The stage's roles, and what they do."""
+
+    def __init__(self, strict: Deployed) -> None:
+        self.place = strict
+        self._given: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    def client(self, service: str, who: str = "") -> Any:
+        make: Any = boto3.client  # its stubs want a literal name
+        given = dict(self.credentials(who)) if who else {}
+        return make(
+            service,
+            endpoint_url=self.place.cloud.endpoint_url,
+            region_name=self.place.cloud.region,
+            aws_access_key_id=given.get("AWS_ACCESS_KEY_ID", "test"),
+            aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY", "test"),
+            aws_session_token=given.get("AWS_SESSION_TOKEN"),
+            verify=self.place.cloud.environment()["AWS_CA_BUNDLE"],
+        )
+
+    def arn(self, who: str) -> str:
+        path = "" if who.startswith(STRANGER) else "switchyard/"
+        name = who if who.startswith(STRANGER) else f"switchyard-local-{who}-{self.place.cloud.region}"
+        return f"arn:aws:iam::{self.place.cloud.account}:role/{path}{name}"
+
+    def hire(self, who: str, *documents: dict[str, Any]) -> None:
+        """Make a role that is none of the stage's, with these policies."""
+        trusted = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{self.place.cloud.account}:root"},
+            "Action": "sts:AssumeRole",
+        }
+        iam = self.client("iam")
+        iam.create_role(RoleName=who, AssumeRolePolicyDocument=json.dumps({"Statement": [trusted]}))
+        for number, document in enumerate(documents):
+            iam.put_role_policy(
+                RoleName=who, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(document)
+            )
+
+    def credentials(self, who: str) -> tuple[tuple[str, str], ...]:
+        if who not in self._given:
+            given = self.client("sts").assume_role(RoleArn=self.arn(who), RoleSessionName="ana")
+            found = given["Credentials"]
+            self._given[who] = (
+                ("AWS_ACCESS_KEY_ID", found["AccessKeyId"]),
+                ("AWS_SECRET_ACCESS_KEY", found["SecretAccessKey"]),
+                ("AWS_SESSION_TOKEN", found["SessionToken"]),
+            )
+        return self._given[who]
+
+    def yard(self, who: str, *words: str) -> Did:
+        """Run a command in this process as ``who``; a process for each would take minutes."""
+        environment = {
+            **self.place.environment(),
+            **dict(self.credentials(who)),
+            "SSL_CERT_FILE": self.place.cloud.environment()["AWS_CA_BUNDLE"],
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(boto3, "DEFAULT_SESSION", None)
+            done = CliRunner().invoke(app, words)
+        return Did(done.exit_code == 0, f"{done.output}\n{done.exception or ''}")
+
+    def deploy(self, who: str) -> None:
+        """Run ``cdk deploy --all`` as ``who``."""
+        cloud = CloudAs(**vars(self.place.cloud), credentials=self.credentials(who))
+        # What the CDK remembers of an account belongs to a key.
+        home = self.place.cloud.home / f"cdk-of-{who}"
+        cloud = replace(cloud, credentials=(*cloud.credentials, ("CDK_HOME", str(home))))
+        deploy(cloud, root=ROOT, catalog=self.place.catalog, on_progress=lambda _: None)
+
+    def serves(self) -> str:
+        """The Lambda version that answers for digits, and what it is noted for."""
+        alias = self.client("lambda").get_alias(FunctionName="switchyard-local-digits", Name="live")
+        return f"{alias['FunctionVersion']} {alias['Description']} {alias.get('RoutingConfig')}"
+
+    def keys(self) -> set[str]:
+        bucket = self.client("ssm").get_parameter(Name="/switchyard/local/bucket")["Parameter"]["Value"]
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {item["Key"] for page in pages for item in page["Contents"]}
+
+
+@pytest.fixture(scope="module")
+def staff(strict: Deployed) -> Staff:
+    """The stage after a deploy of the deployer's own, which lets nobody write but the stage's roles."""
+    made = Staff(strict)
+    made.hire(STRANGER)
+    strict.catalog.write_text(
+        strict.catalog.read_text().replace("keep_data = false", "keep_data = false\nroles_only = true")
+    )
+    made.deploy("Deployer")
+    assert made.yard("Releaser", "release", "digits:2").done
+    assert made.yard("Releaser", "release", "digits:1").done
+    return made
+
+
+def test_a_deploy_is_refused_to_who_reads(staff: Staff) -> None:
+    with pytest.raises(LocalCloudError, match="cdk deploy"):
+        staff.deploy("Reader")
+
+
+READING = {
+    "versions": (("versions", "digits"), EVERYBODY),
+    "show": (("show", "digits:1"), EVERYBODY),
+    "diff": (("diff", "digits:1", "digits:2"), EVERYBODY),
+    "verify": (("verify", "digits:1"), EVERYBODY),
+    "pull": (("pull", "digits:1", "--no-cache"), EVERYBODY),
+    "history": (("history", "digits"), EVERYBODY),
+    "pins": (("pins", "digits"), EVERYBODY),
+    "status": (("status", "digits"), WHO_LOOKS),
+    "watch": (("watch", "digits"), WHO_LOOKS),
+    "top": (("top", "--once"), WHO_LOOKS),
+    "metrics": (("metrics", "digits"), WHO_LOOKS),
+    "cost": (("cost",), WHO_LOOKS),
+    "logs": (("logs", "digits"), WHO_LOOKS),
+    "shadow, to look": (("shadow", "digits"), WHO_LOOKS),
+    "collect, the plan": (("collect",), WHO_LOOKS),
+    "release, the plan": (("release", "digits:2", "--dry-run"), WHO_LOOKS),
+    "invoke": (("invoke", "digits", "--data", str(DIGITS / "request.json")), EVERYBODY),
+}
+"""Commands that change nothing, and whose they are. The stage's API is open: whoever finds it may call."""
+
+
+@pytest.mark.parametrize("who", [*PEOPLE, STRANGER])
+@pytest.mark.parametrize("command", READING)
+def test_a_command_that_looks_runs_with_its_role_and_is_refused_without(
+    staff: Staff, command: str, who: str, tmp_path: Path
+) -> None:
+    words, roles = READING[command]
+    into = (str(tmp_path / "pulled"),) if words[0] == "pull" else ()
+    did = staff.yard(who, *words, *into)
+    assert (did.done, did.denied) == (who in roles, who not in roles), did.said
+
+
+CHANGING = {
+    "publish": (("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new"), {"Publisher"}),
+    "pin": (("pin", "digits:2", "--reason", "for the audit"), {"Publisher", "Releaser"}),
+    "release": (("release", "digits:3"), {"Releaser"}),
+    "rollback": (("rollback", "digits"), WHO_MOVES),
+    "flip": (("flip", "digits:2", "--now", "--reason", "sevens"), WHO_MOVES),
+    "flip back": (("flip", "digits:1", "--now", "--reason", "sevens"), WHO_MOVES),
+    "shadow": (("shadow", "digits:2", "--sample", "10%"), {"Releaser"}),
+    "shadow, to stop": (("shadow", "digits", "--stop"), WHO_MOVES),
+    "retire": (("retire", "digits"), {"Releaser"}),
+}
+"""Commands that change something, in the order of a story, and whose they are."""
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_a_command_that_changes_runs_with_its_role_and_does_nothing_without(
+    staff: Staff, command: str
+) -> None:
+    """Law 3: to whom it is refused, neither the alias nor the store has changed."""
+    words, roles = CHANGING[command]
+    before = staff.serves(), staff.keys()
+    for who in (*PEOPLE, STRANGER):
+        if who not in roles:
+            did = staff.yard(who, *words)
+            assert did.denied, (who, did.said)
+    assert (staff.serves(), staff.keys()) == before
+    for who in sorted(roles):
+        did = staff.yard(who, *words)
+        assert did.done, (who, did.said)
+        # What follows from a move is said and not raised: it too must have been allowed. The embedded cloud
+        # compares `DeleteAlarms`, which names several, with `*`.
+        denied = set(re.findall(r"not authorized to perform: ([\w:]+)", did.said))
+        assert denied <= {"cloudwatch:DeleteAlarms"}, (who, did.said)
+
+
+def test_an_administrator_writes_nothing_into_a_store_that_is_the_roles_own(staff: Staff) -> None:
+    """Law 3: the bucket's policy holds for whoever may do everything else."""
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    staff.hire("StrangerAdmin", {"Version": "2012-10-17", "Statement": [everything]})
+    bucket = staff.client("ssm").get_parameter(Name="/switchyard/local/bucket")["Parameter"]["Value"]
+    for who in ("", "StrangerAdmin"):
+        s3 = staff.client("s3", who)
+        key = "models/digits/releases/live/000000099.json"
+        assert refused(s3.put_object, Bucket=bucket, Key=key, Body=b"1", IfNoneMatch="*") == "AccessDenied"
+        assert s3.list_objects_v2(Bucket=bucket)["Contents"]
+
+
+def test_the_page_s_policy_for_everybody_else_keeps_an_administrator_from_moving_an_alias(
+    staff: Staff,
+) -> None:
+    """Law 3: what `docs/security.md` gives to an organisation, tried on a role that may do everything."""
+    (boundary,) = [
+        json.loads(block.text)
+        for block in blocks(ROOT / "docs" / "security.md")
+        if block.language == "json" and "OnlyOurRolesMoveAliases" in block.text
+    ]
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    staff.hire("StrangerKept", {"Version": "2012-10-17", "Statement": [everything]}, boundary)
+    lambda_ = staff.client("lambda", "StrangerKept")
+    name = "switchyard-local-digits"
+    assert lambda_.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    for call, asked in (
+        (lambda_.update_alias, {"Name": "live", "Description": "mine"}),
+        (lambda_.create_alias, {"Name": "mine", "FunctionVersion": "1"}),
+        (lambda_.publish_version, {}),
+        (lambda_.update_function_configuration, {"Description": "mine"}),
+    ):
+        assert refused(call, FunctionName=name, **asked) == "AccessDeniedException"

@@ -50,6 +50,7 @@ email = ["oncall@example.com", "team@example.com"]
 
 [stages.partner]
 auth = "jwt"
+signed_by = "arn:aws:kms:eu-central-1:123456789012:key/89abcdef-0123-4567-89ab-cdef01234567"
 vpc = "vpc-0123456789abcdef0"
 vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 vpc_security_groups = ["sg-0123456789abcdef0"]
@@ -61,6 +62,10 @@ runtime_layer = "build/layers/none"
 issuer = "https://login.example/tenant"
 audience = ["models", "reports"]
 scopes = ["models/infer"]
+
+[stages.partner.replica]
+bucket = "arn:aws:s3:::models-copy"
+key = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 
 [models.digits]
 target = "lambda"
@@ -77,6 +82,7 @@ timeout_s = 29
 snapstart = false
 ephemeral_mb = 2048
 max_batch = 64
+throttle_rate = 5
 explain = true
 handoff = true
 queue = true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 
 from catalog import Catalog
-from infra import checks
+from infra import checks, scans
 from infra.acknowledged import acknowledge_wildcards
 from infra.stacks import operations
 from tests.infrastructure.conftest import LOCK
@@ -34,6 +35,23 @@ def test_no_checker_finds_anything_unexplained(stage: Deployed, partner: Deploye
         )
     ]
     assert [str(finding) for finding in found] == []
+
+
+@pytest.mark.skipif(
+    not scans.SCANNERS.is_dir(), reason="`make check` installs the scanners, and did not here"
+)
+def test_checkov_finds_nothing_unexplained_and_needs_every_reason(
+    prod: Deployed, local: Deployed, partner: Deployed, tmp_path: Path
+) -> None:
+    for each in (prod, local, partner):
+        (tmp_path / each.stage).mkdir()
+        for template in each.out.glob("*.template.json"):
+            shutil.copy(template, tmp_path / each.stage)
+    found = scans.findings_of_checkov(tmp_path)
+    accepted = scans.read_accepted()
+    assert [str(one) for one in scans.unexplained(found, accepted)] == []
+    of_checkov = [one for one in accepted if one.scanner == "checkov"]
+    assert [str(one) for one in scans.needless(found, of_checkov)] == []
 
 
 def test_a_wildcard_without_a_written_reason_is_found(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
 CONCERNS = {
-    *("Store", "Operations", "Handoff", "Inbox", "Capture", "Api", "Rollout", "Monitor"),
+    *("Store", "Operations", "Handoff", "Inbox", "Capture", "Api", "Rollout", "Monitor", "Roles"),
     *("Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"),
 }
 
@@ -50,6 +50,7 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     models = {"Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"}
     assert stage.depends_on("Rollout") == {"Operations", *models}
     assert stage.depends_on("Api") == {"Operations", *models}
+    assert stage.depends_on("Roles") == {"Api"}
 
 
 def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:
@@ -95,14 +96,17 @@ def test_every_log_is_given_back_after_the_days_that_the_stage_says(stage: Deplo
     assert set(kept.values()) == {90 if stage.stage == "prod" else 30}
 
 
-def test_no_role_carries_a_managed_policy_or_may_pass_roles(stage: Deployed) -> None:
+def test_no_role_carries_a_policy_of_aws_or_may_pass_roles(stage: Deployed) -> None:
     for concern, _, resource in every_resource(stage):
         if resource["Type"] == "AWS::IAM::Role":
-            assert "ManagedPolicyArns" not in resource["Properties"], concern
+            carried = resource["Properties"].get("ManagedPolicyArns", [])
+            own = stage.resources(concern, "AWS::IAM::ManagedPolicy")
+            assert {policy["Ref"] for policy in carried} <= set(own), concern
     actions = {
         action
         for concern in stage.templates
-        for found in stage.statements(concern)
+        for type_ in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for found in stage.statements(concern, type_)
         for action in found["Action"]
     }
     assert actions

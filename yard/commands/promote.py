@@ -51,7 +51,9 @@ def promote(
     with _in_account(from_profile):
         source = deployment.find(from_stage).store()
     with _in_account(to_profile):
-        target = deployment.find(to_stage).store()
+        place = deployment.find(to_stage)
+        target = place.store()
+        keys = place.keys() if place.signed_by else None
         caller = deployment.caller()
     ref = _served(source, wanted, alias, from_stage) if isinstance(wanted, str) else wanted
     with output.working(f"promoting {ref} from {from_stage} to {to_stage}") as steps:
@@ -70,6 +72,10 @@ def promote(
         output.done(f"{from_stage}'s {ref} is {to_stage}'s {manifest.ref}, {manifest.digest}")
     else:
         output.done(f"these bytes are {to_stage}'s {manifest.ref} already; nothing was stored")
+    if keys is not None and place.signed_by is not None:
+        from yard.commands.sign import sign_with
+
+        sign_with(target, manifest.ref, keys, place.signed_by, by=caller)
     output.people.print(f"next: yard release {manifest.ref} --stage {to_stage}", style="dim")
     if as_json:
         output.print_json(

@@ -151,6 +151,11 @@ def _publish(name: str, source: Source, path: Path, said: Said, *, stage: str, a
             force_new=said.new,
             on_progress=progress,
         )
+    if place.signed_by:
+        # After the manifest: a crash between leaves a version that the same command signs when repeated.
+        from yard.commands.sign import signed
+
+        signed(place, published.manifest.ref)
     _report(published, as_json=as_json)
 
 

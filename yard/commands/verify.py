@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yard import options, output
+
+if TYPE_CHECKING:
+    from model_store.verify import Verified
+    from yard.deployment import Deployment
 
 
 def verify(
@@ -26,9 +30,11 @@ def verify(
 
     ref = parse_version_ref(name) if ":" in name else None
     model = ref.model if ref else check_name(name) if name else None
-    store = deployment.find(stage).store()
+    place = deployment.find(stage)
+    store = place.store()
     with output.transferring(f"verifying {name or 'everything'}") as progress:
         done = room.verify(store, model=model, version=ref.version if ref else None, on_progress=progress)
+    signed = _signatures(place, done) if place.signed_by else None
     if as_json:
         output.print_json(
             {
@@ -38,6 +44,7 @@ def verify(
                 "findings": [
                     {"version": str(finding.ref), "what": finding.what} for finding in done.findings
                 ],
+                **({"signed_by": signed} if signed else {}),
             }
         )
     else:
@@ -51,4 +58,24 @@ def verify(
             "publish the model again.",
         )
         raise typer.Exit(1)
-    output.done(f"{looked}: everything is what was published")
+    by = f", and `{signed}` has signed each" if signed else ""
+    output.done(f"{looked}: everything is what was published{by}")
+
+
+def _signatures(place: Deployment, done: Verified) -> str | None:
+    """The stage's key, once every version was held against it; one that it did not sign is a finding."""
+    from model_store.contract.errors import IntegrityError, UnsignedError
+    from model_store.signatures import check
+    from model_store.verify import Finding
+
+    store, keys, key = place.store(), place.keys(), place.signed_by
+    assert key is not None
+    wrong = {finding.ref for finding in done.findings}
+    for ref in done.refs:
+        if ref in wrong:
+            continue
+        try:
+            check(store, ref, keys, key)
+        except (UnsignedError, IntegrityError) as error:
+            done.findings.append(Finding(ref, str(error)))
+    return key

@@ -104,6 +104,23 @@ def test_the_permission_stands_on_the_alias_and_for_this_api_only(stage: Deploye
     assert len(allowed) == 6
 
 
+def test_a_model_s_routes_may_have_a_throttle_of_their_own(prod: Deployed) -> None:
+    """What the model does not say is the stage's; settings of a route replace the stage's altogether."""
+    stage = prod.only("Api", "AWS::ApiGatewayV2::Stage")
+    own = {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 70, "DetailedMetricsEnabled": True}
+    assert stage["Properties"]["RouteSettings"] == {
+        f"ANY {prefix}/v2/models/fraud-eu{rest}": own
+        for prefix in ("", "/candidate")
+        for rest in ("", "/{proxy+}")
+    }
+    routes_of_it = {
+        id_
+        for id_, route in prod.resources("Api", "AWS::ApiGatewayV2::Route").items()
+        if "fraud-eu" in route["Properties"]["RouteKey"]
+    }
+    assert set(stage["DependsOn"]) == routes_of_it
+
+
 def test_requests_are_throttled_and_logged_without_what_they_carry(prod: Deployed) -> None:
     stage = prod.only("Api", "AWS::ApiGatewayV2::Stage")["Properties"]
     settings = stage["DefaultRouteSettings"]
@@ -121,6 +138,7 @@ def test_the_address_is_found_by_the_stage_s_name(stage: Deployed) -> None:
     }
     assert values == {
         f"/switchyard/{stage.stage}/api-url": f"<{api}.ApiEndpoint>",
+        f"/switchyard/{stage.stage}/api-id": f"<{api}>",
         f"/switchyard/{stage.stage}/api-auth": "iam" if stage.stage == "prod" else "none",
     }
     assert text_of(stage.templates["Api"]["Outputs"]["ApiUrl"]["Value"]) == f"<{api}.ApiEndpoint>"

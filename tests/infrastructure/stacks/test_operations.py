@@ -313,3 +313,23 @@ def test_once_a_day_it_asks_whether_all_can_answer_and_an_alarm_of_each_model_te
     for alarm in alarms:
         assert (alarm["MetricName"], alarm["Period"], alarm["Threshold"]) == ("CannotAnswer", 86_400, 1)
         assert [item["Name"] for item in alarm["Dimensions"]] == ["model"]
+
+
+def test_it_verifies_signatures_where_the_stage_has_a_key_and_signs_nowhere(
+    partner: Deployed, prod: Deployed
+) -> None:
+    key = "arn:aws:kms:eu-central-1:123456789012:key/89abcdef-0123-4567-89ab-cdef01234567"
+    statement = said(partner, "VerifySignatures")
+    assert (statement["Action"], statement["Resource"]) == (["kms:Verify"], key)
+    parameters = {
+        item["Properties"]["Name"]: item["Properties"]["Value"]
+        for item in partner.resources("Operations", "AWS::SSM::Parameter").values()
+    }
+    assert parameters["/switchyard/partner/signed-by"] == key
+    (function,) = (
+        item["Properties"]
+        for item in partner.resources("Operations", "AWS::Lambda::Function").values()
+        if item["Properties"]["FunctionName"] == "switchyard-partner-Operations"
+    )
+    assert function["Environment"]["Variables"]["SWITCHYARD_SIGNED_BY"] == key
+    assert "signed-by" not in json.dumps(prod.templates["Operations"])

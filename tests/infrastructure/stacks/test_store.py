@@ -115,6 +115,25 @@ def test_the_catalog_may_name_who_collects(catalog: Catalog, node_of_the_project
     )
 
 
+def test_a_stage_may_let_nobody_write_but_its_own_roles(
+    catalog: Catalog, prod: Deployed, node_of_the_project: None
+) -> None:
+    """Law 3: administrators are refused too."""
+    assert said(prod, "OnlyOurRolesWrite") == []
+    stage = catalog.stage("prod").model_copy(update={"roles_only": True})
+    app = cdk.App(context=json.loads((ROOT / "cdk.json").read_text())["context"])
+    template = Template.from_stack(StoreStack(app, stage=stage)).to_json()
+    documents = [
+        resource["Properties"]["PolicyDocument"]["Statement"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::S3::BucketPolicy"
+    ]
+    (statement,) = [one for many in documents for one in many if one.get("Sid") == "OnlyOurRolesWrite"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:PutObject")
+    ours = text_of(statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"])
+    assert ours.endswith(":role/switchyard/*")
+
+
 def test_the_bucket_is_private_versioned_and_encrypted_with_a_rotating_key(stage: Deployed) -> None:
     properties = bucket(stage)
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
@@ -168,3 +187,35 @@ def test_a_kept_bucket_keeps_its_policy(prod: Deployed) -> None:
     """Law 1 holds for what is left of a destroyed stage, too."""
     policies = prod.resources("Store", "AWS::S3::BucketPolicy").values()
     assert [policy["DeletionPolicy"] for policy in policies] == ["RetainExceptOnCreate"] * 2
+
+
+def test_where_the_catalog_names_a_replica_every_object_is_copied_and_no_delete(
+    partner: Deployed, local: Deployed
+) -> None:
+    """What the collector takes away here can still be brought back from there."""
+    assert "ReplicationConfiguration" not in bucket(local)
+    (rule,) = bucket(partner)["ReplicationConfiguration"]["Rules"]
+    assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": ""})
+    assert rule["DeleteMarkerReplication"] == {"Status": "Disabled"}
+    assert rule["SourceSelectionCriteria"] == {"SseKmsEncryptedObjects": {"Status": "Enabled"}}
+    assert rule["Destination"]["Bucket"] == "arn:aws:s3:::models-copy"
+    assert rule["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"].startswith(
+        "arn:aws:kms:eu-west-1:"
+    )
+    assert rule["Destination"]["ReplicationTime"] == {"Status": "Enabled", "Time": {"Minutes": 15}}
+
+
+def test_the_role_that_copies_writes_only_the_copy(partner: Deployed) -> None:
+    found = {
+        statement["Sid"]: statement
+        for statement in partner.statements("Store")
+        if statement.get("Sid")
+        in ("ReadTheRule", "ReadVersions", "WriteTheCopies", "DecryptHere", "EncryptThere")
+    }
+    assert found["WriteTheCopies"]["Action"] == ["s3:ReplicateObject", "s3:ReplicateTags"]
+    assert found["WriteTheCopies"]["Resource"] == "arn:aws:s3:::models-copy/*"
+    assert found["DecryptHere"]["Action"] == ["kms:Decrypt"]
+    assert (
+        found["EncryptThere"]["Condition"]["StringEquals"]["kms:ViaService"] == "s3.eu-west-1.amazonaws.com"
+    )
+    assert len(found) == 5

@@ -165,6 +165,15 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
             "not the ARN of a role",
             "whole",
         ),
+        (
+            (
+                'auth = "none"',
+                'replica = { bucket = "copy", key = "arn:aws:kms:eu-west-1:123456789012:key/1" }',
+            ),
+            "stages.local.replica.bucket",
+            "not the ARN of a bucket",
+            "arn:aws:s3:::models-copy",
+        ),
         (('"build/layers/local"', '"/etc"'), "stages.local.runtime_layer", "`/etc`", "relative"),
         (('runtime_layer = "build/layers/x86_64"', ""), "stages.prod.runtime_layer", "missing", "Add"),
         (("[models.digits]", "[model.digits]"), "model", "unknown key", "`models`?"),

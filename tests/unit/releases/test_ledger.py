@@ -183,7 +183,9 @@ def test_a_ledger_from_before_there_were_pages_gets_them_over_its_next_moves() -
         store.calls.clear()
         lines.append(ledger.append(number, plan("release", 1)))
         ledger.fold(lines)
-        assert store.calls["put_once"] <= 1 + PAGES_AT_ONCE, "nobody waits long for old lines"
+        assert store.calls["put_once"] + store.calls["try_put_once"] <= 1 + PAGES_AT_ONCE, (
+            "nobody waits long for old lines"
+        )
     store.calls.clear()
     assert [line.line for line in ledger.lines()] == list(range(1, 1_208))
     assert store.calls["get"] == 12 + 7

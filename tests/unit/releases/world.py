@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_store.adapters.memory import MemoryStore
+from model_store.adapters.memory_keys import MemoryKeys
 from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.digest import Digest
@@ -17,6 +18,7 @@ from model_store.contract.names import ByVersion
 from model_store.contract.placement import DEFAULT_EPHEMERAL_MB
 from model_store.contract.tensors import TensorData, TensorSpec
 from model_store.ports import ObjectStore
+from model_store.signatures import sign
 from releases.adapters.memory import MemoryFunctions
 from releases.adapters.memory_executions import MemoryExecutions
 from releases.adapters.memory_journal import MemoryJournal
@@ -72,6 +74,8 @@ class World:
     """As in the catalog: with it, the model may be read from the store at start."""
     code: str = "code-1"
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
+    signed_by: str | None = None
+    """As in the catalog: the one key whose signature a release asks for."""
 
     def __post_init__(self) -> None:
         self.monitoring = MemoryMonitoring(self.clock)
@@ -97,7 +101,14 @@ class World:
             monitoring=monitoring or self.monitoring,
             executions=executions or self.executions,
             journal=self.journal,
+            keys=MemoryKeys("ours", "theirs") if self.signed_by else None,
+            signed_by=self.signed_by,
         )
+
+    def sign(self, version: int, key: str = "ours") -> None:
+        """Let a key sign a version of ``digits``."""
+        ref = ByVersion("digits", version)
+        sign(self.store, ref, MemoryKeys("ours", "theirs"), key, by="ann", at="2026-11-22T17:00:00Z")
 
     def shifting(self, *, by: str = "ann") -> Shifting:
         return Shifting(self.stage(by=by))

@@ -11,12 +11,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from model_store.adapters.memory import MemoryStore
+from model_store.adapters.memory_keys import MemoryKeys
 from model_store.contract.digest import Digest
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
 from yard import deployment, output
 from yard.main import app
+
+SIGNING_STAGE = "signed"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+"""The key of the stage that releases only what is signed."""
 
 
 class Counting(MemoryStore):
@@ -39,9 +44,17 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Counting:
     @dataclass
     class Place:
         stage: str
+        signed_by: str | None = None
+
+        def __post_init__(self) -> None:
+            if self.stage == SIGNING_STAGE:
+                self.signed_by = KEY
 
         def store(self) -> Counting:
             return store
+
+        def keys(self) -> MemoryKeys:
+            return MemoryKeys(KEY)
 
     monkeypatch.setattr(deployment, "find", Place)
     return store

@@ -19,24 +19,32 @@ CODE = "def handler(event, context):\n    return 1\n"
 def deletions(account: Any) -> tuple[bool, bool]:
     """Whether a role that may delete ``function:NAME:*`` may delete the function, and a version of it."""
     name = f"collected-{uuid.uuid4().hex[:8]}"
-    iam, lambda_ = account.client("iam"), account.client("lambda")
+    allowed = {
+        "Effect": "Allow",
+        "Action": "lambda:DeleteFunction",
+        "Resource": f"arn:aws:lambda:{account.cloud.region}:000000000000:function:{name}:*",
+    }
+    client = as_role_with(account, name, allowed)
+    version = account.client("lambda").publish_version(FunctionName=name)["Version"]
+    of_version = may(client, FunctionName=name, Qualifier=version)
+    return may(client, FunctionName=name), of_version
+
+
+def as_role_with(account: Any, name: str, allowed: dict[str, Any], service: str = "lambda") -> Any:
+    """A function, and a client that may do this and no more; both have the same name."""
+    iam = account.client("iam")
     trusted = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
     role = iam.create_role(
         RoleName=name,
         AssumeRolePolicyDocument=json.dumps({"Statement": [{**trusted, "Action": "sts:AssumeRole"}]}),
     )["Role"]["Arn"]
     account.function(CODE, FunctionName=name, Role=role)
-    version = lambda_.publish_version(FunctionName=name)["Version"]
-    allowed = {
-        "Effect": "Allow",
-        "Action": "lambda:DeleteFunction",
-        "Resource": f"arn:aws:lambda:{account.cloud.region}:000000000000:function:{name}:*",
-    }
     document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    iam.put_role_policy(RoleName=name, PolicyName="delete", PolicyDocument=document)
+    iam.put_role_policy(RoleName=name, PolicyName="allowed", PolicyDocument=document)
     given = account.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    client = boto3.client(
-        "lambda",
+    make: Any = boto3.client  # its stubs want a literal name
+    return make(
+        service,
         endpoint_url=account.cloud.endpoint_url,
         region_name=account.cloud.region,
         aws_access_key_id=given["AccessKeyId"],
@@ -45,8 +53,6 @@ def deletions(account: Any) -> tuple[bool, bool]:
         verify=account.cloud.environment().get("AWS_CA_BUNDLE") or True,
         config=Config(retries={"total_max_attempts": 1}),
     )
-    of_version = may(client, FunctionName=name, Qualifier=version)
-    return may(client, FunctionName=name), of_version
 
 
 def may(client: Any, **asked: str) -> bool:
@@ -67,3 +73,60 @@ def test_a_role_may_delete_versions_and_not_the_function(strict_account: Any) ->
 def test_a_stock_cloud_knows_the_function_alone(stock_strict_account: Any) -> None:
     """When this fails, the patch has become needless, or means something else."""
     assert deletions(stock_strict_account) == (False, False)
+
+
+def aliases(account: Any) -> tuple[bool, bool]:
+    """Whether a role that may read aliases may read one, and move it."""
+    name = f"read-{uuid.uuid4().hex[:8]}"
+    allowed = {"Effect": "Allow", "Action": ["lambda:GetAlias", "lambda:ListAliases"], "Resource": "*"}
+    client = as_role_with(account, name, allowed)
+    account.client("lambda").create_alias(FunctionName=name, Name="live", FunctionVersion="$LATEST")
+    found = []
+    for call in (client.get_alias, client.update_alias):
+        try:
+            call(FunctionName=name, Name="live")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            found.append(False)
+        else:
+            found.append(True)
+    return found[0], found[1]
+
+
+def test_who_reads_an_alias_may_not_move_it(strict_account: Any) -> None:
+    """Law 3: what serves is moved by whom it was given to."""
+    assert aliases(strict_account) == (True, False)
+
+
+def test_to_a_stock_cloud_reading_and_moving_an_alias_are_one(stock_strict_account: Any) -> None:
+    """When this fails, the patch has become needless, or means something else."""
+    assert aliases(stock_strict_account) == (True, True)
+
+
+def paths(account: Any) -> tuple[bool, bool]:
+    """Whether a role that may read the parameters below one path may, and may read those below another."""
+    name = f"found-{uuid.uuid4().hex[:8]}"
+    own = f"arn:aws:ssm:{account.cloud.region}:000000000000:parameter/{name}"
+    allowed = {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": [own, f"{own}/*"]}
+    client = as_role_with(account, name, allowed, "ssm")
+    found = []
+    for path in (f"/{name}/", "/another/"):
+        try:
+            client.get_parameters_by_path(Path=path)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            found.append(False)
+        else:
+            found.append(True)
+    return found[0], found[1]
+
+
+def test_a_role_finds_the_parameters_of_its_own_path(strict_account: Any) -> None:
+    assert paths(strict_account) == (True, False)
+
+
+def test_a_stock_cloud_knows_no_path(stock_strict_account: Any) -> None:
+    """When this fails, the patch has become needless, or means something else."""
+    assert paths(stock_strict_account) == (False, False)
