@@ -168,6 +168,40 @@ def test_what_happened_is_seen_from_the_terminal(deployed: Deployed, url: str) -
     assert cost["dollars"] > 0
 
 
+def test_the_log_tells_of_every_request_and_nothing_of_what_was_in_it(
+    deployed: Deployed, url: str, images: Images
+) -> None:
+    """No payload in logs: neither of what was answered, nor of what could not be read."""
+    planted, number = "planted-7f3a", 0.73217321
+    request: Any = images.request(0)
+    request["inputs"][0]["data"][0] = number
+    assert httpx.post(f"{url}/infer", json={**request, "id": planted}, timeout=35).status_code == 200
+    assert httpx.post(f"{url}/infer", content=f'{{"inputs": "{planted}', timeout=35).status_code == 400
+    wrong = {"inputs": [{**request["inputs"][0], "name": planted}]}
+    assert httpx.post(f"{url}/infer", json=wrong, headers={"x-who": planted}, timeout=35).status_code == 400
+    settled(deployed)
+    done = deployed.yard("logs", "digits", "--json", "--last", "5000")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    statuses = [one["line"]["status"] for one in lines if "status" in one.get("line", {})]
+    assert statuses.count(400) == 2
+    # Before the first release there was no version to answer.
+    assert {one["model_version"] for one in lines} == {1, 2, None}
+    # A release asks the version itself before it is anybody's.
+    assert {one["line"].get("alias") for one in lines if "line" in one} == {"live", None}
+    slowest = deployed.yard("logs", "digits", "--json", "--slowest", "3").stdout.splitlines()
+    latencies = [json.loads(line)["line"]["Latency"] for line in slowest]
+    assert latencies == sorted(latencies, reverse=True)
+    assert latencies[0] == max(one["line"].get("Latency", 0) for one in lines if "line" in one)
+    logs = client(deployed, "logs")
+    written = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+    ]
+    assert len(written) > len(lines)
+    assert not [line for line in written if planted in line or str(number) in line]
+
+
 def test_the_queries_that_the_stack_keeps_find_what_they_are_named_after(deployed: Deployed) -> None:
     logs, now = client(deployed, "logs"), int(time.time())
     kept = logs.describe_query_definitions(queryDefinitionNamePrefix="switchyard/local/digits/")

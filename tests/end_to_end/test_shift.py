@@ -161,6 +161,17 @@ def execution(deployed: Deployed, id_: str) -> str:
     return str(found["status"])
 
 
+def titles(deployed: Deployed) -> list[str]:
+    """What the messenger said to people, each message's first line."""
+    session = boto3.session.Session(
+        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
+    )
+    logs = session.client("logs", endpoint_url=deployed.cloud.endpoint_url)
+    found = logs.filter_log_events(logGroupName="/aws/lambda/switchyard-local-Messenger")["events"]
+    lines = [json.loads(event["message"]) for event in found if event["message"].startswith("{")]
+    return [str(line["title"]) for line in lines if "title" in line]
+
+
 def wait_until(what: Any, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not what():
@@ -214,9 +225,9 @@ def test_a_faulty_version_in_a_shift_comes_back_by_itself(
 
 
 def test_an_alarm_takes_a_release_back_that_is_too_slow(
-    deployed: Deployed, url: str, versions: dict[str, int], fast_clock: None
+    deployed: Deployed, url: str, versions: dict[str, int], fast_clock: None, tmp_path: Path
 ) -> None:
-    """Within three periods of the alarm, and without anybody at a terminal."""
+    """Within three periods of the alarm, and without anybody at a terminal; people are told, and can see it."""
     deployed.yard_json("release", f"{MODEL}:{versions['faulty']}")
     with Callers(url, SLOW) as callers:
         wait_until(lambda: status(deployed)["version"] == versions["second"], 40)
@@ -225,6 +236,13 @@ def test_an_alarm_takes_a_release_back_that_is_too_slow(
     assert (last["kind"], last["by"]) == ("alarm", "alarm latency")
     assert "p90 latency" in last["reason"]
     assert status(deployed)["disagreements"] == []
+    faulty = f"{MODEL}@live (local, version {versions['faulty']}): answers are too slow"
+    wait_until(lambda: f"ALARM: {faulty}" in titles(deployed), 60)
+    page = tmp_path / "page.html"
+    drawn = deployed.yard_json("dash", MODEL, "--out", str(page), "--since", "1h")
+    assert f"live: alarm, back to v{versions['second']}" in [mark["label"] for mark in drawn["marks"]]
+    shown = page.read_text("utf-8")
+    assert (shown.count("<svg "), f">v{versions['faulty']}</text>" in shown) == (len(drawn["charts"]), True)
 
 
 def test_a_shift_can_be_watched_refuses_a_deploy_and_can_be_stopped(
