@@ -41,6 +41,7 @@ class HttpDoor:
         self._service = service
         self._log = log
         self._headers = service.served.headers
+        self._json_headers = {**content_headers(Encoded(b"")), **self._headers}
         self._routes = {**quick_routes(service), **(routes or {})}
         self._framework: Handler | None = None
 
@@ -89,7 +90,11 @@ class HttpDoor:
         )
         return {
             "statusCode": status,
-            "headers": {**content_headers(encoded), **self._headers, **more},
+            "headers": (
+                self._json_headers.copy()
+                if encoded.json_length is None and not more
+                else {**content_headers(encoded), **self._headers, **more}
+            ),
             "body": encoded.body.decode() if encoded.is_text else to_base64(encoded.body),
             "isBase64Encoded": not encoded.is_text,
         }

@@ -21,6 +21,7 @@ from functions.protocol.errors import TooLargeError
 from functions.protocol.metadata import model_metadata
 from functions.protocol.requests import InferRequest, decode_request
 from functions.protocol.tensors import Array, array_from_tensor, quoted
+from model_store.contract.names import ByVersion
 
 
 class ModelService:
@@ -30,6 +31,7 @@ class ModelService:
         self._served = served
         self.limits = limits or Limits()
         self.pace = Pace(_golden_elements(served))
+        self._ref = ByVersion(served.model, 0) if isinstance(served, Unreleased) else served.manifest.ref
         self.batched = _batched(served)
         """The inputs whose leading size callers choose: their rows."""
 
@@ -86,10 +88,11 @@ class ModelService:
         began = time.perf_counter()
         outputs = self.run(served, request, remaining_s)
         model_ms = (time.perf_counter() - began) * 1000
-        answer = encode_answer(served.manifest.ref, outputs, id_=request.id, binary=request.binary)
+        work = Work(model_ms, self.rows_of(request), size)
+        answer = encode_answer(self._ref, outputs, id_=request.id, binary=request.binary, work=work)
         if max_bytes is None:
             self.must_fit(answer)
-        return Encoded(answer.body, answer.json_length, Work(model_ms, self.rows_of(request), size))
+        return answer
 
     def outputs(
         self, body: bytes | str, json_length: int | None, remaining_s: float | None

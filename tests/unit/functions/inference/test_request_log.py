@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from functions.inference.request_log import RequestLog, alias_of, cut_prefix, request_id
+from functions.protocol.encoded import Work
+from functions.protocol.trace import VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -129,3 +131,49 @@ def test_the_alias_stands_in_the_line_beside_the_metrics_and_is_no_dimension() -
     logged = json.loads(lines[0])
     assert logged["alias"] == "live"
     assert "alias" not in json.dumps(logged["_aws"])
+
+
+@pytest.mark.parametrize("rows", [16, None])
+@pytest.mark.parametrize("alias", ["live", None])
+@pytest.mark.parametrize("traced", [True, False], ids=["traced", "not traced"])
+@pytest.mark.parametrize("stage", ["prod", ""])
+def test_a_warm_inference_leaves_the_line_that_a_cold_one_leaves(
+    monkeypatch: pytest.MonkeyPatch, rows: int | None, alias: str | None, traced: bool, stage: str
+) -> None:
+    """The quick way to write a line and the long one write the same members, in numbers and in words."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if traced:
+        monkeypatch.setenv(VARIABLE, "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
+    lines: list[str] = []
+    log = RequestLog({"model": "digits%d", "version": "2", "stage": stage}, lines.append)
+    asked = {
+        "request_id": 'a"b%s',
+        "route": "/v2/models/{model}/infer",
+        "work": Work(1.25, rows, 4096),
+        "alias": alias,
+    }
+    for _ in range(3):
+        line(log, **asked)
+    cold, *warm = map(json.loads, lines)
+    assert cold.pop("cold") is True
+    for one in warm:
+        assert one.pop("cold") is False
+        assert one["request_id"] == 'a"b%s'
+        for written in (cold, one):
+            if "_aws" in written:
+                assert written["Overhead"] == pytest.approx(written["ms"] - 1.25, abs=0.002)
+                assert abs(written["_aws"]["Timestamp"] / 1000 - time.time()) < 60
+        assert timeless(one) == timeless(cold)
+
+
+def timeless(logged: dict[str, Any]) -> dict[str, Any]:
+    """A line without what the clock decides, and without the metric that only a first request counts."""
+    kept = {
+        name: value for name, value in logged.items() if name not in ("ms", "Latency", "Overhead", "_aws")
+    }
+    kept.pop("ColdStarts", None)
+    if "_aws" in logged:
+        (directive,) = logged["_aws"]["CloudWatchMetrics"]
+        metrics = [metric for metric in directive["Metrics"] if metric["Name"] != "ColdStarts"]
+        kept["counted"] = {**directive, "Metrics": metrics}
+    return kept
