@@ -1,4 +1,4 @@
-"""What a permission is compared with: aliases and versions of functions, layer versions, and SSM's paths.
+"""What a permission is compared with: aliases, versions, layer versions, SSM's paths, alarms.
 
 Stock: every call is compared with the ARN of the function alone, so a grant on ``function:digits:live``
 permits nothing; reading one layer version counts as ``ListLayers`` on the layer.
@@ -10,6 +10,7 @@ Stock: reading, making, moving and deleting an alias are all ``ListAliases``, so
 AWS: each is an action of its own, named after the operation, but for ``Invoke``: ``InvokeFunction``.
 Stock: ``GetParametersByPath`` is compared with ``*``. AWS ("Actions, resources, and condition keys for AWS
 Systems Manager"): with the path's own ARN.
+Stock: ``DeleteAlarms`` is compared with ``*``. AWS: with the ARN of each alarm; here with that of the first.
 Counts only where policies are enforced (the strict profile).
 """
 
@@ -55,6 +56,9 @@ def _resource(
     if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
         path_asked = str(json.loads(body or b"{}").get("Path", "")).strip("/")
         return f"arn:aws:ssm:{region}:{account}:parameter/{path_asked}"
+    if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DeleteAlarms"):
+        names = json.loads(body or b"{}").get("AlarmNames") or ["*"]
+        return f"arn:aws:cloudwatch:{region}:{account}:alarm:{names[0]}"
     if service != "lambda":
         return arn
     if layer := _LAYER_VERSION.search(path):

@@ -130,3 +130,31 @@ def test_a_role_finds_the_parameters_of_its_own_path(strict_account: Any) -> Non
 def test_a_stock_cloud_knows_no_path(stock_strict_account: Any) -> None:
     """When this fails, the patch has become needless, or means something else."""
     assert paths(stock_strict_account) == (False, False)
+
+
+def alarms(account: Any) -> tuple[bool, bool]:
+    """Whether a role that may delete alarms by a prefix may delete one of them, and another."""
+    name = f"watched-{uuid.uuid4().hex[:8]}"
+    own = f"arn:aws:cloudwatch:{account.cloud.region}:000000000000:alarm:{name}/*"
+    allowed = {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": own}
+    client = as_role_with(account, name, allowed, "cloudwatch")
+    found = []
+    for alarm in (f"{name}/one", "another/one"):
+        try:
+            client.delete_alarms(AlarmNames=[alarm])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+                raise
+            found.append(False)
+        else:
+            found.append(True)
+    return found[0], found[1]
+
+
+def test_a_role_deletes_the_alarms_of_its_own_prefix(strict_account: Any) -> None:
+    assert alarms(strict_account) == (True, False)
+
+
+def test_a_stock_cloud_knows_no_alarm_that_is_deleted(stock_strict_account: Any) -> None:
+    """When this fails, the patch has become needless, or means something else."""
+    assert alarms(stock_strict_account) == (False, False)
