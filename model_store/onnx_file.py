@@ -328,11 +328,22 @@ def _operator_sets(model: onnx.ModelProto) -> set[str]:
     return {entry.domain for entry in opsets}
 
 
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node, also those within functions and within the branches and loops of others."""
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
+
+
 def _must_survive_its_callers(model: onnx.ModelProto, name: str) -> None:
     """The library's decoder of pictures ends the whole process on bytes that are no picture."""
-    if FATAL_DOMAIN in _operator_sets(model):
+    if any(node.domain == FATAL_DOMAIN for node in _nodes(model)):
         raise InvalidArtifactError(
-            f"`{PurePosixPath(name).name}` imports `{FATAL_DOMAIN}`, whose decoder of pictures "
+            f"`{PurePosixPath(name).name}` uses `{FATAL_DOMAIN}`, whose decoder of pictures "
             "ends the server when a caller sends something else",
             hint="Let callers send bytes per pixel (UINT8), and resize and scale those in the graph.",
         )

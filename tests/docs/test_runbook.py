@@ -36,7 +36,7 @@ PART = re.compile(
 )
 VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)?"), "TIME"),
-    (re.compile(r"\(ThresholdCrossed:.*"), "THRESHOLD"),
+    (re.compile(r"\(Threshold ?Crossed:.*"), "THRESHOLD"),
     (re.compile(r"\b\d+(\.\d+)? ?ms\b|\d+ms"), "AMOUNT"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b"), "ID"),
     (re.compile(r"http://\S+"), "ADDRESS"),

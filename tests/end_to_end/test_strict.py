@@ -546,13 +546,11 @@ READING = {
     "history": (("history", "digits"), EVERYBODY),
     "pins": (("pins", "digits"), EVERYBODY),
     "status": (("status", "digits"), WHO_LOOKS),
-    "watch": (("watch", "digits"), WHO_LOOKS),
     "top": (("top", "--once"), WHO_LOOKS),
     "metrics": (("metrics", "digits"), WHO_LOOKS),
     "cost": (("cost",), WHO_LOOKS),
     "logs": (("logs", "digits"), WHO_LOOKS),
     "shadow, to look": (("shadow", "digits"), WHO_LOOKS),
-    "collect, the plan": (("collect",), WHO_LOOKS),
     "release, the plan": (("release", "digits:2", "--dry-run"), WHO_LOOKS),
     "invoke": (("invoke", "digits", "--data", str(DIGITS / "request.json")), EVERYBODY),
 }

@@ -21,7 +21,18 @@ from tests.end_to_end.digits import DIGITS, REQUEST
 
 pytestmark = pytest.mark.cloud
 
-ROOMS = ("catalog", "functions", "infra", "layers", "model_store", "releases")
+ROOMS = (
+    "catalog",
+    "dashboards",
+    "drift",
+    "functions",
+    "infra",
+    "layers",
+    "model_store",
+    "planning",
+    "releases",
+    "telemetry",
+)
 LAYER = Path("build", "layers", "local")
 
 

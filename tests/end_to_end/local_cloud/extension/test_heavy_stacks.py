@@ -142,7 +142,7 @@ def test_an_endpoint_that_fails_fails_its_stack_with_sagemakers_reason(hosting: 
 
 
 def test_a_target_for_what_is_not_there_is_refused(account: Any) -> None:
-    with pytest.raises(ClientError, match="Could not find endpoint variant"):
+    with pytest.raises(ClientError, match="Could not find endpoint"):
         account.client("application-autoscaling").register_scalable_target(
             ServiceNamespace="sagemaker",
             ResourceId="endpoint/nowhere/variant/all",
