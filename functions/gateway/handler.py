@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from functions.gateway.adapters import endpoint_of, job_routes, later_of
+from functions.gateway.explanations import explain_routes
 from functions.gateway.openai import openai_routes
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
@@ -32,7 +33,8 @@ _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
 _payloads = handoff_routes if _later is None else job_routes
-_http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **_payloads(_service, os.environ)})
+_routes = {**openai_routes(_service), **explain_routes(_service, os.environ)}
+_http: Handler = HttpDoor(_service, _log, {**_routes, **_payloads(_service, os.environ)})
 
 if CAPTURE in os.environ:
     from functions.inference.capture import capturing
