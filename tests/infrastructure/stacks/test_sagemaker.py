@@ -266,7 +266,7 @@ def test_a_gateway_knows_how_many_machines_a_release_waits_for(
     synth: Any, floor: int, told: str | None
 ) -> None:
     (model,) = synth(min_instances=floor)["Custom::SwitchyardModel"].values()
-    assert model["Properties"]["Base"]["Environment"].get("SWITCHYARD_ENDPOINT_FLOOR") == told
+    assert model["Base"]["Environment"].get("SWITCHYARD_ENDPOINT_FLOOR") == told
 
 
 def test_the_rollout_comes_after_what_lifts_an_endpoint_to_its_floor(prod: Deployed) -> None:
