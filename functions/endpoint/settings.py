@@ -49,8 +49,8 @@ class Settings:
 
     ``workers`` are threads that run the model; ``None`` leaves it to what the model turns out to be: one,
     or none for a model that is quicker than waking a thread (``functions.endpoint.trial.is_quick``).
-    ``batching`` is ``auto`` for up to as many rows as pay (``functions.endpoint.trial.rows_that_pay``), ``on``
-    for up to ``max_batch`` whatever that costs, or ``off``.
+    ``batching`` is ``auto`` (as many rows as pay, ``functions.endpoint.trial.rows_that_pay``), ``on`` (up to
+    ``max_batch``, whatever that costs) or ``off``.
     """
 
     model_dir: Path = Path("/opt/ml/model")

@@ -40,10 +40,10 @@ def rows_that_pay(
 ) -> int:
     """Measure the fewest rows at once at which a row costs about as little as it can; at most ``most``.
 
-    On a processor a model of much arithmetic gains nothing from company: its rows push each other out of the
-    caches, and a text encoder with 16 of them takes a tenth longer for each than with one. A small model gains,
-    and so does any on a GPU. Where the time does not suffice to see the end of the gain, ``most`` it is; so it is
-    for a model that refuses what it is tried with.
+    On a processor a model of much arithmetic gains nothing from company: its rows push each other out of
+    the caches, and a text encoder with 16 of them takes a tenth longer for each than with one. A small model
+    gains, and so does any on a GPU. Where the time does not suffice to see the end of the gain, ``most`` it
+    is; so it is for a model that refuses what it is tried with.
     """
     if most < 2 or key_of(golden) is None:
         return most
