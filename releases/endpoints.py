@@ -97,7 +97,7 @@ def must_answer(
         if clock.now() >= deadline:
             raise UnfitVersionError(
                 f"the endpoint of `{manifest.ref}` has {state.instances} of the {floor} machines it needs",
-                hint="Raise the account's quota of this instance type, or lower `min_instances`; then repeat it.",
+                hint="Raise the quota of this instance type, or lower `min_instances`; then repeat it.",
             )
         clock.sleep(_PAUSE_S)
         state = _in_service(endpoints, clock, manifest, name, stage=stage, say=say)

@@ -85,7 +85,7 @@ ENDPOINT_CONFIGURATION = "SWITCHYARD_ENDPOINT_CONFIGURATION"
 changed image or instance type is a changed base (``model_store.contract.endpoints``)."""
 
 ENDPOINT_FLOOR = "SWITCHYARD_ENDPOINT_FLOOR"
-"""Set on a gateway function whose endpoints have more than one machine at least: how many. Part of the base."""
+"""Set on a gateway function whose endpoints never have just one machine: their floor. Part of the base."""
 
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
