@@ -277,6 +277,8 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     assert json.loads(ran["Payload"].read())["judged"] == 1
     metrics = client("cloudwatch")
     assert highest(metrics, "DriftPsi", 1) < 0.25
+    (alarm,) = metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"]
+    assert alarm["StateValue"] != "ALARM"
 
     send(np.concatenate([rotated_and_noisy(images)] * 3), "moved")
     moved = compared(strict, before + 4 * 360)
@@ -302,6 +304,9 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     done = strict.yard("drift", "digits", "--version", "1", "--json", "--out", str(tmp_path / "page.html"))
     found = json.loads(done.stdout)
     assert (found["labelled"], found["metrics"]["Accuracy"]) == (360, pytest.approx(0.9389, abs=1e-4))
+    ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
+    assert "FunctionError" not in ran
+    assert highest(metrics, "Accuracy", 1) == pytest.approx(0.9389, abs=1e-4)
     assert "features drifted" in (tmp_path / "page.html").read_text()
 
 
