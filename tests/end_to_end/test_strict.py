@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ from local_cloud.deploy import deploy
 from local_cloud.errors import LocalCloudError
 from tests.conftest import ROOT, Deployed
 from tests.docs.pages import blocks
+from training.data.prepared import prepare
+from training.data.s3 import kept_requests
 from yard.main import app
 
 if TYPE_CHECKING:
@@ -48,6 +51,23 @@ rows_per_hour = 100000
 """
 
 DIGITS = ROOT / "examples" / "digits"
+
+CAPTURED = """
+name = "asked"
+task = "classification"
+[source]
+kind = "captured"
+model = "digits"
+stage = "local"
+alias = "live"
+since = {since}
+until = {until}
+labels = true
+[columns]
+features = ["image_*"]
+target = "label"
+group = "request_id"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +327,21 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
     assert "FunctionError" not in ran
     assert highest(metrics, "Accuracy", 1) == pytest.approx(0.9389, abs=1e-4)
+
+    # What was labelled is what the next version can be trained on; what was turned and noisy is not.
+    now = datetime.now(UTC)
+    declared = CAPTURED.format(since=(now - timedelta(hours=2)).isoformat(), until=now.isoformat())
+    (tmp_path / "data.toml").write_text(declared)
+    asked: dict[str, Any] = {"ssm": client("ssm"), "client": client("s3")}
+    made = prepare(tmp_path / "data.toml", tmp_path / "kept", stage=lambda name: kept_requests(name, **asked))
+    assert (made.facts["rows"]["kept"], made.classes) == (360, tuple("0123456789"))
+    parts = (made.train, made.validation, made.test)
+    seen = {
+        (row.tobytes(), int(target))
+        for part in parts
+        for row, target in zip(part.inputs, part.targets, strict=True)
+    }
+    assert seen == {(row.tobytes(), int(label)) for row, label in zip(images, labels, strict=True)}
     assert "features drifted" in (tmp_path / "page.html").read_text()
 
 
