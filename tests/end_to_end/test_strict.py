@@ -48,6 +48,7 @@ KEEPS_REQUESTS = """
 [models.digits.capture]
 rate = 1
 rows_per_hour = 100000
+min_accuracy = 0.95
 """
 
 DIGITS = ROOT / "examples" / "digits"
@@ -265,6 +266,16 @@ def highest(metrics: Any, name: str, at_least: int) -> float:
         time.sleep(0.2)
 
 
+def wait_for_alarm(metrics: Any, what: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        found = metrics.describe_alarms(AlarmNames=[f"switchyard/local/digits/{what}"])["MetricAlarms"]
+        if found[0]["StateValue"] == "ALARM":
+            return
+        assert time.monotonic() < end, found
+        time.sleep(0.5)
+
+
 def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_report(
     strict: Deployed, tmp_path: Path
 ) -> None:
@@ -307,12 +318,7 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
     assert "FunctionError" not in ran
     assert highest(metrics, "DriftPsi", 2) > 0.25
-    end = time.monotonic() + 90
-    while (state := metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"][0])[
-        "StateValue"
-    ] != "ALARM":
-        assert time.monotonic() < end, state
-        time.sleep(0.5)
+    wait_for_alarm(metrics, "drift")
 
     bucket = client("ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
     keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
@@ -327,6 +333,7 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
     assert "FunctionError" not in ran
     assert highest(metrics, "Accuracy", 1) == pytest.approx(0.9389, abs=1e-4)
+    wait_for_alarm(metrics, "accuracy")
 
     # What was labelled is what the next version can be trained on; what was turned and noisy is not.
     now = datetime.now(UTC)
