@@ -256,7 +256,7 @@ def test_whatever_came_in_by_any_way_is_kept(echo: Deployed) -> None:
     """ADR 52: what the tests above sent; of twenty megabytes some rows, of a mistake nothing."""
     s3 = aws(echo, "s3")
     bucket = aws(echo, "ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
-    x = np.random.default_rng(2).random((TWENTY_MB // 4096, 1024), np.float32)
+    x, name = np.random.default_rng(2).random((TWENTY_MB // 4096, 1024), np.float32), "echo/a b+c.bin"
     until = time.monotonic() + 90
     while True:
         together = Together()
@@ -267,12 +267,12 @@ def test_whatever_came_in_by_any_way_is_kept(echo: Deployed) -> None:
         by_id = {row.id: place for place, row in enumerate(together.rows)}
         sent = [place for place, row in enumerate(together.rows) if row.row == len(x) * 63 // 64]
         messages = [row for row in together.rows if row.id == "queued"]
-        if {"seven", "a b+c.bin", "queued"} <= by_id.keys() and sent:
+        if {"seven", name, "queued"} <= by_id.keys() and sent:
             break
         assert time.monotonic() < until, (by_id, together.rows[-3:])
         time.sleep(0.5)
     assert cells["input.x"][by_id["seven"]] == [1.0] * 1024
-    assert cells["output.y"][by_id["a b+c.bin"]][:1] == [2 * cells["input.x"][by_id["a b+c.bin"]][0]]
+    assert cells["output.y"][by_id[name]][:1] == [2 * cells["input.x"][by_id[name]][0]]
     assert len(messages) == 1
     assert any(np.array_equal(cells["input.x"][place], x[len(x) * 63 // 64]) for place in sent)
     assert {row.alias for row in together.rows} <= {"live", ""}
