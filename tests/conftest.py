@@ -50,11 +50,13 @@ target = "lambda"
 memory_mb = {memory_mb}
 timeout_s = 10
 aliases = {aliases}
+explain = true
 
 [models.{second}]
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+explain = {explained}
 
 [models.echo]
 target = "lambda"
@@ -143,14 +145,22 @@ class Deployed:
         *,
         memory_mb: int = 512,
         second: str = "spare",
+        explained: bool = False,
         aliases: tuple[str, ...] = ("live",),
         lease_s: int = 180,
     ) -> None:
-        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
-        listed = json.dumps(list(aliases))
-        self.catalog.write_text(
-            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
+        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept.
+
+        ``explained`` is whether the second model says what its answers hang on.
+        """
+        said = CATALOG.format(
+            memory_mb=memory_mb,
+            second=second,
+            explained=json.dumps(explained),
+            aliases=json.dumps(list(aliases)),
+            lease_s=lease_s,
         )
+        self.catalog.write_text(said + self.more)
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 
