@@ -6,6 +6,7 @@ request was answered with 200, so both halves are what the protocol says, and wh
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 import sys
@@ -64,6 +65,7 @@ class Rows:
         self._settings = settings
         self._model = manifest.model
         self._sides = ((INPUT_PREFIX, manifest.inputs), (OUTPUT_PREFIX, manifest.outputs))
+        self._pictures = manifest.pictures
         known = {spec.name for _, specs in self._sides for spec in specs}
         unknown = {*settings.drop, *settings.hash} - known - {ID}
         if unknown:
@@ -84,8 +86,8 @@ class Rows:
 
         An output that was not asked for is an empty list.
         """
-        asked, inputs = _tensors(request, "inputs")
-        _, outputs = _tensors(answer, "outputs")
+        asked, inputs = self._asked(request)
+        _, outputs = _tensors(*_content(answer), "outputs")
         count = self._count(inputs)
         kept = [at * count // MOST_ROWS for at in range(MOST_ROWS)] if count > MOST_ROWS else range(count)
         own = "" if ID in self._settings.drop else str(asked.get("id") or "")
@@ -99,6 +101,14 @@ class Rows:
             (request_id, own, row, at_ms, *(column[place] for column in cells))
             for place, row in enumerate(kept)
         ]
+
+    def _asked(self, request: Half) -> tuple[dict[str, Any], Tensors]:
+        """A request and its inputs; of the file of a picture its sha256, which is no picture of anybody."""
+        content, length = _content(request)
+        if length == 0 and self._pictures:
+            (name,) = (spec.name for spec in self._sides[0][1])
+            return {}, {name: ([1], [hashlib.sha256(content).hexdigest()])}
+        return _tensors(content, length, "inputs", self._pictures)
 
     def _count(self, inputs: Tensors) -> int:
         """How many rows were asked about: the size that a request chooses first, or one."""
@@ -132,11 +142,17 @@ def _is_by_row(spec: TensorSpec) -> bool:
     return bool(spec.shape) and isinstance(spec.shape[0], str)
 
 
-def _tensors(half: Half, side: str) -> tuple[dict[str, Any], Tensors]:
-    """What a half says besides, and its tensors."""
+def _content(half: Half) -> tuple[bytes, int | None]:
+    """The body of a half, and how much of it is JSON if not all is."""
     body = half.get("body") or ""
     content = from_base64(body) if half.get("isBase64Encoded") else str(body).encode()
-    length = json_length((half.get("headers") or {}).items())
+    return content, json_length((half.get("headers") or {}).items())
+
+
+def _tensors(
+    content: bytes, length: int | None, side: str, pictures: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], Tensors]:
+    """What a half says besides, and its tensors."""
     document = orjson.loads(content if length is None else content[:length])
     rest = memoryview(content)[length or 0 :]
     found: Tensors = {}
@@ -144,11 +160,17 @@ def _tensors(half: Half, side: str) -> tuple[dict[str, Any], Tensors]:
     for tensor in document[side]:
         size = (tensor.get("parameters") or {}).get("binary_data_size")
         datatype, shape = tensor["datatype"], tensor["shape"]
+        values: list[Any]
         if size is not None:
-            values = _from_binary(datatype, bytes(rest[at : at + size]))
+            data = bytes(rest[at : at + size])
+            values = _elements(data) if tensor["name"] in pictures else _from_binary(datatype, data)
             at += size
+        elif tensor["name"] in pictures:
+            values = [from_base64(text) for text in _flat(tensor["data"])]
         else:
             values = _converted(datatype)(_flat(tensor["data"]))
+        if tensor["name"] in pictures:
+            values = [hashlib.sha256(file).hexdigest() for file in values]
         found[tensor["name"]] = (shape, values)
     return document, found
 
@@ -171,7 +193,7 @@ def _converted(datatype: str) -> Callable[[list[Any]], list[Any]]:
 def _from_binary(datatype: str, data: bytes) -> list[Any]:
     """Little-endian values of the protocol's binary extension."""
     if datatype == "BYTES":
-        return _texts(data)
+        return [element.decode("utf-8", "replace") for element in _elements(data)]
     if datatype == "FP16":
         return list(struct.unpack(f"<{len(data) // 2}e", data))
     if datatype == "BF16":
@@ -185,10 +207,11 @@ def _from_binary(datatype: str, data: bytes) -> list[Any]:
     return [min(value, _LARGEST) for value in values] if datatype == "UINT64" else values.tolist()
 
 
-def _texts(data: bytes) -> list[str]:
-    texts, at = [], 0
+def _elements(data: bytes) -> list[bytes]:
+    """What BYTES are made of: each a length and so many bytes."""
+    found, at = [], 0
     while at < len(data):
         (length,) = struct.unpack_from("<I", data, at)
-        texts.append(data[at + 4 : at + 4 + length].decode("utf-8", "replace"))
+        found.append(data[at + 4 : at + 4 + length])
         at += 4 + length
-    return texts
+    return found

@@ -19,7 +19,7 @@ from functions.inference.artifact import Artifact
 from functions.protocol.errors import BadInputError as BadInputError
 from functions.protocol.tensors import Array
 from model_store.contract.environment import PIPELINE_FILE
-from model_store.contract.errors import IntegrityError
+from model_store.contract.errors import IntegrityError, PictureError
 
 if TYPE_CHECKING:
     from model_store.contract.pipeline import Session
@@ -158,15 +158,20 @@ def _session(graph: str, threads: int, providers: Sequence[str], library: str | 
 def _chain(
     folder: str, threads: int, providers: Sequence[str], library: str | None
 ) -> tuple[Session, list[str]]:
-    """The graphs that a pipeline names, and the providers that run every one of them.
+    """The steps that a pipeline names, and the providers that run every graph of it.
 
     Few artifacts are one, so the others do not import it.
     """
+    from model_store.contract.pictures import Pictures, PictureStep
     from model_store.contract.pipeline import Chain, Step, read_steps
 
     common = list(providers)
 
-    def step(path: str) -> tuple[Step, Session]:
+    def step(path: str | PictureStep) -> tuple[Step, Session]:
+        if isinstance(path, PictureStep):
+            from functions.inference.pictures import library as reading
+
+            return Step.of(path), Pictures(path, reading())
         session = _session(os.path.join(folder, path), threads, providers, library)
         common[:] = [name for name in common if name in session.get_providers()]
         inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -188,6 +193,8 @@ def _options(threads: int) -> ort.SessionOptions:
 
 def _why_not(error: Exception) -> str:
     """Say which step refused and why, without the paths and signatures of onnxruntime's sources."""
+    if isinstance(error, PictureError):
+        return str(error)
     text = str(error).strip()
     node = re.search(_NODE, text)
     status = re.search(_STATUS, text)

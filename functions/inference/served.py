@@ -61,4 +61,5 @@ def load_served(
     manifest = artifact.manifest
     threads = threads_for(int(environ.get(MEMORY_VARIABLE) or 0))
     predictor = Predictor.load(artifact, threads=threads)
-    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
+    signature = Signature.of(manifest.inputs, manifest.outputs, manifest.pictures)
+    return Served(manifest, predictor, signature, artifact.golden)

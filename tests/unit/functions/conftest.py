@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from examples.digits.steps import build
 from functions.inference.door import HttpDoor
 from functions.inference.limits import Limits
 from functions.inference.request_log import RequestLog
@@ -24,9 +25,9 @@ from model_store.contract import environment
 from model_store.contract.digest import Digest
 from model_store.contract.events import http_event, read_answer
 from model_store.contract.extensions import DOMAIN, OPERATORS
-from model_store.contract.manifest import ArtifactFile, Golden, Manifest
+from model_store.contract.manifest import PICTURES, ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
-from tests.unit import text_graphs
+from tests.unit import pictures, text_graphs
 
 ONNX_TYPES = {
     "BOOL": TensorProto.BOOL,
@@ -346,6 +347,25 @@ def text_model_layer(package: Path) -> Layer:
         golden={"text": np.array(["good"], object)},
         entry="pipeline.json",
         lineage={OPERATORS: DOMAIN},
+    )
+
+
+@pytest.fixture(scope="session")
+def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    """Files of handwritten digits to words (ADR 64)."""
+    folder: Path = tmp_path_factory.mktemp("pictures")
+    artifact = build(folder / "artifact", files=True)
+    return lay_out(
+        folder / "python" / environment.MODEL_PACKAGE,
+        {path.name: path.read_bytes() for path in artifact.iterdir()},
+        inputs=[TensorSpec("file", "BYTES", ("batch",))],
+        outputs=[
+            TensorSpec("probabilities", "FP32", ("batch", 10)),
+            TensorSpec("digit", "BYTES", ("batch",)),
+        ],
+        golden={"file": np.array([pictures.text(pictures.digit(3))], object)},
+        entry="pipeline.json",
+        lineage={PICTURES: "file"},
     )
 
 
