@@ -350,10 +350,8 @@ def text_model_layer(package: Path) -> Layer:
     )
 
 
-@pytest.fixture(scope="session")
-def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+def lay_out_pictures(folder: Path) -> Layer:
     """Files of handwritten digits to words (ADR 64)."""
-    folder: Path = tmp_path_factory.mktemp("pictures")
     artifact = build(folder / "artifact", files=True)
     return lay_out(
         folder / "python" / environment.MODEL_PACKAGE,
@@ -367,6 +365,11 @@ def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
         entry="pipeline.json",
         lineage={PICTURES: "file"},
     )
+
+
+@pytest.fixture(scope="session")
+def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    return lay_out_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture

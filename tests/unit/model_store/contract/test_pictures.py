@@ -84,7 +84,7 @@ def test_no_picture_at_all_is_an_empty_tensor() -> None:
     ids=["channels-first", "grey", "grey-channels-first"],
 )
 def test_layout_and_mode_decide_the_shape_and_not_the_values(
-    said: dict[str, str], shape: tuple[int, ...]
+    said: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     file = encoded(drawn(20, 20))
     made = read(file, **said)
