@@ -32,8 +32,12 @@ from model_store.contract.errors import InvalidArtifactError, PictureError
 MAX_PIXELS = 25_000_000
 """Of one picture, as its header says. Decoded it takes 100 MB, and turning it takes as much again."""
 
-MAX_PIXELS_TOGETHER = 50_000_000
-"""Of one request: a second or two of one processor."""
+PIXELS_OF_MB = 50_000
+"""How many pixels one picture may have for each megabyte of memory: decoded they take a fifth of it, and two
+while they are turned. Below 500 MB this is less than ``MAX_PIXELS``; Lambda's processor shrinks with it."""
+
+PICTURES_TOGETHER = 2
+"""The pictures of one request may have as many pixels together as this many of the largest."""
 
 MAX_SCANS = 64
 """Of one JPEG. A progressive one has ten or so; each costs a pass over all pixels and may be a few bytes."""
@@ -134,8 +138,10 @@ class PictureStep:
 class Pictures:
     """A picture step, as what runs a step: its ``run`` is that of a session. Stateless, for any thread."""
 
-    def __init__(self, step: PictureStep, library: Library) -> None:
+    def __init__(self, step: PictureStep, library: Library, *, memory_mb: int = 0) -> None:
+        """``memory_mb`` is what the process may take, 0 where nobody says."""
         self.step = step
+        self._most_pixels = min(MAX_PIXELS, memory_mb * PIXELS_OF_MB or MAX_PIXELS)
         self._numpy = library.numpy
         self._openers = ((_JPEG, library.jpeg), (_PNG, library.png))
         # Pillow warns of odd EXIF and the like, by lines in the log that a caller could write.
@@ -161,10 +167,9 @@ class Pictures:
             )
         opened = [self._opened(at, file) for at, file in enumerate(files)]
         together = sum(width * height for width, height in (image.size for image in opened))
-        if together > MAX_PIXELS_TOGETHER:
+        if together > (most := self._most_pixels * PICTURES_TOGETHER):
             raise PictureError(
-                f"the pictures have {together} pixels together, and at most {MAX_PIXELS_TOGETHER} go through "
-                "at once"
+                f"the pictures have {together} pixels together, and at most {most} go through at once"
             )
         made = self._numpy.empty((len(files), *self.step.shape), self._numpy.uint8)
         for at in range(len(files)):
@@ -189,10 +194,10 @@ class Pictures:
         except Exception as error:  # noqa: BLE001 - the same
             raise PictureError(_cannot(at, error)) from None
         width, height = image.size
-        if width * height > MAX_PIXELS:
+        if width * height > self._most_pixels:
             raise PictureError(
                 f"picture {at} has {width} x {height} pixels, {width * height} in all, and at most "
-                f"{MAX_PIXELS} are decoded"
+                f"{self._most_pixels} are decoded"
             )
         # Within its data a JPEG has no such two bytes but where a scan begins.
         scans = data.count(_SCAN) if opener is self._openers[0][1] else 0

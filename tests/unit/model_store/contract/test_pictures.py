@@ -190,6 +190,19 @@ def test_many_pictures_are_counted_together_before_the_first_is_decoded() -> Non
         read(*[b""] * 171, size=[512, 512])
 
 
+@pytest.mark.parametrize(("memory_mb", "most"), [(0, MAX_PIXELS), (128, 6_400_000), (3_008, MAX_PIXELS)])
+def test_a_small_function_decodes_small_pictures(memory_mb: int, most: int) -> None:
+    """It would be ended for its memory, and has a tenth of a processor."""
+    reading = Pictures(PictureStep("image", "pixels", (6, 4)), library(), memory_mb=memory_mb)
+    array = np.empty(1, object)
+    array[0] = png(most // 1_000 + 1, 1_000)
+    with pytest.raises(PictureError, match=f"at most {most} are decoded"):
+        reading.run(None, {"image": array})
+    array[0] = png(most // 1_000, 1_000)
+    with pytest.raises(PictureError, match="cannot be read"):
+        reading.run(None, {"image": array})
+
+
 def scans(file: bytes, count: int) -> bytes:
     """A progressive JPEG with its last scan so many times more: some bytes each, and a pass over all pixels."""
     start, end = file.rfind(b"\xff\xda"), file.rfind(b"\xff\xd9")
