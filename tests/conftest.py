@@ -80,6 +80,12 @@ def text_layer() -> Path:
     return build(TARGETS["local-text"], ROOT / "build" / "layers" / "local-text").folder / "python"
 
 
+@pytest.fixture(scope="session")
+def image_layer() -> Path:
+    """The built layer that reads files of pictures, its folder of packages."""
+    return build(TARGETS["local-image"], ROOT / "build" / "layers" / "local-image").folder / "python"
+
+
 @pytest.fixture
 def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, found on the import path behind everything else."""
@@ -174,12 +180,13 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
-    One that kills commands says ``LEASE_S``.
+    One that kills commands says ``LEASE_S``, one whose catalog has more says it in ``CATALOG_BESIDES``.
     """
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
     made = Deployed(embedded.start(home), home / "models.toml")
+    made.more = getattr(request.module, "CATALOG_BESIDES", "")
     try:
         made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made
