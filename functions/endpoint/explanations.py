@@ -1,4 +1,4 @@
-"""What an answer hangs on, on an endpoint: integrated gradients where the engine has them, else occlusion.
+"""What an answer hangs on, on an endpoint: gradients of floats where the engine has them, else occlusion.
 
 One explanation at a time, on a thread of its own beside the lanes: explaining is many runs, and inferences go
 first. A few may wait; more are refused as a full queue refuses. The request is that of a function
@@ -31,6 +31,8 @@ STEPS = 64
 WAITING = 8
 """How many may wait for the one that runs."""
 
+FLOATS = ("FP16", "FP32", "FP64", "BF16")
+
 _KNOWN = ("explain_output", "explain_target", "explain_baseline", "explain_steps", METHOD)
 
 
@@ -59,8 +61,10 @@ class Explanations:
         self._timeout_s = timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explains")
         self._open = 0
-        engine = service.loaded.predictor
-        self._engine = cast("Differentiable", engine) if getattr(engine, "has_gradients", False) else None
+        engine, inputs = service.loaded.predictor, service.loaded.signature.inputs.values()
+        # Numbers of words have no gradients, only what they are looked up to be.
+        follows = getattr(engine, "has_gradients", False) and any(spec.datatype in FLOATS for spec in inputs)
+        self._engine = cast("Differentiable", engine) if follows else None
 
     def begin(self, body: bytes, json_length: int | None) -> asyncio.Future[Encoded]:
         """Explain the inference that ``body`` asks for. Raises ``QueueFullError`` and ``TooLargeError``."""

@@ -64,6 +64,7 @@ instance_type = "ml.m5.large"
 versions = []
 memory_mb = 512
 timeout_s = 20
+explain = true
 
 [models.scenes]
 target = "sagemaker"
@@ -472,6 +473,15 @@ def test_weights_without_a_program_are_run_by_torch_and_answer_what_the_graph_do
             answer = api.infer("phrases", {"input_ids": sentence.ids, "attention_mask": sentence.mask})
             assert np.allclose(answer["sentence_embedding"], sentence.answers["2"], atol=1e-4)
             assert answer.version == "1"
+        # Numbers of words have no gradients: each word, and each place of the mask, is taken out once.
+        first = sentences[0]
+        inputs = {"input_ids": first.ids, "attention_mask": first.mask}
+        found = api.explain("phrases", inputs, target=0)
+        assert found["input_ids"].shape == first.ids.shape
+        assert found["input_ids"].any()
+        assert found.parameters["method"] == "occlusion"
+        assert found.parameters["runs"] == 1 + 2 * first.ids.size
+        assert found.parameters["value"] == pytest.approx(first.answers["2"][0, 0], abs=1e-4)
     refused = httpx.post(f"{made.api_url}/v2/models/phrases/infer", json={"inputs": []}, timeout=35)
     assert (refused.status_code, set(refused.json())) == (400, {"error"})
 

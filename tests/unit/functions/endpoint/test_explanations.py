@@ -6,9 +6,12 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from functions.endpoint.errors import QueueFullError
 from functions.endpoint.explanations import WAITING, Explanations
@@ -16,7 +19,8 @@ from functions.inference.limits import Limits
 from functions.protocol.encoded import Encoded
 from functions.protocol.errors import BadRequestError, TooLargeError
 from functions.protocol.tensors import Array
-from tests.unit.functions.conftest import Layer
+from model_store.contract.tensors import TensorSpec
+from tests.unit.functions.conftest import Layer, lay_out, onnx_model
 from tests.unit.functions.endpoint.test_service import make
 
 X = [1.0, -2.0, 3.0, 0.5]
@@ -94,6 +98,27 @@ def test_occlusion_can_be_asked_for_and_is_what_a_graph_without_gradients_has(li
         plain.close()
 
     explaining(linear_layer, test)
+
+
+def test_numbers_of_words_have_no_gradients_so_words_are_taken_out(tmp_path: Path) -> None:
+    inputs, outputs = [TensorSpec("x", "INT64", ("batch", 4))], [TensorSpec("score", "FP32", ("batch", 4))]
+    graph = onnx_model([helper.make_node("Cast", ["x"], ["score"], to=TensorProto.FLOAT)], inputs, outputs)
+    layer = lay_out(
+        tmp_path / "words",
+        {"model.onnx": graph.SerializeToString()},
+        inputs=inputs,
+        outputs=outputs,
+        golden={"x": np.ones((1, 4), np.int64)},
+    )
+
+    async def test(explanations: Explanations, engine: Gradients) -> None:
+        words = {"name": "x", "datatype": "INT64", "shape": [1, 4], "data": [5, 6, 7, 8]}
+        said = json.loads((await explanations.begin(json.dumps({"inputs": [words]}).encode(), None)).body)
+        assert said["parameters"]["method"] == "occlusion"
+        assert said["outputs"][0]["data"] == [0, 0, 0, 8]
+        assert engine.asked == []
+
+    explaining(layer, test)
 
 
 @pytest.mark.parametrize(
