@@ -96,7 +96,12 @@ class Task:
 def read_task(path: Path, keep: Path, *, bucket: OpenBucket | None = None) -> Task:
     """Read the recipe at ``path`` and prepare its data, which is kept below ``keep``."""
     recipe = read_recipe(path)
-    data = prepare(path.parent / recipe.data, keep, bucket=bucket)
+    return task_of(path, prepare(path.parent / recipe.data, keep, bucket=bucket))
+
+
+def task_of(path: Path, data: Prepared) -> Task:
+    """The recipe at ``path`` with data that are prepared already, whatever its own file of data says."""
+    recipe = read_recipe(path)
     digest = recipe.digest(networks.network_code(recipe, path.parent))
     return Task(recipe, data, path.parent, str(digest))
 

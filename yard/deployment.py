@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_store.contract.deployment import (
     alarm_period_parameter,
@@ -24,7 +25,9 @@ from model_store.contract.deployment import (
     parameters_path,
     shifts_machine_parameter,
     signed_by_parameter,
+    training_parameter,
 )
+from model_store.contract.environment import TRAINING_BUCKET
 from model_store.contract.errors import CatalogError, SwitchyardError
 from releases.errors import NotDeployedError, ServiceError
 
@@ -64,6 +67,8 @@ class Deployment:
     lease_s: float = 180.0
     capture_bucket: str | None = None
     signed_by: str | None = None
+    training: Mapping[str, Any] | None = None
+    """Where training jobs run and as whom; none where the stage has no training."""
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""
@@ -215,7 +220,17 @@ def find(stage: str) -> Deployment:
         lease_s=float(found.get(lease_parameter(stage), "180")),
         capture_bucket=found.get(capture_bucket_parameter(stage)),
         signed_by=found.get(signed_by_parameter(stage)),
+        training=_training(found.get(training_parameter(stage))),
     )
+
+
+def _training(written: str | None) -> Mapping[str, Any] | None:
+    """Read where jobs run, and let a ``data.toml`` that names no bucket mean the stage's."""
+    if written is None:
+        return None
+    found: dict[str, Any] = json.loads(written)
+    os.environ[TRAINING_BUCKET] = found["bucket"]
+    return found
 
 
 def _auth(written: str | None) -> AuthWord:

@@ -12,7 +12,8 @@ from model_store.versions import load_manifest, versions
 from training.errors import GateError, RecipeError
 from training.make import Task
 from training.optimise.compare import Row
-from training.pipeline import Ran, check_better, read_pipeline, run
+from training.pipeline import Ran, run
+from training.steps import check_better, read_pipeline
 
 Read = Callable[..., Task]
 
@@ -27,9 +28,9 @@ def ran(
         recipes / f"run-{len(released)}",
         kept,
         store=store,
-        live=live,
+        look=lambda: live,
         created_by="ana",
-        release=released.append,
+        release=lambda ref, against, shift: released.append(ref),
     )
 
 
@@ -53,7 +54,7 @@ def test_a_better_model_goes_live_and_an_equal_one_does_not(task: Read, recipes:
     assert len(released) == 2
     assert versions(store, "digits") == [1, 2]
     steps = json.loads((recipes / "run-2" / "run.json").read_text())
-    assert list(steps) == ["data", "train", "optimise", "evaluate"]
+    assert list(steps) == ["data", "train", "optimise", "look", "evaluate"]
 
 
 def test_the_smallest_form_that_keeps_the_gate_is_the_candidate(
