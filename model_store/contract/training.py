@@ -2,8 +2,8 @@
 
 Two runners read it. ``training.pipeline`` walks it in one process; ``infra.constructs.pipeline_machine``
 makes a Step Functions definition of it, in which a step is a SageMaker job or a call of the operations
-function. Each step leaves a folder of its own, with ``facts.json`` in it, and is given the folders of the steps
-that it names, so that it is the same code wherever the one before it ran.
+function. Each step leaves a folder of its own, with ``facts.json`` in it, and is given the folders of the
+steps that it names, so that it is the same code wherever the one before it ran.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Literal
 FACTS = "facts.json"
 """What a step came to, as JSON; what a choice or a later step goes by."""
 
-PROCESSING, TRAINING, OPERATIONS = "processing", "training", "operations"
-
 By = Literal["processing", "training", "operations"]
 """On AWS: a SageMaker processing job, a SageMaker training job, a call of the operations function."""
+
+PROCESSING: By = "processing"
+TRAINING: By = "training"
+OPERATIONS: By = "operations"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def train(
     if on not in ("local", "sagemaker"):
         raise typer.BadParameter(f"`{on}` is neither local nor sagemaker", param_hint="--on")
     given = {"role": role, "bucket": bucket, "image": image, "instance_type": instance}
-    chosen = {name: value for name, value in given.items() if value}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
     chosen |= {} if hours is None else {"hours": hours}
     chosen |= {} if spot is None else {"spot": spot}
     found = _found(stage, chosen) if on == "sagemaker" else {}
@@ -123,7 +123,7 @@ def _found(stage: str, chosen: dict[str, Any]) -> dict[str, Any]:
 def _where(found: dict[str, Any], processes: int) -> tuple[Place, Machine]:
     from training.sagemaker import Machine, Place
 
-    machine = {name: found[name] for name in ("hours", "spot") if name in found}
+    machine: dict[str, Any] = {name: found[name] for name in ("hours", "spot") if name in found}
     if "instance_type" in found:
         machine["instance"] = found["instance_type"]
     return (

@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from infra.constructs.pipeline_machine import LIVE, Jobs, definition, job_prefix
+from infra.constructs.pipeline_machine import FILLED_IN, LIVE, Jobs, definition, job_prefix
 from model_store.contract.training import OPERATIONS, STEPS, TRAINING
 from training import job
 
