@@ -340,8 +340,7 @@ def _words(step: Step, jobs: Jobs, *, done: str, out: str) -> list[str]:
 
 def _entrypoint(code: str) -> list[str]:
     unpack = (
-        f"set -e; mkdir -p /tmp/job; cd $(mktemp -d -p /tmp/job); python3 -m zipfile -e {code}/*.zip .; "
-        'exec bash training/start.sh "$@"'
+        f'set -e; cd "$(mktemp -d)"; python3 -m zipfile -e {code}/*.zip .; exec bash training/start.sh "$@"'
     )
     return ["bash", "-c", unpack, "job"]
 

@@ -48,9 +48,8 @@ def test_data_elsewhere_are_read_where_the_catalog_says_so(prod: Deployed, local
     assert may(prod, "Trainer")["ReadOtherData"]["Resource"] == "arn:aws:s3:::lake/fraud/*"
     assert may(prod, "Trainer")["FindOtherData"]["Resource"] == "arn:aws:s3:::lake"
     assert "ReadOtherData" not in may(local, "Trainer")
-    assert may(prod, "Trainer")["PullImage"]["Resource"].endswith(":repository/pytorch-training") or text_of(
-        may(prod, "Trainer")["PullImage"]["Resource"]
-    ).endswith(":repository/pytorch-training")
+    pulled = text_of(may(prod, "Trainer")["PullImage"]["Resource"])
+    assert pulled.endswith(":ecr:eu-central-1:763104351884:repository/pytorch-training")
 
 
 def test_what_publishes_does_so_for_its_own_model(stage: Deployed) -> None:
