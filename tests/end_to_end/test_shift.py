@@ -428,7 +428,7 @@ def test_new_data_start_a_pipeline_that_releases_what_is_better_and_nothing_else
     wait_until(lambda: len(runs(deployed)) == 2, 240)
     assert passed(deployed, runs(deployed)[0])[-2:] == ["Evaluated", "NothingBetter"]
     assert len(deployed.yard_json("history", "digits")) == 1
-    assert [found["version"] for found in deployed.yard_json("versions", "digits")["versions"]] == [1]
+    assert [found["version"] for found in deployed.yard_json("versions", "digits")] == [1]
 
 
 def test_the_same_pipeline_run_here_goes_live_by_a_shift_or_not_at_all(
