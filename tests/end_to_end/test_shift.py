@@ -29,7 +29,7 @@ pytestmark = pytest.mark.cloud
 
 MODEL = "spare"
 PIPELINE = "tests/fixtures/pipelines/digits/pipeline.toml"
-MORE = f"""
+CATALOG_BESIDES = f"""
 [stages.local.training]
 image = "switchyard-training:local"
 spot = false
