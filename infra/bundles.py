@@ -51,7 +51,7 @@ MESSENGER = (
     "model_store/contract",
 )
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
-TRAINING = ("training", "model_store", "requirements-train.txt", "constraints.txt")
+TRAINING = ("training", "drift", "model_store", "requirements-train.txt", "constraints.txt")
 MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})

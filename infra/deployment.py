@@ -144,5 +144,7 @@ def declare(
         )
         training.add_stack_dependency(store, "it reads the bucket's parameters")
         training.add_stack_dependency(operations, "its pipelines ask it")
+        if capture is not None:
+            training.add_stack_dependency(capture, "it reads the bucket's parameters")
         stacks.append(training)
     return stacks

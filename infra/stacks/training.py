@@ -29,12 +29,15 @@ from infra.stacks.heavy import pulling
 from infra.stacks.roles import PUBLISHED
 from infra.stacks.sagemaker import JOIN_NETWORK
 from infra.stacks.stage_stack import StageStack
+from model_store.contract.capture import captured_prefix, truth_prefix
 from model_store.contract.deployment import (
     DATA_COMPLETE,
     DEFAULT_ALIAS,
     alarm_topic_name,
     bucket_key_parameter,
     bucket_parameter,
+    capture_bucket_parameter,
+    capture_key_parameter,
     model_alarm_name,
     new_data_prefix,
     operations_function_name,
@@ -113,6 +116,10 @@ class TrainingStack(StageStack):
             ),
             description="Where training jobs run, and as whom",
         )
+        captured = [name for name, model in models.items() if model.pipeline and model.captures]
+        for statement in self._reading_captured(captured):
+            self.trainer.add_to_policy(statement)
+            acknowledge_wildcards(self.trainer, statement, WHY_WILDCARDS)
         for name, model in models.items():
             if model.pipeline is not None:
                 self._pipeline(name, model.pipeline, code[name])
@@ -376,6 +383,39 @@ class TrainingStack(StageStack):
         if self._subnets:
             found.append(iam.PolicyStatement(sid="JoinNetwork", actions=list(JOIN_NETWORK), resources=["*"]))
         return found
+
+    def _reading_captured(self, models: list[str]) -> list[iam.PolicyStatement]:
+        """What was captured of models that have a pipeline: a source that its ``data.toml`` may name."""
+        if not models:
+            return []
+        names = (capture_bucket_parameter(self.stage.name), capture_key_parameter(self.stage.name))
+        bucket, key = (ssm.StringParameter.value_for_string_parameter(self, name) for name in names)
+        arn = f"arn:{self.partition}:s3:::{bucket}"
+        prefixes = [prefix(model) for model in models for prefix in (captured_prefix, truth_prefix)]
+        return [
+            iam.PolicyStatement(
+                sid="FindCaptures",
+                actions=["ssm:GetParameter"],
+                resources=[self.format_arn(service="ssm", resource=f"parameter{names[0]}")],
+            ),
+            iam.PolicyStatement(
+                sid="FindCaptured",
+                actions=["s3:ListBucket"],
+                resources=[arn],
+                conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            ),
+            iam.PolicyStatement(
+                sid="ReadCaptured",
+                actions=["s3:GetObject"],
+                resources=[f"{arn}/{prefix}*" for prefix in prefixes],
+            ),
+            iam.PolicyStatement(
+                sid="DecryptCaptured",
+                actions=["kms:Decrypt"],
+                resources=[key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+        ]
 
     def _reading_code(self, asset: assets.Asset) -> list[iam.PolicyStatement]:
         """The archive of the code, and nothing else of where the CDK puts assets."""

@@ -51,7 +51,7 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     assert stage.depends_on("Rollout") == {"Operations", *models}
     assert stage.depends_on("Api") == {"Operations", *models}
     assert stage.depends_on("Roles") == {"Api"}
-    assert stage.depends_on("Training") == {"Store", "Operations"}
+    assert stage.depends_on("Training") == {"Store", "Operations", "Capture"}
 
 
 def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:

@@ -40,8 +40,9 @@ def test_a_job_of_training_writes_what_it_makes_and_nothing_else(stage: Deployed
     assert objects(trainer["ReadData"]) == {"data/*", "pipelines/*", "training/*"}
     actions = {action for found in trainer.values() for action in found["Action"]}
     assert not {a for a in actions if a.startswith(("lambda:", "iam:", "states:", "sagemaker:", "s3:Delete"))}
-    # Neither may it read the model store: that is the promoter's.
+    # Neither may it read the model store: that is the promoter's. What was captured it reads of its models.
     assert not any("models/" in key for found in trainer.values() for key in objects(found))
+    assert objects(trainer["ReadCaptured"]) == {f"captured/{MODEL}/*", f"truth/{MODEL}/*"}
 
 
 def test_data_elsewhere_are_read_where_the_catalog_says_so(prod: Deployed, local: Deployed) -> None:
