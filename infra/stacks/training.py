@@ -341,7 +341,8 @@ class TrainingStack(StageStack):
             ),
             iam.PolicyStatement(
                 sid="UseTheKeyThroughS3",
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                # Encrypt: API reference, ``OutputDataConfig.KmsKeyId``.
+                actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
                 resources=[key.key_arn],
                 conditions=through_s3,
             ),
