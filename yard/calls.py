@@ -43,15 +43,25 @@ def auth_for(place: Deployment, token_file: Path | None = None) -> Auth:
     """How a request to this stage proves who sends it: signed, with a token, or not at all.
 
     A token comes from ``token_file``, else from the environment (``switchyard_client.auth``); never from the
-    command line, which every user of a machine can read.
+    command line, which every user of a machine can read. Where the stage knows callers by keys, one goes with
+    it, from the environment alone.
     """
-    from switchyard_client.auth import Anonymous, Bearer, Iam, token_of_environment, token_of_file
+    from switchyard_client.auth import (
+        Anonymous,
+        Bearer,
+        Iam,
+        key_of_environment,
+        token_of_environment,
+        token_of_file,
+        with_key,
+    )
 
+    auth: Auth = Anonymous()
     if place.auth == "iam":
-        return Iam()
-    if place.auth == "jwt":
-        return Bearer(token_of_environment if token_file is None else lambda: token_of_file(str(token_file)))
-    return Anonymous()
+        auth = Iam()
+    elif place.auth == "jwt":
+        auth = Bearer(token_of_environment if token_file is None else lambda: token_of_file(str(token_file)))
+    return with_key(auth, key_of_environment if place.asks_for_key else None)
 
 
 def submit(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
@@ -212,8 +222,18 @@ def _sent(method: str, url: str, body: bytes | None, headers: dict[str, str]) ->
 
 def _signed(auth: Auth, method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
     """Add what proves who sends this; nothing is sent where nobody can."""
-    from switchyard_client import Bearer, CredentialsError
+    from switchyard_client import Bearer, CredentialsError, Keyed
 
+    if isinstance(auth, Keyed):
+        signed = _signed(auth.inner, method, url, headers, body)
+        try:
+            return signed | auth.key_header()
+        except CredentialsError as error:
+            raise CallRefusedError(
+                f"this call has no key: {error}",
+                hint="Set SWITCHYARD_API_KEY, or SWITCHYARD_API_KEY_FILE to a file that holds it; whoever "
+                "runs the stage prints it with `yard callers CALLER --key LABEL`.",
+            ) from error
     try:
         return auth.headers(method, url, headers, body or b"")
     except CredentialsError as error:

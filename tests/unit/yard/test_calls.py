@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,32 @@ def test_a_stage_that_asks_for_a_token_gets_one_or_no_call_at_all(
     assert auth_for(JWT, file).headers("GET", "/", {}, b"") == {"authorization": "Bearer mine"}
     assert auth_for(JWT).headers("GET", "/", {}, b"") == {"authorization": "Bearer the-environment-s"}
     assert auth_for(Deployment("dev", "bucket", None, "none"), file).headers("GET", "/", {}, b"") == {}
+
+
+KEYED = replace(JWT, asks_for_key=True)
+
+
+def test_a_stage_that_knows_its_callers_by_keys_gets_one_and_no_other_stage_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SWITCHYARD_API_KEY", "SWITCHYARD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SWITCHYARD_TOKEN", "mine")
+    with pytest.raises(CallRefusedError, match="this call has no key") as caught:
+        call(KEYED, "GET", "/v2")
+    assert "yard callers" in (caught.value.hint or "")
+    (tmp_path / "key").write_text("of-a-file\n")
+    monkeypatch.setenv("SWITCHYARD_API_KEY_FILE", str(tmp_path / "key"))
+    assert auth_for(KEYED).headers("GET", "/", {}, b"") == {
+        "authorization": "Bearer mine",
+        "x-api-key": "of-a-file",
+    }
+    monkeypatch.setenv("SWITCHYARD_API_KEY", "of-the-environment")
+    assert auth_for(KEYED).headers("GET", "/", {}, b"")["x-api-key"] == "of-the-environment"
+    assert "x-api-key" not in auth_for(JWT).headers("GET", "/", {}, b"")
+    monkeypatch.delenv("SWITCHYARD_TOKEN")
+    with pytest.raises(CallRefusedError, match="this call has no token"):
+        call(KEYED, "GET", "/v2")
 
 
 # What Lambda does not carry
