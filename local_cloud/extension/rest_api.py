@@ -3,8 +3,8 @@
 Stock: matches resources, asks Lambda authorizers, checks keys, throttles and quotas, answers by gateway
 responses. It does not know: that ``https://<id>.execute-api...`` is this cloud; access logs; bodies over
 10 MB and payloads over Lambda's 6 MB; that a path of a stage's settings is written with ``~1``; which key
-called, in the event; private APIs, but under the strict profile; web ACLs in front of a stage. A function's
-error reaches the caller with its text.
+called, in the event; private APIs, but under the strict profile; web ACLs in front of a stage; that a body
+of no content type is of ``application/json``. A function's error reaches the caller with its text.
 AWS: "Quotas for REST APIs" (10 MB); "Gateway response types" (413 REQUEST_TOO_LARGE, 502 by DEFAULT_5XX for a
 function that failed, 403 WAF_FILTERED); template reference, ``MethodSetting`` (``~1``); "Setting up access
 logging" (the variables; ``-`` for one without a value); "Create a private REST API" (an address for each
@@ -13,6 +13,7 @@ endpoint, and nobody from elsewhere); AWS WAF, "Rate-based rule statement" (an a
 
 from __future__ import annotations
 
+import base64
 import contextvars
 import json
 import re
@@ -223,6 +224,9 @@ def _new_uuid() -> str:
 def _event(*args: Any, **kwargs: Any) -> dict[str, Any]:
     event: dict[str, Any] = _stock_event(*args, **kwargs)
     event.pop("version")
+    headers, body = args[6], args[7]
+    if body and "content-type" not in headers and _is_binary("application/json", kwargs):
+        event |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     identity = event["requestContext"]["identity"]
     request = _in_rest_api.get() or {}
     key = apigateway_v1._resolve_api_key(apigateway_v1._api_key_from_request(event["headers"]))
@@ -231,6 +235,10 @@ def _event(*args: Any, **kwargs: Any) -> dict[str, Any]:
     request["caller"] = identity.get("userArn")
     request["principal"] = (event["requestContext"].get("authorizer") or {}).get("principalId")
     return event
+
+
+def _is_binary(media_type: str, settings: dict[str, Any]) -> bool:
+    return bool(apigateway_v1._media_type_matches(media_type, settings.get("binary_media_types")))
 
 
 def _key_id(headers: dict[str, Any]) -> str | None:

@@ -33,7 +33,11 @@ def yard_proxy(
             line = running.stdout.readline()
             assert line, running.stderr.read().decode()
             said += line
-        yield json.loads(said), log
+        try:
+            yield json.loads(said), log
+        except BaseException:
+            running.kill()  # else leaving would wait for it for ever
+            raise
         running.send_signal(signal.SIGINT)
         try:
             _, said = running.communicate(timeout=60)

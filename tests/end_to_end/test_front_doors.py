@@ -120,13 +120,14 @@ def triton_client(url: str) -> Iterator[Any]:
         client.close()
 
 
-def asked_by(client: Any, headers: dict[str, str] | None, *, binary: bool) -> Any:
+def asked_by(client: Any, headers: dict[str, str], *, binary: bool) -> Any:
     (given,) = REQUEST["inputs"]
     tensor = triton.InferInput(given["name"], given["shape"], given["datatype"])
     array = np.array(given["data"], np.float32).reshape(given["shape"])
     tensor.set_data_from_numpy(array, binary_data=binary)
     wanted = [triton.InferRequestedOutput("label", binary_data=binary)]
-    return client.infer("digits", [tensor], outputs=wanted, headers=headers).as_numpy("label")
+    # A dictionary of its own: tritonclient writes into it.
+    return client.infer("digits", [tensor], outputs=wanted, headers=dict(headers)).as_numpy("label")
 
 
 def ask(url: str, headers: dict[str, str], **more: Any) -> httpx.Response:
