@@ -13,12 +13,9 @@ from constructs import Construct
 
 from infra.constructs.python_function import ROLE_PATH
 
-POLICY = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-"""API Gateway refuses a role that may not write to every log group: it makes execution log groups itself."""
-
 
 class LogWriter(Construct):
-    """``account`` names ``role``."""
+    """``account`` names ``role``, to which the stack gives AWS's own policy for it."""
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)
@@ -28,8 +25,6 @@ class LogWriter(Construct):
             path=ROLE_PATH,
             description="API Gateway writes its logs by it",
             assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
-            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(POLICY)],
         )
         self.account = apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=self.role.role_arn)
-        # A role whose policies are managed by AWS has no policy of the stack's to lose before it.
         cdk.RemovalPolicies.of(self).apply(cdk.RemovalPolicy.RETAIN)

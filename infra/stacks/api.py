@@ -43,6 +43,9 @@ from model_store.contract.deployment import (
 from model_store.contract.environment import JWT, MODELS, STAGE
 
 HANDLER = "functions.front.handler.handler"
+LOG_POLICY = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+"""API Gateway takes no role that may write less: it makes the log groups of executions by itself."""
+
 AUTHORIZER_HANDLER = "functions.authorizer.handler.handler"
 FRONT_ROUTES = ("GET /v2", "GET /v2/health/{proxy+}", "$default")
 FRONT_TIMEOUT_S = 20
@@ -157,6 +160,7 @@ class ApiStack(StageStack):
         writer = None
         if rest.logs_role:
             writer = LogWriter(self, "LogWriter")
+            writer.role.add_managed_policy(iam.ManagedPolicy.from_aws_managed_policy_name(LOG_POLICY))
             acknowledge_log_writer(writer)
         front.open(access_log=self._access_log, log_writer=None if writer is None else writer.account)
         if rest.waf is None:
