@@ -68,7 +68,7 @@ def test_a_rest_api_is_answered_in_its_own_format(house: House) -> None:
         ("/v2/models/other/infer", 404),
         ("/v2/docs", 404),
     ):
-        body = base64.b64encode(FUNCTION_URL["body"].encode()).decode()
+        body = base64.b64encode(str(FUNCTION_URL["body"]).encode()).decode()
         event = copy.deepcopy(REST) | {"path": path, "body": body}
         answer = house.doors(event, None)
         assert answer["statusCode"] == status, answer
