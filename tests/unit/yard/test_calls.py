@@ -200,6 +200,16 @@ def test_a_request_that_lambda_does_not_carry_goes_through_s3(api: Api) -> None:
     assert told == {"input_ref": "ref", "accept_output_url": True}
 
 
+def test_through_a_rest_api_less_json_goes_directly(api: Api) -> None:
+    """It carries every body as base64: 5 MB are 6.7."""
+    five = json.dumps({"inputs": [{"data": [0] * 1_600_000}]}).encode()
+    infer(api.place, MODEL, five)
+    assert api.seen == [f"POST {MODEL}/infer"]
+    api.seen.clear()
+    infer(replace(api.place, api_kind="rest"), MODEL, five)
+    assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer"]
+
+
 def test_an_answer_that_lambda_does_not_carry_is_asked_for_again_and_fetched(api: Api) -> None:
     api.large_answer = True
     answer = infer(api.place, MODEL, b'{"inputs": [], "parameters": {"mine": 1}}')
