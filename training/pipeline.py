@@ -19,7 +19,8 @@ from model_store.ports import ObjectStore
 from training.errors import GateError
 from training.fit import Epoch
 from training.optimise.compare import Row
-from training.steps import REPORT, Facts, Shift, Work, do, read_pipeline
+from training.report_page import REPORT
+from training.steps import Facts, Shift, Work, do, read_pipeline
 
 RUN = "run.json"
 

@@ -33,11 +33,10 @@ from training.optimise.quantise import QUANTISED
 from training.optimise.run import check_ways, made_in_a_way
 from training.publishing import publish_made
 from training.recipe import read_recipe
-from training.report_page import write_report
+from training.report_page import REPORT, write_report
 from training.written import Strict, read
 
 CHOSEN = "chosen"
-REPORT = "report.html"
 TRAINED = "trained"
 
 Facts = dict[str, Any]
@@ -252,7 +251,13 @@ def check_better(candidate: Row, live: Row, task: str, *, least: float) -> float
 
 def _publish(work: Work) -> Facts:
     candidate = read_made(work.done / "optimise" / CHOSEN)
-    published = publish_made(_store(work), candidate, created_by=work.created_by, code=work.recipe.parent)
+    published = publish_made(
+        _store(work),
+        candidate,
+        created_by=work.created_by,
+        code=work.recipe.parent,
+        report=work.done / "evaluate" / REPORT,
+    )
     ref = published.manifest.ref
     if work.sign is not None:
         work.sign(ref)

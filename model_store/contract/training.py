@@ -52,7 +52,7 @@ STEPS = (
         store="reads",
         decides=True,
     ),
-    Step("publish", "Publishes it as a version", PROCESSING, ("optimise",), store="writes"),
+    Step("publish", "Publishes it as a version", PROCESSING, ("optimise", "evaluate"), store="writes"),
     Step("release", "Releases it by a shift, if what is live is still what it was compared with", OPERATIONS),
 )
 """In their order. Every step may be repeated: it reads what is finished and writes its folder anew."""
