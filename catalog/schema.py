@@ -206,11 +206,12 @@ class Replica(_Table):
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
-    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
-    assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
-    the store takes writes of the stage's own roles and of nobody else, administrators included. With
-    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is
-    who is told of alarms.
+    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers``, ``restorers`` and ``deployers``
+    name who may assume the role of that name; an empty list leaves it to the account's own policies. With
+    ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators included.
+    With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``rebase``
+    says who moves what is live to a changed base: each ``deploy``, all models at once, or ``yard rebase`` in
+    ``waves``. ``messages`` is who is told of alarms.
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
@@ -235,10 +236,12 @@ class Stage(_Table):
     releasers: Principals = ()
     on_call: Principals = ()
     readers: Principals = ()
+    restorers: Principals = ()
     deployers: Principals = ()
     roles_only: bool = False
     signed_by: heavy.KeyArn | None = None
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+    rebase: Literal["deploy", "waves"] = "deploy"
     lease_s: Annotated[
         int,
         between(
@@ -443,6 +446,14 @@ class Model(_Table):
     def captures(self) -> Capture | None:
         """What is kept of its requests; ``None`` where nothing is."""
         return self.capture if self.capture is not None and self.capture.rate > 0 else None
+
+
+def moves_in_waves(stage: Stage, model: Model) -> bool:
+    """Whether a deploy leaves what is live of ``model`` on the base before, until its wave.
+
+    A heavy model's endpoints come and go with its stack, so its deploy moves it.
+    """
+    return stage.rebase == "waves" and not model.is_heavy
 
 
 class Catalog(_Table):

@@ -28,6 +28,7 @@ from yard.commands.provision import provision
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
+from yard.commands.rebase import rebase
 from yard.commands.release import release, retire, rollback
 from yard.commands.restore import restore
 from yard.commands.shadow import shadow
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for command in (
     *(publish, sign, versions, show, diff, pull, verify, promote, restore),
-    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
+    *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
     *(train, tune, optimise, pipeline),

@@ -34,6 +34,7 @@ LOOK = FIND | {
     "logs:GetQueryResults",
     "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
     "states:DescribeExecution",
 }
 LOOK_AT_HEAVY = {
@@ -85,6 +86,7 @@ ALLOWED = {
     "Releaser": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE,
     "OnCall": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS,
     "Reader": LOOK | LOOK_AT_HEAVY,
+    "Restorer": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE | {"s3:AbortMultipartUpload"},
     "Deployer": FIND | {"sts:AssumeRole"},
 }
 """Every action that a role of people or pipelines has in a stage with models of every kind."""
