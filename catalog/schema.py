@@ -208,10 +208,10 @@ class Stage(_Table):
 
     ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers``, ``restorers`` and ``deployers``
     name who may assume the role of that name; an empty list leaves it to the account's own policies. With
-    ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators included.
-    With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``rebase``
-    says who moves what is live to a changed base: each ``deploy``, all models at once, or ``yard rebase`` in
-    ``waves``. ``messages`` is who is told of alarms.
+    ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators
+    included. With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
+    ``rebase`` says who moves what is live to a changed base: each ``deploy``, all models at once, or
+    ``yard rebase`` in ``waves``. ``messages`` is who is told of alarms.
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and

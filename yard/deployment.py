@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3_collector import S3Collector
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
+    from releases.adoption import Fronts
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -64,6 +65,12 @@ class Deployment:
     lease_s: float = 180.0
     capture_bucket: str | None = None
     signed_by: str | None = None
+
+    def fronts(self) -> Fronts:
+        """HTTP APIs that callers used before there was a stage."""
+        from releases.adapters.http_apis import HttpApiFronts
+
+        return HttpApiFronts()
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""

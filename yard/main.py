@@ -11,6 +11,7 @@ import typer
 
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
+from yard.commands.adopt import adopt
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
@@ -55,7 +56,7 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, sign, versions, show, diff, pull, verify, promote, restore),
+    *(publish, adopt, sign, versions, show, diff, pull, verify, promote, restore),
     *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),

@@ -159,7 +159,11 @@ def test_there_are_these_roles_and_no_other(stage: Deployed) -> None:
         f"switchyard-{stage.stage}-{who}-<AWS::Region>" for who in ALLOWED
     }
     assert {role["Properties"]["Path"] for role in roles} == {"/switchyard/"}
-    besides = {"Releaser": {"Reader"}, "OnCall": {"Reader"}}
+    besides = {
+        "Releaser": {"Reader"},
+        "OnCall": {"Reader"},
+        "Restorer": {"Reader", "Publisher", "Releaser"},
+    }
     assert carried(stage) == {who: {who} | besides.get(who, set()) for who in ALLOWED}
 
 
@@ -208,7 +212,9 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
     assert written("OnCall") == moved
-    assert written("Releaser") == moved | prepared | {"layers/*"}
+    waved = {"models/*/bases/*.accepted", "rebases/*", "waves/*"}
+    assert written("Releaser") == moved | prepared | waved | {"layers/*"}
+    assert written("Restorer") == {"models/*/removed/*"}
     assert written("Reader") == written("Deployer") == set()
 
 
@@ -299,6 +305,7 @@ def test_a_stage_with_a_key_lets_publishers_sign_and_everybody_verify(
         "Deployer": {"kms:Verify"},
         "Releaser": set(),
         "OnCall": set(),
+        "Restorer": set(),
     }
     without = {item["Sid"] for policy in policies(prod).values() for item in statements(policy)}
     assert without.isdisjoint({"Sign", "VerifySignatures"})
