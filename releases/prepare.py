@@ -55,7 +55,9 @@ class Preparer:
         say: Say,
         endpoints: ByTarget | None = None,
         lease_s: float = LEASE_SECONDS,
+        vouched: Callable[[ByVersion], str] = lambda _: "",
     ) -> None:
+        """``vouched`` says which manifest of a version was signed; what is made then loads no other."""
         self._store = store
         self._functions = functions
         self._clock = clock
@@ -64,6 +66,7 @@ class Preparer:
         self._say = say
         self._endpoints = endpoints or {}
         self._lease_s = lease_s
+        self._vouched = vouched
         self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
@@ -134,6 +137,8 @@ class Preparer:
             env.BASE: base.hash,
             **variables,
         }
+        if signed := self._vouched(manifest.ref):
+            carried[env.SIGNED_MANIFEST] = signed
         published = self._publish(
             manifest.model,
             base,
