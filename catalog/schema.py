@@ -309,6 +309,7 @@ class Overrides(_Table):
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
+    adopted: heavy.Adopted | None = None
     instance_type: str | None = None
     min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
@@ -343,7 +344,8 @@ class Model(_Table):
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
     ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does; with
-    ``component`` the first one wakes a machine and is told to come again.
+    ``component`` the first one wakes a machine and is told to come again. ``adopted`` are endpoints that were
+    there before: the gateway may ask them, and nothing here changes one.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
     of its requests is kept, and a stage's own table takes the place of the model's.
@@ -369,6 +371,7 @@ class Model(_Table):
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
+    adopted: heavy.Adopted = ()
     instance_type: str | None = None
     min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1

@@ -23,14 +23,12 @@ from model_store.contract.events import http_event, read_answer
 from model_store.contract.golden import differences
 from model_store.contract.manifest import Golden
 from model_store.contract.tensors import TensorData
+from releases.endpoints import ADOPTED
 from releases.errors import NotDeployedError, ReleaseError, UnfitVersionError
 from releases.ports import LATEST, Functions
 
-ADOPTED = "adopted"
-"""Lineage: what answered before, ``lambda:NAME:QUALIFIER`` or ``sagemaker:ENDPOINT``."""
-
 ADOPTED_CODE = "adopted_code"
-"""Lineage: the digest of that function's code, as Lambda reports it."""
+"""Lineage: the digest of that function's code as Lambda reports it, or the endpoint's configuration."""
 
 BEFORE = "before Switchyard: "
 """What the description of an integration begins with that leads here, then where it led."""
@@ -156,6 +154,42 @@ class RunningFunction:
                 evidence=ran.log,
             )
         return ran.payload
+
+
+class AskedEndpoint(Protocol):
+    """A SageMaker endpoint of somebody else's. Every foreign error is translated.
+
+    Laws, checked in ``tests/contract/test_asked_endpoint.py``: one that is not there is ``NotDeployedError``;
+    what its container refuses is ``UnfitVersionError`` with its words.
+    """
+
+    def configuration(self) -> str:
+        """The name of the configuration that it has."""
+
+    def ask(self, body: bytes) -> bytes:
+        """What its container answers to one JSON request."""
+
+
+class RunningEndpoint:
+    """A SageMaker endpoint. Its container has to speak the protocol: a gateway passes bytes on."""
+
+    def __init__(self, name: str, endpoint: AskedEndpoint) -> None:
+        self.name = name
+        self._endpoint = endpoint
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {ADOPTED: f"sagemaker:{self.name}", ADOPTED_CODE: self._endpoint.configuration()}
+
+    def outputs(self, golden: Golden) -> Sequence[Mapping[str, Any]]:
+        body = json.dumps({"inputs": [tensor.as_json() for tensor in golden.inputs]}).encode()
+        try:
+            return list(json.loads(self._endpoint.ask(body))["outputs"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnfitVersionError(
+                f"the endpoint `{self.name}` does not answer in the protocol: {type(error).__name__}",
+                hint="What stands behind a gateway has to speak the Open Inference Protocol V2.",
+            ) from error
 
 
 def own_answers(running: Running, golden: Golden) -> Golden:

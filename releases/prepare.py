@@ -25,7 +25,15 @@ from model_store.ports import ObjectStore
 from releases.archive import manifest_archive, model_archive
 from releases.check import check
 from releases.collected import collected
-from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
+from releases.endpoints import (
+    ByTarget,
+    adopted_endpoint,
+    can_be_asked,
+    endpoint_for,
+    must_answer,
+    must_stand,
+    target_of,
+)
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import LEASE_SECONDS, lease
 from releases.placement import place
@@ -103,7 +111,7 @@ class Preparer:
         endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        variables = {env.ENDPOINT: endpoint} if endpoint else {}
+        variables = _pinning(manifest, endpoint)
         if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
             variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
@@ -120,7 +128,7 @@ class Preparer:
                 hint="Release the version as `candidate` and send it the same requests.",
             )
         endpoint = self._answering_endpoint(manifest, base)
-        variables = {env.ENDPOINT: endpoint} if endpoint else {}
+        variables = _pinning(manifest, endpoint)
         made = self._published(manifest, base, endpoint, {**variables, env.SHADOW: shadow})
         check(self._functions, self._clock, manifest, base.function, made.lambda_version)
         return made
@@ -160,7 +168,10 @@ class Preparer:
     def _answering_endpoint(self, manifest: Manifest, base: Base) -> str:
         """The endpoint of a heavy version, once it can be asked; empty for a model on Lambda."""
         name = endpoint_for(self._stage, manifest, base)
-        if name and (endpoints := self._endpoints.get(target_of(base))):
+        endpoints = self._endpoints.get(target_of(base)) if name else None
+        if endpoints is not None and name == adopted_endpoint(manifest):
+            must_stand(endpoints, manifest)
+        elif endpoints is not None:
             must_answer(endpoints, self._clock, manifest, name, stage=self._stage, say=self._say)
         return name
 
@@ -367,6 +378,14 @@ def must_have_its_operators(manifest: Manifest, base: Base) -> None:
             "has none of them",
             hint=HINT,
         )
+
+
+def _pinning(manifest: Manifest, endpoint: str) -> dict[str, str]:
+    """What a gateway is told of its endpoint. One that was adopted names neither version nor digest."""
+    if not endpoint:
+        return {}
+    own = {env.OWN_IMAGE: "on"} if endpoint == adopted_endpoint(manifest) else {}
+    return {env.ENDPOINT: endpoint, **own}
 
 
 def _key(prepared: Prepared) -> str:

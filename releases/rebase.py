@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
+from releases.endpoints import adopted_endpoint
 from releases.ledger import in_force, standing, step_before
 from releases.move import Mover, Seen, already_serves, shadow_in
 from releases.prepare import served_by
@@ -31,9 +32,8 @@ class DeployedModel:
     """Those that have an endpoint; ``None`` where a version needs none."""
     waves: bool = False
     """The deploy is to leave it where it is; it moves in a wave of a rebase."""
-
-    def can_serve(self, version: int) -> bool:
-        return self.versions is None or version in self.versions
+    adopted: tuple[str, ...] = ()
+    """Endpoints that were there before, of versions that need none of ours."""
 
 
 @dataclass(slots=True)
@@ -66,6 +66,14 @@ class Ready:
     aliases: tuple[str, ...] = ()
 
 
+def can_serve(stage: Stage, model: DeployedModel, version: int) -> bool:
+    """Whether something runs this version: always on Lambda, else an endpoint of ours or an adopted one."""
+    if model.versions is None or version in model.versions:
+        return True
+    ref = ByVersion(model.model, version)
+    return bool(model.adopted) and adopted_endpoint(load_manifest(stage.store, ref)) in model.adopted
+
+
 def needed(stage: Stage, model: DeployedModel, base: Base) -> Needed:
     """What ``model`` serves by any alias, and the steps back that are to be kept ready."""
     serving: list[tuple[Mover, Seen, int]] = []
@@ -82,10 +90,10 @@ def needed(stage: Stage, model: DeployedModel, base: Base) -> Needed:
         serving.append((mover, seen, version))
         before = step_before(seen.lines)
         warmed += [version]
-        if before and model.can_serve(before.version):
+        if before and can_serve(stage, model, before.version):
             warmed += [before.version]
         steps = standing(seen.lines)[-1 - model.rollback_depth : -1]
-        versions += [version, *(step.version for step in steps if model.can_serve(step.version))]
+        versions += [version, *(step.version for step in steps if can_serve(stage, model, step.version))]
     return Needed(tuple(serving), tuple(sorted(set(versions))), tuple(sorted(set(warmed))))
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3_collector import S3Collector
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
-    from releases.adoption import Fronts
+    from releases.adoption import AskedEndpoint, Fronts
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -65,6 +65,12 @@ class Deployment:
     lease_s: float = 180.0
     capture_bucket: str | None = None
     signed_by: str | None = None
+
+    def asked_endpoint(self, name: str) -> AskedEndpoint:
+        """A SageMaker endpoint that was there before there was a stage."""
+        from releases.adapters.sagemaker_runtime import AskedSageMakerEndpoint
+
+        return AskedSageMakerEndpoint(name)
 
     def fronts(self) -> Fronts:
         """HTTP APIs that callers used before there was a stage."""

@@ -108,6 +108,7 @@ def _deployed(item: Properties) -> DeployedModel:
         provisioned=int(item.get("ProvisionedConcurrency", 0)),
         versions=_numbers(item["Versions"]) if "Versions" in item else None,
         waves=str(item.get("Waves")) == "true",
+        adopted=tuple(item.get("Adopted", ())),
     )
 
 
@@ -119,6 +120,7 @@ def _declared(item: Properties) -> DeclaredVersions:
         versions=_numbers(item.get("Versions", [])),
         rollback_depth=int(item.get("RollbackDepth", 2)),
         keep_warm_s=int(item.get("KeepWarmS", 0)),
+        adopted=tuple(item.get("Adopted", ())),
     )
 
 

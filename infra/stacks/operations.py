@@ -491,7 +491,12 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
-        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
+        theirs = [
+            self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for model in models.values()
+            for name in model.adopted
+        ]
+        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=[*every, *theirs]),)
 
     def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
         """A release in steps verifies what it prepares; nobody here signs."""

@@ -86,6 +86,7 @@ class RolesStack(StageStack):
             description=f"Switchyard {stage.name}: what publishers, releasers, on-call and readers may do",
         )
         self._targets = {model.target for model in models.values()}
+        self._adopted = [name for model in models.values() for name in model.adopted]
         parameter = ssm.StringParameter.value_for_string_parameter
         self._bucket = f"arn:{self.partition}:s3:::{parameter(self, bucket_parameter(stage.name))}"
         self._key = parameter(self, bucket_key_parameter(stage.name))
@@ -226,6 +227,10 @@ class RolesStack(StageStack):
                     service="sagemaker", resource=kind, resource_name=f"switchyard-{self.stage.name}-*"
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
+            ]
+            endpoints += [
+                self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+                for name in self._adopted
             ]
             looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
             found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))

@@ -106,6 +106,7 @@ rate = 0.01
 [models.bert]
 target = "sagemaker"
 versions = [3, 4]
+adopted = ["their-bert"]
 instance_type = "ml.g5.xlarge"
 max_instances = 4
 target_invocations_per_instance = 600

@@ -12,14 +12,14 @@ from yard.commands.publish import Sample
 
 if TYPE_CHECKING:
     from model_store.publish import Published
-    from releases.adoption import Integration, RunningFunction
+    from releases.adoption import Integration, Running, RunningEndpoint, RunningFunction
     from releases.stage import Stage
     from yard.deployment import Deployment
 
 
 def adopt(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="lambda:FUNCTION[:ALIAS], a name or an ARN: it answers now.")
+        str, typer.Argument(metavar="WHAT", help="lambda:FUNCTION[:ALIAS] or sagemaker:ENDPOINT: it answers.")
     ],
     name: options.ModelName,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The files of the model that it runs.")],
@@ -42,9 +42,10 @@ def adopt(
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
-    """Make a version of what a Lambda function runs, release it, and lead its callers here, without a gap.
+    """Make a version of what answers already, release it, and lead its callers here, without a gap.
 
-    Its own answers are the golden sample; files that are not its model are refused. It is never changed.
+    Its own answers are the golden sample; files that are not its model are refused. It is never changed. An
+    endpoint goes on running its version behind the gateway, until the next release.
     Example: yard adopt lambda:scores:prod digits model.onnx --api a1b2c3d4
     """
     from model_store.contract.deployment import function_name
@@ -65,7 +66,7 @@ def adopt(
         return _told(None, led, as_json=as_json)
     with output.working(f"adopting {what}") as steps:
         room = place.releases(steps)
-        running = _running(room, what, name, plain)
+        running = _running(place, room, what, name, plain)
         published = _published(place, running, name, path, sample)
     ref = published.manifest.ref
     output.done(f"{ref} is what {what} runs; its golden sample is what that answers")
@@ -74,30 +75,32 @@ def adopt(
         return _told(published, [], as_json=as_json)
     _release(place, published, what, alias)
     taken: list[Integration] = []
-    if api is not None:
+    if api is not None and isinstance(running, adoption.RunningFunction):
         taken = adoption.take_over(place.fronts(), api, running, function=function, alias=alias)
         output.done(f"{len(taken)} integrations of {api} lead to {name}@{alias} from now on")
     output.people.print(f"{what} goes on answering; nothing of it was changed", style="dim")
     return _told(published, taken, as_json=as_json)
 
 
-def _running(room: Stage, what: str, name: str, plain: str | None) -> RunningFunction:
+def _running(
+    place: Deployment, room: Stage, what: str, name: str, plain: str | None
+) -> RunningFunction | RunningEndpoint:
     from model_store.contract.errors import InvalidNameError
-    from releases.adoption import Plain, RunningFunction
+    from releases.adoption import Plain, RunningEndpoint, RunningFunction
 
     kind, _, written = what.partition(":")
+    if kind == "sagemaker" and written:
+        return RunningEndpoint(written, place.asked_endpoint(written))
     if kind != "lambda":
         raise InvalidNameError(
             f"`{what}` is nothing that can be adopted",
-            hint="Write `lambda:FUNCTION`, with the alias that callers use: `lambda:scores:prod`.",
+            hint="Write `lambda:FUNCTION`, with the alias that callers use, or `sagemaker:ENDPOINT`.",
         )
     asked = Plain.parse(plain) if plain is not None else None
     return RunningFunction(room.functions, written, name, plain=asked)
 
 
-def _published(
-    place: Deployment, running: RunningFunction, name: str, path: Path, sample: Path | None
-) -> Published:
+def _published(place: Deployment, running: Running, name: str, path: Path, sample: Path | None) -> Published:
     from model_store.publish import publish
     from releases.adoption import own_answers
     from yard import deployment

@@ -11,17 +11,19 @@ from model_store.contract.errors import InvalidNameError
 from model_store.contract.manifest import Golden
 from model_store.contract.tensors import TensorData
 from releases.adapters.memory import MemoryFunctions
+from releases.adapters.memory_asked import MemoryAskedEndpoint
 from releases.adapters.memory_fronts import MemoryFronts
 from releases.adoption import (
-    ADOPTED,
     BEFORE,
     Integration,
     Plain,
+    RunningEndpoint,
     RunningFunction,
     give_back,
     own_answers,
     take_over,
 )
+from releases.endpoints import ADOPTED
 from releases.errors import NotDeployedError, ReleaseError, UnfitVersionError
 from releases.ports import FunctionConfig
 
@@ -152,3 +154,18 @@ def test_an_api_that_leads_elsewhere_is_named() -> None:
             function=HERE,
             alias="a",
         )
+
+
+def test_an_endpoint_s_own_answers_become_the_golden_sample_if_it_speaks_the_protocol() -> None:
+    def container(body: bytes) -> bytes:
+        assert [item["name"] for item in json.loads(body)["inputs"]] == ["x"]
+        return json.dumps(
+            {"outputs": [{"name": "y", "datatype": "FP32", "shape": [2], "data": [3, 7]}]}
+        ).encode()
+
+    endpoint = RunningEndpoint("theirs", MemoryAskedEndpoint("theirs", container))
+    assert own_answers(endpoint, GOLDEN).outputs[0].data == (3, 7)
+    assert endpoint.facts == {ADOPTED: "sagemaker:theirs", "adopted_code": "theirs-config"}
+    rude = RunningEndpoint("theirs", MemoryAskedEndpoint("theirs", lambda _: b"3,7"))
+    with pytest.raises(UnfitVersionError, match="`theirs` does not answer in the protocol"):
+        own_answers(rude, GOLDEN)
