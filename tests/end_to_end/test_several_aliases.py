@@ -204,6 +204,9 @@ def theirs(staged: Deployed) -> Theirs:
         Handler="scores.handler",
         Code={"ZipFile": archive.getvalue()},
     )
+    functions.get_waiter("function_active_v2").wait(
+        FunctionName="their-scores", WaiterConfig={"Delay": 1, "MaxAttempts": 90}
+    )
     functions.publish_version(FunctionName="their-scores")
     alias = functions.create_alias(FunctionName="their-scores", Name="prod", FunctionVersion="1")
     api = apis.create_api(Name="theirs", ProtocolType="HTTP")["ApiId"]
