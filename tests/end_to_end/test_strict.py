@@ -704,7 +704,11 @@ def test_a_lost_region_s_store_is_brought_back_by_who_restores(staff: Staff) -> 
     gone = "models/digits/removed/000000099.json"
     s3.put_object(Bucket=replica, Key=gone, Body=b'{"why": "it was collected there"}')
     readers = [staff.arn(who) for who in (*PEOPLE, STRANGER)]
-    everybody = {"Effect": "Allow", "Principal": {"AWS": readers}, "Action": ["s3:GetObject", "s3:ListBucket"]}
+    everybody = {
+        "Effect": "Allow",
+        "Principal": {"AWS": readers},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+    }
     arn = f"arn:aws:s3:::{replica}"
     allowed = {"Version": "2012-10-17", "Statement": [{**everybody, "Resource": [arn, f"{arn}/*"]}]}
     s3.put_bucket_policy(Bucket=replica, Policy=json.dumps(allowed))

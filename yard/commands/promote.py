@@ -133,7 +133,7 @@ def _in_account(profile: str | None) -> Iterator[None]:
 
     environment, session = dict(os.environ), boto3.DEFAULT_SESSION
     if profile is not None:
-        # The store's client has a session of its own, for which keys in the environment come before a profile.
+        # The store's client has a session of its own: keys in the environment would come before a profile.
         os.environ["AWS_PROFILE"] = profile
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             os.environ.pop(name, None)
