@@ -27,7 +27,7 @@ _TINY_MODEL = (
 )
 
 _SERVE = f"""
-import base64, importlib.metadata, sys
+import base64, importlib.metadata, importlib.util, sys
 sys.path.insert(0, sys.argv[1])
 import fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic
 for module in (fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic):
@@ -55,6 +55,17 @@ event = {{
 answer = mangum.Mangum(app, lifespan="off")(event, None)
 assert (answer["statusCode"], answer["body"]) == (200, "[[320.0]]"), answer
 assert pybase64.b64decode(pybase64.b64encode_as_string(b"carried"), validate=True) == b"carried"
+if importlib.util.find_spec("csimdjson"):
+    import csimdjson
+    assert csimdjson.__file__.startswith(sys.argv[1]), csimdjson.__file__
+    numbers = csimdjson.Parser().parse(b"[1.5, 2]").as_buffer(of_type="d")
+    assert numpy.frombuffer(numbers).tolist() == [1.5, 2.0]
+    try:
+        csimdjson.Parser().parse(b"[1.5, 2")
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("half a list is no error")
 app.openapi()
 print("served", numpy.__version__, onnxruntime.__version__)
 """
@@ -77,6 +88,31 @@ session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionP
 (y,) = session.run(None, {{"x": numpy.array(["served"], object)}})
 assert y.tolist() == ["SERVED"], y
 print("served", onnxruntime.__version__)
+"""
+
+_LOOK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import io, numpy
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+assert Image.__file__.startswith(sys.argv[1]), Image.__file__
+exif = Image.Exif()
+exif[0x0112] = 6
+drawn = Image.new("CMYK", (40, 20), (0, 255, 255, 0)).convert("RGB")
+for kind, opener in (("JPEG", JpegImageFile), ("PNG", PngImageFile)):
+    file = io.BytesIO()
+    drawn.save(file, kind, exif=exif)
+    image = opener(io.BytesIO(file.getvalue()))
+    image.load()
+    assert image.getexif()[0x0112] == 6
+    image = image.transpose(Image.Transpose.ROTATE_270).convert("L").resize((8, 8), Image.Resampling.LANCZOS)
+    assert numpy.asarray(image).shape == (8, 8), image
+try:
+    JpegImageFile(io.BytesIO(file.getvalue()))
+except SyntaxError:
+    print("served", Image.__version__)
 """
 
 
@@ -114,6 +150,11 @@ def serve(root: Path, interpreter: str) -> None:
 def tokenise(root: Path, interpreter: str) -> None:
     """Run a graph with an operator that only the text layer has; raises like ``serve``."""
     _answer(_TOKENISE, root, interpreter)
+
+
+def look(root: Path, interpreter: str) -> None:
+    """Read a JPEG and a PNG, turned by their EXIF; raises like ``serve``."""
+    _answer(_LOOK, root, interpreter)
 
 
 def _answer(program: str, root: Path, interpreter: str) -> None:

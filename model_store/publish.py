@@ -18,7 +18,14 @@ from model_store.contract.errors import (
 )
 from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.kinds import ONNX
-from model_store.contract.manifest import SCHEMA, WITHOUT_BASELINE, Golden, Manifest, artifact_digest
+from model_store.contract.manifest import (
+    PICTURES,
+    SCHEMA,
+    WITHOUT_BASELINE,
+    Golden,
+    Manifest,
+    artifact_digest,
+)
 from model_store.contract.names import ByVersion, check_name
 from model_store.describe import make_baseline
 from model_store.golden import given_golden, read_sample
@@ -120,6 +127,11 @@ def publish(
     examined = examine(source, digest, sample)
     golden = answered(examined.golden)
     described = None
+    if baseline is not None and PICTURES in examined.origin:
+        raise InvalidArtifactError(
+            "a baseline describes numbers and words, and this model takes files of pictures",
+            hint="Leave `--baseline` out.",
+        )
     if baseline is not None:
         say("running the model on the baseline's rows", 0, total)
         described = make_baseline(source, examined.inputs, examined.outputs, baseline).to_json()
@@ -218,5 +230,5 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
 
 def _is_sample_of(sample: Path, manifest: Manifest) -> bool:
     if manifest.kind == ONNX:
-        return read_sample(sample, manifest.inputs) == manifest.golden.inputs
+        return read_sample(sample, manifest.inputs, pictures=manifest.pictures) == manifest.golden.inputs
     return given_golden(sample)[0] == manifest.golden

@@ -30,6 +30,7 @@ from releases.endpoints import (
     adopted_endpoint,
     can_be_asked,
     endpoint_for,
+    floor_of,
     must_answer,
     must_stand,
     target_of,
@@ -172,7 +173,15 @@ class Preparer:
         if endpoints is not None and name == adopted_endpoint(manifest):
             must_stand(endpoints, manifest)
         elif endpoints is not None:
-            must_answer(endpoints, self._clock, manifest, name, stage=self._stage, say=self._say)
+            must_answer(
+                endpoints,
+                self._clock,
+                manifest,
+                name,
+                stage=self._stage,
+                say=self._say,
+                floor=floor_of(base),
+            )
         return name
 
     def has_its_endpoint(self, prepared: Prepared) -> bool:
@@ -371,12 +380,18 @@ def must_run_on(manifest: Manifest, target: str, *, own_image: bool = False) -> 
 
 
 def must_have_its_operators(manifest: Manifest, base: Base) -> None:
-    """Refuse a graph whose operators the base's runtime layer lacks (law 8): it would fail at init."""
+    """Refuse what the base's runtime layer lacks something for (law 8): it would fail at init."""
     if needs_extensions(manifest.lineage) and base.environment.get(env.RUNTIME) != env.TEXT:
         raise UnfitVersionError(
             f"`{manifest.ref}` uses operators of `{DOMAIN}`, and the runtime layer of `{manifest.model}` "
             "has none of them",
             hint=HINT,
+        )
+    if manifest.pictures and base.environment.get(env.RUNTIME) != env.IMAGE:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` takes files of pictures, and the runtime layer of `{manifest.model}` "
+            "cannot read them",
+            hint='Set `runtime = "image"` for the model in the catalog, deploy, and release again.',
         )
 
 

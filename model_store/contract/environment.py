@@ -29,9 +29,13 @@ MAX_BATCH = "SWITCHYARD_MAX_BATCH"
 """The most rows that one request may have. Part of the base; without it the other limits decide."""
 
 RUNTIME = "SWITCHYARD_RUNTIME"
-"""Which runtime layer lies under the function where it is not the plain one: ``text``. Part of the base."""
+"""Which runtime layer lies under the function where it is not the plain one. Part of the base."""
 
 TEXT = "text"
+"""The layer with the operators of onnxruntime-extensions."""
+
+IMAGE = "image"
+"""The layer that reads files of pictures."""
 
 EXPLAIN = "SWITCHYARD_EXPLAIN"
 """Set where callers may ask which parts of an input an answer hangs on."""
@@ -87,6 +91,9 @@ TARGET = "SWITCHYARD_TARGET"
 ENDPOINT_CONFIGURATION = "SWITCHYARD_ENDPOINT_CONFIGURATION"
 """Set on a gateway function: what, besides version and digest, names its endpoints. Part of the base, so a
 changed image or instance type is a changed base (``model_store.contract.endpoints``)."""
+
+ENDPOINT_FLOOR = "SWITCHYARD_ENDPOINT_FLOOR"
+"""Set on a gateway function whose endpoints never have just one machine: their floor. Part of the base."""
 
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
