@@ -12,6 +12,7 @@ import typer
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
 from yard.commands.adopt import adopt
+from yard.commands.callers import callers
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
@@ -57,7 +58,8 @@ app = typer.Typer(
 )
 for command in (
     *(publish, adopt, sign, versions, show, diff, pull, verify, promote, restore),
-    *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
+    *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire),
+    *(proxy, callers, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision),
     *(train, tune, optimise, pipeline),

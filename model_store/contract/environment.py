@@ -70,6 +70,9 @@ signed, 64 characters. What it loads must be that manifest, golden sample and al
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
 
+JWT = "SWITCHYARD_JWT"
+"""Whose tokens the authorizer of a REST API takes, as JSON: ``issuer``, ``audience`` and ``scopes``."""
+
 ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 """Set on the operations function: where the alarms of a release report, and it listens."""
 
