@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3_collector import S3Collector
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
+    from releases.adoption import AskedEndpoint, Fronts
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -73,6 +74,18 @@ class Deployment:
     asks_for_key: bool = False
     training: Mapping[str, Any] | None = None
     """Where training jobs run and as whom; none where the stage has no training."""
+
+    def asked_endpoint(self, name: str) -> AskedEndpoint:
+        """A SageMaker endpoint that was there before there was a stage."""
+        from releases.adapters.sagemaker_runtime import AskedSageMakerEndpoint
+
+        return AskedSageMakerEndpoint(name)
+
+    def fronts(self) -> Fronts:
+        """HTTP APIs that callers used before there was a stage."""
+        from releases.adapters.http_apis import HttpApiFronts
+
+        return HttpApiFronts()
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""
