@@ -70,6 +70,11 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+def model_alarms_prefix(stage: str, model: str) -> str:
+    """What the names of all alarms on a model begin with, whoever made them."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def queries_prefix(stage: str, model: str) -> str:
     """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -136,6 +141,21 @@ def operations_function_name(stage: str) -> str:
 def front_function_name(stage: str) -> str:
     """The function that answers what no single model can: the server's metadata and health."""
     return f"switchyard-{check_stage(stage)}-Front"
+
+
+def authorizer_function_name(stage: str) -> str:
+    """The function that checks tokens where the API is a REST API."""
+    return f"switchyard-{check_stage(stage)}-Authorizer"
+
+
+def api_key_name(stage: str, caller: str, label: str) -> str:
+    """The name of a caller's key; ``api_key_prefix`` is where those of a stage begin."""
+    return f"{api_key_prefix(stage)}{caller}.{label}"
+
+
+def api_key_prefix(stage: str) -> str:
+    """How the names of all keys of a stage begin. A dot ends each part: no part may hold one."""
+    return f"switchyard.{check_stage(stage)}."
 
 
 def model_layer_name(stage: str, model: str) -> str:
@@ -226,6 +246,30 @@ def monitor_rule_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-CompareHourly"
 
 
+def training_parameter(stage: str) -> str:
+    """SSM parameter: where training jobs run and as whom, a JSON object. None without ``training``."""
+    return f"{parameters_path(stage)}training"
+
+
+def pipeline_machine_name(stage: str, model: str) -> str:
+    """The state machine that trains and releases ``model``."""
+    return f"switchyard-{check_stage(stage)}-Pipeline-{check_name(model)}"
+
+
+def pipeline_parameter(stage: str, model: str) -> str:
+    """SSM parameter: the ARN of that machine."""
+    return f"{parameters_path(stage)}pipeline-{check_name(model)}"
+
+
+def new_data_prefix(model: str) -> str:
+    """Where in the training bucket new data of ``model`` are put."""
+    return f"data/{check_name(model)}/"
+
+
+DATA_COMPLETE = "_SUCCESS"
+"""The object that is written last below that prefix, as Spark does: then the data are whole."""
+
+
 def shifts_machine_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
     return f"{parameters_path(stage)}shifts"
@@ -254,6 +298,16 @@ def api_url_parameter(stage: str) -> str:
 def api_id_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's id, which permissions to call it name."""
     return f"{parameters_path(stage)}api-id"
+
+
+def api_kind_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says which kind of API it is: ``http`` or ``rest``."""
+    return f"{parameters_path(stage)}api-kind"
+
+
+def api_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says whether callers send a key: ``required`` or ``none``."""
+    return f"{parameters_path(stage)}api-key"
 
 
 def api_auth_parameter(stage: str) -> str:
