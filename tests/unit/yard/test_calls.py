@@ -15,7 +15,7 @@ import pytest
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from releases.errors import ServiceError
-from yard.calls import CallRefusedError, auth_for, call, infer, is_picture, of_pictures
+from yard.calls import CallRefusedError, auth_for, call, explain, infer, is_picture, of_pictures
 from yard.deployment import Deployment
 
 IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
@@ -190,6 +190,11 @@ def api() -> Iterator[Api]:
 def test_a_request_that_fits_is_one_request(api: Api) -> None:
     assert infer(api.place, MODEL, b'{"inputs": []}').status == 200
     assert api.seen == [f"POST {MODEL}/infer"]
+
+
+def test_an_explanation_is_asked_for_at_a_path_of_its_own(api: Api) -> None:
+    assert explain(api.place, MODEL, b'{"inputs": []}').status == 200
+    assert api.seen == [f"POST {MODEL}/explain"]
 
 
 def test_a_request_that_lambda_does_not_carry_goes_through_s3(api: Api) -> None:

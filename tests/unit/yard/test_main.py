@@ -30,6 +30,17 @@ COMMANDS = [
 LOCAL = ["up", "down", "status"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--explain"], ["--explain", "--async", "--data", "-"], ["--explain", "--result", "id", "--data", "-"]],
+    ids=["no-data", "later", "result"],
+)
+def test_an_explanation_is_of_a_request_and_comes_at_once(words: list[str]) -> None:
+    said = CliRunner().invoke(app, ["invoke", "digits", *words])
+    assert said.exit_code == 2
+    assert "goes with" in " ".join(said.output.split())
+
+
 @pytest.mark.parametrize("words", [[name] for name in COMMANDS] + [["local", name] for name in LOCAL])
 def test_every_command_has_help_with_an_example_and_json(words: list[str]) -> None:
     said = CliRunner().invoke(app, [*words, "--help"])
