@@ -267,9 +267,13 @@ def publish_weights(made: Deployed, name: str, folder: Path, sentence: Sentence)
     outputs = [TensorData("sentence_embedding", "FP32", known.shape, tuple(known.ravel().tolist()))]
     sides = {"inputs": _sample(), "outputs": outputs}
     sample = folder.with_suffix(".json")
-    sample.write_text(
-        json.dumps({side: [tensor.as_json() for tensor in tensors] for side, tensors in sides.items()})
-    )
+    # What a caller may choose is said beside the rows: as many of them and of words as they like.
+    free = {"inputs": "rows,words", "outputs": f"rows,{known.shape[1]}"}
+    said = {
+        side: [{**tensor.as_json(), "parameters": {"symbolic_shape": free[side]}} for tensor in tensors]
+        for side, tensors in sides.items()
+    }
+    sample.write_text(json.dumps(said))
     made.yard_json("publish", name, str(folder), "--sample", str(sample))
 
 
