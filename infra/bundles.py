@@ -52,6 +52,7 @@ MESSENGER = (
 )
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
 MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
+MARKS = ("functions/__init__.py", "functions/marks", "dashboards", "releases", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 

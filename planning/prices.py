@@ -49,6 +49,7 @@ class FrontPrices(_Table):
     alarm_month: float = Field(ge=0)
     composite_alarm_month: float = Field(ge=0)
     dashboard_month: float = Field(ge=0)
+    thousand_puts: float = Field(ge=0)
 
 
 class InstancePrice(_Table):

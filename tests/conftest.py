@@ -164,12 +164,13 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
-    One that kills commands says ``LEASE_S``.
+    One that kills commands says ``LEASE_S``, one whose models need more in the catalog ``CATALOG_MORE``.
     """
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
-    made = Deployed(embedded.start(home), home / "models.toml")
+    more = getattr(request.module, "CATALOG_MORE", "")
+    made = Deployed(embedded.start(home), home / "models.toml", more=more)
     try:
         made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made

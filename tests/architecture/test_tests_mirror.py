@@ -15,6 +15,7 @@ ROOMS = (
 ELSEWHERE = {
     "dashboards/adapters": "tests/contract/test_board_reader.py",
     "dashboards/ports.py": "tests/contract/test_board_reader.py",
+    "dashboards/style.py": "tests/unit/dashboards/test_page.py",
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
     "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
     "functions/front/adapters": "tests/contract/test_invoker.py",
@@ -26,6 +27,7 @@ ELSEWHERE = {
     "functions/gateway/ports.py": "tests/contract/test_endpoints.py",
     "functions/inference/adapters": "tests/contract/test_inference_ports.py",
     "functions/inference/ports.py": "tests/contract/test_inference_ports.py",
+    "functions/marks/handler.py": "tests/end_to_end/test_shift.py",
     "functions/messenger/adapters": "tests/contract/test_ways_out.py",
     "functions/messenger/handler.py": "tests/end_to_end/test_shift.py",
     "functions/messenger/ports.py": "tests/contract/test_ways_out.py",
