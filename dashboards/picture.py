@@ -112,7 +112,7 @@ def _short(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if letter == 'k' else size):g}{letter}"
-    return f"{value:.3g}"
+    return f"{value:g}" if value >= 100 else f"{value:.3g}"
 
 
 def _times(since: float, until: float, x: object) -> str:

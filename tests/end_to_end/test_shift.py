@@ -30,14 +30,14 @@ from tests.end_to_end.digits import DIGITS
 pytestmark = pytest.mark.cloud
 
 MODEL = "spare"
-SLOW, ENDLESS = 3e5, 1e9
+SLOW, ENDLESS = 2e5, 1e9
 
 CATALOG_MORE = """
 [models.digits.alarms]
 p99_ms = 150
 
 [models.digits.stages.local]
-timeout_s = 3
+timeout_s = 4
 """
 
 
@@ -432,10 +432,8 @@ def shifted_back(deployed: Deployed, ref: str) -> tuple[str, str]:
     steps = ("--shift", "50", "--bake", "10m", "--min-requests", "1", "--hold", "60s")
     done = deployed.yard("release", ref, *steps, "--json")
     assert (done.returncode, json.loads(done.stdout)["phase"]) == (1, "taken back"), done.stderr.decode()
-    (live,) = deployed.yard_json("status", "digits")["aliases"]
-    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
     line = deployed.yard_json("history", "digits")[-1]
-    assert line["kind"] == "alarm"
+    assert (line["kind"], line["version"], line["weights"]) == ("alarm", 1, {})
     return line["by"], line["reason"]
 
 
@@ -501,8 +499,8 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
     """One story with every kind of alarm, judged on what callers met.
 
     A slow version that somebody forced is what a band and user pain tell people of, and a person takes back.
-    Shifted in, it is taken back by its latency; one that fails is, by its failed invocations. Nothing was
-    deployed meanwhile, and the deployed page marks all of it (law 4).
+    Shifted in, it is taken back by its latency, and so is one that gives callers up. Nothing was deployed
+    meanwhile, and the deployed page marks all of it (law 4).
     """
     page = page_of(deployed)
     let_minutes_last(deployed, 0.3)
@@ -511,13 +509,7 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
         learnt = time.monotonic() + BAND_PERIODS * 5 * 0.3
         wait_until(lambda: callers.answers and time.monotonic() > learnt, 90)
         deployed.yard_json("flip", "digits:2", "--now", "--reason", "the new one, whatever it says")
-        seen: set[str] = set()
-
-        def both() -> bool:
-            seen.update(firing(deployed, "digits"))
-            return {"latency-band", "Alias/live/user-pain"} <= seen
-
-        wait_until(both, 90)
+        wait_until(lambda: "latency-band" in firing(deployed, "digits"), 90)
         # Shorter minutes have too few answers in them for a composite to stand still.
         let_minutes_last(deployed, 2.0)
         wait_until(lambda: "Alias/live/user-pain" in firing(deployed, "digits"), 90)
@@ -535,14 +527,18 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
         by, why = shifted_back(deployed, "digits:2")
         assert (by, "p90 latency" in why) == ("alarm latency", True), why
         by, why = shifted_back(deployed, "digits:3")
-        assert (by, "invocations failed" in why) == ("alarm errors-while-shifting", True), why
+        # Whichever is first: an answer that is given up is a fault, and a slow one.
+        assert by in ("alarm faults", "alarm latency")
+        assert "answers were server faults" in why
     let_minutes_last(deployed, None)
     assert {code for code, version in callers.answers if version == "1"} == {200}
     assert {version for _, version in callers.answers} >= {"1", "2"}
 
-    (model,) = deployed.yard_json("status", "digits")["models"]
+    said = deployed.yard_json("status", "digits")
+    (live,), (model,) = said["aliases"], said["models"]
+    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
     (taken,) = model["taken_back"]
-    assert (taken["ref"], taken["version"], "invocations failed" in taken["why"]) == ("digits@live", 1, True)
+    assert (taken["ref"], taken["version"], "server faults" in taken["why"]) == ("digits@live", 1, True)
     drawn = deployed.yard_json("dash", "digits", "--out", str(tmp_path / "page.html"), "--since", "1h")
     assert [mark["label"].removeprefix("live: ") for mark in drawn["marks"]] == [
         *("v1", "v2", "rollback, back to v1", "v2, forced", "rollback, back to v1"),

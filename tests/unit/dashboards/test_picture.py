@@ -73,3 +73,10 @@ def test_releases_are_marked_within_the_time_that_is_shown() -> None:
 def test_names_of_others_cannot_become_markup() -> None:
     svg = drawn(line("<script>", 1, 2))
     assert "<script>" in texts(svg)
+
+
+def test_the_axis_is_written_as_people_write_numbers() -> None:
+    assert [text for text in texts(drawn(line("v1", 3_600))) if text.isdigit()] == [
+        *("0", "1000", "2000", "3000", "4000"),
+    ]
+    assert "15k" in texts(drawn(line("v1", 19_000)))
