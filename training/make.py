@@ -26,7 +26,7 @@ from training import checkpoint, networks
 from training.curves import draw
 from training.data.declared import CLASSIFICATION
 from training.data.prepared import Prepared, prepare
-from training.data.sources import OpenBucket
+from training.data.sources import OpenBucket, OpenStage
 from training.errors import RecipeError
 from training.export.parity import Parity, Session, check_parity, samples_of
 from training.export.program import export
@@ -93,10 +93,12 @@ class Task:
         return made
 
 
-def read_task(path: Path, keep: Path, *, bucket: OpenBucket | None = None) -> Task:
+def read_task(
+    path: Path, keep: Path, *, bucket: OpenBucket | None = None, stage: OpenStage | None = None
+) -> Task:
     """Read the recipe at ``path`` and prepare its data, which is kept below ``keep``."""
     recipe = read_recipe(path)
-    data = prepare(path.parent / recipe.data, keep, bucket=bucket)
+    data = prepare(path.parent / recipe.data, keep, bucket=bucket, stage=stage)
     digest = recipe.digest(networks.network_code(recipe, path.parent))
     return Task(recipe, data, path.parent, str(digest))
 

@@ -165,12 +165,21 @@ class GatewayService:
             raise TooLargeError(f"the body has {len(content)} bytes, and at most {most} go through here")
         return content
 
-    def begin(self, caller: str, payload: bytes | str, json_length: int | None, end: float) -> str:
+    def begin(
+        self,
+        caller: str,
+        payload: bytes | str,
+        json_length: int | None,
+        end: float,
+        *,
+        request_id: str = "",
+    ) -> str:
         """Queue a caller's request and return its id. A busy endpoint is asked once more."""
         self.select()
         later = self._queue()
         return self._twice(
-            lambda: later.begin(caller, payload, json_length, seconds=self._left(end)), busy=lambda _: False
+            lambda: later.begin(caller, payload, json_length, seconds=self._left(end), request_id=request_id),
+            busy=lambda _: False,
         )
 
     def look(self, caller: str, id_: str, most: int | None = None) -> Lying | None:

@@ -30,6 +30,7 @@ from model_store.contract.environment import (
     COMPONENT,
     DIGEST,
     ENDPOINT_CONFIGURATION,
+    ENDPOINT_FLOOR,
     FILES_FOLDER,
     MAX_BATCH,
     MODEL,
@@ -164,6 +165,9 @@ class HeavyStack(ModelStack):
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        # What a component has are copies, and those are not counted as machines.
+        if self.model.min_instances > 1 and self.model.component is None:
+            told[ENDPOINT_FLOOR] = str(self.model.min_instances)
         if self.model.asynchronous is not None:
             later = self.model.asynchronous
             told[ASYNCHRONOUS] = json.dumps(

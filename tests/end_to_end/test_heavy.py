@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -29,10 +30,11 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from examples.minilm.build import build, weights
+from examples.minilm.build import build, package, weights
 from local_cloud import cloud as embedded
 from local_cloud.deploy import deploy
 from model_store.contract.names import ByVersion
+from model_store.contract.tensors import TensorData
 from releases.controller import Controller
 from switchyard_client import Client
 from tests.conftest import ROOT, Deployed
@@ -48,6 +50,13 @@ runtime_layer = "build/layers/local"
 endpoint_image = "switchyard-endpoint:local"
 
 [models.minilm]
+target = "sagemaker"
+instance_type = "ml.m5.large"
+versions = []
+memory_mb = 512
+timeout_s = 20
+
+[models.phrases]
 target = "sagemaker"
 instance_type = "ml.m5.large"
 versions = []
@@ -198,7 +207,9 @@ def sentences(files: dict[str, Path]) -> list[Sentence]:
 
 
 @pytest.fixture(scope="module")
-def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> Iterator[Heavy]:
+def heavy(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path], sentences: list[Sentence]
+) -> Iterator[Heavy]:
     """The stage after its first deploy: a gateway, and no endpoint."""
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
@@ -214,6 +225,7 @@ def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> I
             made.yard_json("publish", "minilm", str(path), "--sample", str(sample))
         for model in ("scenes", "captions"):
             publish_doubling(made, model, home / "doubling.onnx")
+        publish_weights(made, "phrases", home / "weights", sentences[0])
         yield stage
     finally:
         embedded.stop(home)
@@ -232,9 +244,22 @@ def publish_doubling(made: Deployed, name: str, path: Path) -> None:
     made.yard_json("publish", name, str(path), "--sample", str(sample))
 
 
-def _sample() -> list[Any]:
-    from model_store.contract.tensors import TensorData
+def publish_weights(made: Deployed, name: str, folder: Path, sentence: Sentence) -> None:
+    """Weights alone cannot be run at publish: the golden sample says what they answer, here as the graph does."""
+    folder.mkdir()
+    for file in ("config.json", "model.safetensors"):
+        shutil.copyfile(package() / file, folder / file)
+    known = sentence.answers["2"]
+    outputs = [TensorData("sentence_embedding", "FP32", known.shape, tuple(known.ravel().tolist()))]
+    sides = {"inputs": _sample(), "outputs": outputs}
+    sample = folder.with_suffix(".json")
+    sample.write_text(
+        json.dumps({side: [tensor.as_json() for tensor in tensors] for side, tensors in sides.items()})
+    )
+    made.yard_json("publish", name, str(folder), "--sample", str(sample))
 
+
+def _sample() -> list[Any]:
     ids = SENTENCES[0]
     return [
         TensorData("input_ids", "INT64", (1, len(ids)), ids),
@@ -263,8 +288,8 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     assert b"yard provision minilm:1" in refused.stderr
     for version in ("1", "2", "3"):
         assert made.yard_json("provision", f"minilm:{version}", "--no-deploy")["changed"]
-    for doubling in ("scenes:1", "captions:1"):
-        assert made.yard_json("provision", doubling, "--no-deploy")["changed"]
+    for other in ("phrases:1", "scenes:1", "captions:1"):
+        assert made.yard_json("provision", other, "--no-deploy")["changed"]
     heavy.redeploy()
     for version in ("1", "2", "1"):
         made.yard_json("release", f"minilm:{version}")
@@ -421,6 +446,21 @@ def test_versions_are_asked_for_by_number(heavy: Heavy) -> None:
     with triton.InferenceServerClient(heavy.address) as client:
         for version in ("1", "2"):
             assert client.get_model_metadata("minilm", version)["versions"] == [version]
+
+
+def test_weights_without_a_program_are_run_by_torch_and_answer_what_the_graph_does(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """The package's own safetensors: the endpoint knows the architecture that their ``config.json`` names."""
+    made = heavy.made
+    made.yard_json("release", "phrases:1")
+    with Client(made.api_url) as api:
+        for sentence in sentences:
+            answer = api.infer("phrases", {"input_ids": sentence.ids, "attention_mask": sentence.mask})
+            assert np.allclose(answer["sentence_embedding"], sentence.answers["2"], atol=1e-4)
+            assert answer.version == "1"
+    refused = httpx.post(f"{made.api_url}/v2/models/phrases/infer", json={"inputs": []}, timeout=35)
+    assert (refused.status_code, set(refused.json())) == (400, {"error"})
 
 
 def test_a_model_that_answers_later_sleeps_is_woken_and_loses_nothing(heavy: Heavy, tmp_path: Path) -> None:

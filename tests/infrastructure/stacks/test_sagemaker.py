@@ -261,6 +261,22 @@ def test_what_may_change_on_a_model_changes_no_endpoint(synth: Any, change: dict
         assert after[type_] == before[type_]
 
 
+@pytest.mark.parametrize(("floor", "told"), [(1, None), (2, "2")])
+def test_a_gateway_knows_how_many_machines_a_release_waits_for(
+    synth: Any, floor: int, told: str | None
+) -> None:
+    (model,) = synth(min_instances=floor)["Custom::SwitchyardModel"].values()
+    assert model["Base"]["Environment"].get("SWITCHYARD_ENDPOINT_FLOOR") == told
+
+
+def test_the_rollout_comes_after_what_lifts_an_endpoint_to_its_floor(prod: Deployed) -> None:
+    """Else it would wait for machines that nobody has been told to add."""
+    rollout = prod.only(BERT, "Custom::SwitchyardRollout")
+    targets = prod.resources(BERT, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert targets
+    assert set(targets) <= set(rollout["DependsOn"])
+
+
 @pytest.mark.parametrize(
     "change",
     [
