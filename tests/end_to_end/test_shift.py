@@ -548,7 +548,7 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
     widget = marks_widget(deployed)
     for place, charts in ((html, len(drawn["charts"])), (widget, 3)):
         assert place.count("<svg ") == charts
-        assert place.count(">live: alarm, back to v1</text>") == 2 * charts
+        assert place.count("<title>live: alarm, back to v1</title>") == 2 * charts
         for mark in drawn["marks"]:
             assert f'<td class="moved">{mark["label"]}</td>' in place
             assert escape(mark["why"][:300]) in place

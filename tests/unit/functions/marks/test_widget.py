@@ -114,7 +114,7 @@ def test_what_people_wrote_is_words_and_never_markup(moved: World) -> None:
     tags = Tags()
     tags.feed(drawn)
     assert tags.seen <= {
-        *("div", "style", "svg", "text", "line", "polyline", "polygon", "circle", "rect"),
+        *("div", "style", "svg", "text", "title", "line", "polyline", "polygon", "circle", "rect"),
         *("table", "thead", "tbody", "tr", "th", "td", "p"),
     }
 
