@@ -165,7 +165,7 @@ def finish(task: Task, fitted: Fitted, folder: Path, *, step: str) -> Made:
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"validation_loss": best.validation_loss, "best_epoch": float(best.number)}
     picture(task, fitted.history, folder)
-    _write_sample(task, folder / SAMPLE)
+    write_sample(task.recipe.export.input, task.data, folder / SAMPLE)
     made = Made(
         folder,
         task.recipe.model,
@@ -235,6 +235,7 @@ def read_made(folder: Path) -> Made:
         ) from error
 
 
-def _write_sample(task: Task, path: Path) -> None:
-    rows: Any = {task.recipe.export.input: task.data.test.inputs[:_SAMPLE_ROWS]}
+def write_sample(name: str, data: Prepared, path: Path) -> None:
+    """Write rows of the test part, for the golden sample, as the input ``name``."""
+    rows: Any = {name: data.test.inputs[:_SAMPLE_ROWS]}
     np.savez(path, **rows)

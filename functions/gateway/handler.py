@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from functions.gateway.adapters import endpoint_of, job_routes, later_of
+from functions.gateway.explanations import explain_routes
 from functions.gateway.openai import openai_routes, own_paths
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
@@ -38,9 +39,8 @@ if CAPTURE in os.environ:
     _recorder = recording(_pin, os.environ, _log, own_paths=own_paths(_service))
 
 _payloads = handoff_routes if _later is None else job_routes
-_http: Handler = HttpDoor(
-    _service, _log, {**openai_routes(_service), **_payloads(_service, os.environ, _recorder)}
-)
+_routes = {**openai_routes(_service), **explain_routes(_service, os.environ)}
+_http: Handler = HttpDoor(_service, _log, {**_routes, **_payloads(_service, os.environ, _recorder)})
 if _recorder is not None:
     _http = CaptureDoor(_http, _recorder)
 

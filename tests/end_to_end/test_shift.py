@@ -32,7 +32,7 @@ pytestmark = pytest.mark.cloud
 MODEL = "spare"
 SLOW, ENDLESS = 2e5, 1e9
 
-CATALOG_MORE = """
+CATALOG_BESIDES = """
 [models.digits.alarms]
 p99_ms = 150
 

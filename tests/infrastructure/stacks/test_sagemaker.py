@@ -283,6 +283,7 @@ def test_the_rollout_comes_after_what_lifts_an_endpoint_to_its_floor(prod: Deplo
         {"instance_type": "ml.g5.2xlarge"},
         {"max_batch": 8},
         {"tracing": True},
+        {"explain": True},
         {"endpoint": "e1"},
         {"stage": {"endpoint_image": "registry/endpoint:2"}},
         {"stage": {"vpc_subnets": (), "vpc_security_groups": ()}},
@@ -308,6 +309,20 @@ def test_the_container_of_a_traced_model_is_told_and_another_s_image_is_not(synt
     assert told(tracing=True) == {"on"}
     assert told() == {None}
     assert told(tracing=True, image="registry/own:1") == {None}
+
+
+def test_the_container_and_the_gateway_of_a_model_that_explains_are_told(synth: Any) -> None:
+    def told(**changes: object) -> tuple[set[str | None], bool]:
+        found = synth(**changes)
+        containers = {
+            one["PrimaryContainer"]["Environment"].get("SWITCHYARD_EXPLAIN")
+            for one in found["AWS::SageMaker::Model"].values()
+        }
+        (release,) = found["Custom::SwitchyardModel"].values()
+        return containers, "SWITCHYARD_EXPLAIN" in json.dumps(release)
+
+    assert told(explain=True) == ({"1"}, True)
+    assert told() == ({None}, False)
 
 
 def test_another_version_leaves_the_endpoints_that_are_there_and_the_base_alone(synth: Any) -> None:
