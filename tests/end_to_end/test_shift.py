@@ -130,7 +130,7 @@ def image_of(pixels: Any) -> dict[str, Any]:
     return {"inputs": [image]}
 
 
-def number(x: float) -> dict[str, Any]:
+def request_for(x: float) -> dict[str, Any]:
     """A request for one number."""
     return {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [x]}]}
 
@@ -272,7 +272,7 @@ def test_a_shift_under_light_load_goes_all_the_way_and_loses_no_request(
 ) -> None:
     wanted = f"{MODEL}:{versions['second']}"
     steps = ("--shift", "20,50", "--bake", "2s", "--min-requests", "5", "--hold", "60s")
-    with Callers(url, number(1.0)) as callers:
+    with Callers(url, request_for(1.0)) as callers:
         done = deployed.yard_json("release", wanted, *steps, "--reason", "better")
     assert (done["phase"], done["version"]) == ("done", versions["second"])
     assert {code for code, _ in callers.answers} == {200}
@@ -290,7 +290,7 @@ def test_a_faulty_version_in_a_shift_comes_back_by_itself(
     """Timeouts never reach a log line of ours; Lambda counts them for the version that ran."""
     wanted = f"{MODEL}:{versions['faulty']}"
     steps = ("--shift", "50", "--bake", "11s", "--min-requests", "1", "--hold", "60s")
-    with Callers(url, number(ENDLESS)) as callers:
+    with Callers(url, request_for(ENDLESS)) as callers:
         done = deployed.yard("release", wanted, *steps, "--json")
     assert done.returncode == 1, done.stderr.decode()
     assert "invocations failed" in json.loads(done.stdout)["said"]
@@ -379,7 +379,7 @@ def test_a_shadow_is_compared_while_callers_are_answered_by_what_is_live(
     now = status(deployed)
     assert (now["version"], now["disagreements"]) == (versions["first"], [])
     assert (now["shadow"]["version"], now["shadow"]["share"]) == (versions["second"], 0.5)
-    with Callers(url, number(1.0)) as callers:
+    with Callers(url, request_for(1.0)) as callers:
         wait_until(lambda: shadow_report(deployed)["compared"] >= 10, 90)
     assert set(callers.answers) == {(200, first)}
     found = shadow_report(deployed)
@@ -395,7 +395,7 @@ def test_a_shadow_is_compared_while_callers_are_answered_by_what_is_live(
     )
     third = deployed.yard_json("publish", MODEL, str(other), "--sample", str(sample))["version"]
     deployed.yard_json("shadow", f"{MODEL}:{third}", "--sample", "99%")
-    with Callers(url, number(1.0)) as callers:
+    with Callers(url, request_for(1.0)) as callers:
         wait_until(lambda: shadow_report(deployed)["compared"] >= 5, 90)
     assert set(callers.answers) == {(200, first)}
     found = deployed.yard_json("shadow", MODEL, "--differing", "3")
