@@ -15,6 +15,8 @@ from model_store.contract.deployment import (
     alarm_period_parameter,
     alarm_topic_parameter,
     api_auth_parameter,
+    api_key_parameter,
+    api_kind_parameter,
     api_url_parameter,
     bucket_parameter,
     capture_bucket_parameter,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3_collector import S3Collector
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
+    from releases.adoption import AskedEndpoint, Fronts
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -64,6 +67,20 @@ class Deployment:
     lease_s: float = 180.0
     capture_bucket: str | None = None
     signed_by: str | None = None
+    api_kind: str = "http"
+    asks_for_key: bool = False
+
+    def asked_endpoint(self, name: str) -> AskedEndpoint:
+        """A SageMaker endpoint that was there before there was a stage."""
+        from releases.adapters.sagemaker_runtime import AskedSageMakerEndpoint
+
+        return AskedSageMakerEndpoint(name)
+
+    def fronts(self) -> Fronts:
+        """HTTP APIs that callers used before there was a stage."""
+        from releases.adapters.http_apis import HttpApiFronts
+
+        return HttpApiFronts()
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""
@@ -215,6 +232,8 @@ def find(stage: str) -> Deployment:
         lease_s=float(found.get(lease_parameter(stage), "180")),
         capture_bucket=found.get(capture_bucket_parameter(stage)),
         signed_by=found.get(signed_by_parameter(stage)),
+        api_kind=found.get(api_kind_parameter(stage), "http"),
+        asks_for_key=found.get(api_key_parameter(stage)) == "required",
     )
 
 

@@ -79,6 +79,11 @@ ALARMS_OF_A_RELEASE = 5
 """So many an alias has: three that undo, two that tell. While it is shifted, one more."""
 
 
+def model_alarms_prefix(stage: str, model: str) -> str:
+    """What the names of all alarms on a model begin with, whoever made them."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def queries_prefix(stage: str, model: str) -> str:
     """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -145,6 +150,21 @@ def operations_function_name(stage: str) -> str:
 def front_function_name(stage: str) -> str:
     """The function that answers what no single model can: the server's metadata and health."""
     return f"switchyard-{check_stage(stage)}-Front"
+
+
+def authorizer_function_name(stage: str) -> str:
+    """The function that checks tokens where the API is a REST API."""
+    return f"switchyard-{check_stage(stage)}-Authorizer"
+
+
+def api_key_name(stage: str, caller: str, label: str) -> str:
+    """The name of a caller's key; ``api_key_prefix`` is where those of a stage begin."""
+    return f"{api_key_prefix(stage)}{caller}.{label}"
+
+
+def api_key_prefix(stage: str) -> str:
+    """How the names of all keys of a stage begin. A dot ends each part: no part may hold one."""
+    return f"switchyard.{check_stage(stage)}."
 
 
 def model_layer_name(stage: str, model: str) -> str:
@@ -268,6 +288,16 @@ def api_url_parameter(stage: str) -> str:
 def api_id_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's id, which permissions to call it name."""
     return f"{parameters_path(stage)}api-id"
+
+
+def api_kind_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says which kind of API it is: ``http`` or ``rest``."""
+    return f"{parameters_path(stage)}api-kind"
+
+
+def api_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says whether callers send a key: ``required`` or ``none``."""
+    return f"{parameters_path(stage)}api-key"
 
 
 def api_auth_parameter(stage: str) -> str:
