@@ -20,8 +20,10 @@ import boto3
 import httpx
 import numpy as np
 import onnx
+import polars as pl
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_digits
 
 from local_cloud.errors import LocalCloudError
 from tests.conftest import Deployed
@@ -30,15 +32,26 @@ from tests.end_to_end.digits import DIGITS
 pytestmark = pytest.mark.cloud
 
 MODEL = "spare"
-SLOW, ENDLESS = 2e5, 1e9
+SEEN = "echo"
+"""Serves the digits network here, under a name that nothing else in this module has."""
 
-CATALOG_BESIDES = """
-[models.digits.alarms]
+PIPELINE = "tests/fixtures/pipelines/digits/pipeline.toml"
+CATALOG_BESIDES = f"""
+[stages.local.training]
+image = "switchyard-training:local"
+spot = false
+
+[models.digits.pipeline]
+file = "{PIPELINE}"
+on_new_data = true
+
+[models.echo.alarms]
 p99_ms = 150
 
-[models.digits.stages.local]
+[models.echo.stages.local]
 timeout_s = 4
 """
+SLOW, ENDLESS = 2e5, 1e9
 
 
 def graph(*nodes: onnx.NodeProto) -> onnx.ModelProto:
@@ -198,28 +211,34 @@ def status(deployed: Deployed) -> dict[str, Any]:
     return found
 
 
+def kinds_of(deployed: Deployed, model: str) -> list[str]:
+    return [line["kind"] for line in deployed.yard_json("history", model)]
+
+
 def kinds(deployed: Deployed, last: int) -> list[str]:
-    return [line["kind"] for line in deployed.yard_json("history", MODEL)][-last:]
+    return kinds_of(deployed, MODEL)[-last:]
+
+
+def client(deployed: Deployed, service: Any) -> Any:
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=deployed.cloud.endpoint_url,
+        region_name=deployed.cloud.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+def parameter(deployed: Deployed, name: str) -> str:
+    found = client(deployed, "ssm").get_parameter(Name=f"/switchyard/local/{name}")
+    return str(found["Parameter"]["Value"])
 
 
 def execution(deployed: Deployed, id_: str) -> str:
-    session = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
-    )
-    endpoint = deployed.cloud.endpoint_url
-    machine = session.client("ssm", endpoint_url=endpoint).get_parameter(Name="/switchyard/local/shifts")
-    arn = machine["Parameter"]["Value"].replace(":stateMachine:", ":execution:")
-    found = session.client("stepfunctions", endpoint_url=endpoint).describe_execution(
-        executionArn=f"{arn}:{id_}"
-    )
+    arn = parameter(deployed, "shifts").replace(":stateMachine:", ":execution:")
+    found = client(deployed, "stepfunctions").describe_execution(executionArn=f"{arn}:{id_}")
     return str(found["status"])
-
-
-def client(deployed: Deployed, service: str) -> Any:
-    session: Any = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
-    )
-    return session.client(service, endpoint_url=deployed.cloud.endpoint_url)
 
 
 def titles(deployed: Deployed) -> list[str]:
@@ -432,13 +451,13 @@ def shifted_back(deployed: Deployed, ref: str) -> tuple[str, str]:
     steps = ("--shift", "50", "--bake", "10m", "--min-requests", "1", "--hold", "60s")
     done = deployed.yard("release", ref, *steps, "--json")
     assert (done.returncode, json.loads(done.stdout)["phase"]) == (1, "taken back"), done.stderr.decode()
-    line = deployed.yard_json("history", "digits")[-1]
+    line = deployed.yard_json("history", SEEN)[-1]
     assert (line["kind"], line["version"], line["weights"]) == ("alarm", 1, {})
     return line["by"], line["reason"]
 
 
 def page_of(deployed: Deployed) -> str:
-    found = client(deployed, "cloudwatch").get_dashboard(DashboardName="switchyard-local-digits")
+    found = client(deployed, "cloudwatch").get_dashboard(DashboardName=f"switchyard-local-{SEEN}")
     return str(found["DashboardBody"])
 
 
@@ -449,7 +468,7 @@ def marks_widget(deployed: Deployed) -> str:
     event = {
         **widget["properties"]["params"],
         "widgetContext": {
-            "dashboardName": "switchyard-local-digits",
+            "dashboardName": f"switchyard-local-{SEEN}",
             "widgetId": "widget-3",
             "accountId": deployed.cloud.account,
             "locale": "en",
@@ -486,10 +505,10 @@ def digits(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Sequ
     endless = digits_that_count(endless=True)
     for model in (trained, digits_that_count(slow=SLOW), endless):
         onnx.save(model, folder / "model.onnx")
-        deployed.yard_json("publish", "digits", str(folder / "model.onnx"), *sample)
+        deployed.yard_json("publish", SEEN, str(folder / "model.onnx"), *sample)
     for version in (1, 2):
-        deployed.yard_json("release", f"digits:{version}")
-    deployed.yard_json("rollback", "digits", "--reason", "before anybody called")
+        deployed.yard_json("release", f"{SEEN}:{version}")
+    deployed.yard_json("rollback", SEEN, "--reason", "before anybody called")
     return [image_of(image) for image in images[images[:, PIXEL] > 0][:40]]
 
 
@@ -504,29 +523,29 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
     """
     page = page_of(deployed)
     let_minutes_last(deployed, 0.3)
-    with Callers(f"{deployed.api_url}/v2/models/digits/infer", *digits, at_once=3) as callers:
+    with Callers(f"{deployed.api_url}/v2/models/{SEEN}/infer", *digits, at_once=3) as callers:
         # A band expects nothing before it has seen some periods of five minutes.
         learnt = time.monotonic() + BAND_PERIODS * 5 * 0.3
         wait_until(lambda: callers.answers and time.monotonic() > learnt, 90)
-        deployed.yard_json("flip", "digits:2", "--now", "--reason", "the new one, whatever it says")
-        wait_until(lambda: "latency-band" in firing(deployed, "digits"), 90)
+        deployed.yard_json("flip", f"{SEEN}:2", "--now", "--reason", "the new one, whatever it says")
+        wait_until(lambda: "latency-band" in firing(deployed, SEEN), 90)
         # Shorter minutes have too few answers in them for a composite to stand still.
         let_minutes_last(deployed, 2.0)
-        wait_until(lambda: "Alias/live/user-pain" in firing(deployed, "digits"), 90)
-        (model,) = deployed.yard_json("status", "digits")["models"]
-        states = {alarm["name"].removeprefix("switchyard/local/digits/"): alarm for alarm in model["alarms"]}
+        wait_until(lambda: "Alias/live/user-pain" in firing(deployed, SEEN), 90)
+        (model,) = deployed.yard_json("status", SEEN)["models"]
+        states = {alarm["name"].removeprefix(f"switchyard/local/{SEEN}/"): alarm for alarm in model["alarms"]}
         assert states["Alias/live/user-pain"]["state"] == "ALARM"
         shown = tmp_path / "while.html"
-        deployed.yard_json("dash", "digits", "--out", str(shown), "--since", "1h")
-        assert ">digits/live/user-pain: ALARM</li>" in shown.read_text("utf-8")
-        pain = "ALARM: digits@live (local, version 2): its callers are not served as they should be"
+        deployed.yard_json("dash", SEEN, "--out", str(shown), "--since", "1h")
+        assert f">{SEEN}/live/user-pain: ALARM</li>" in shown.read_text("utf-8")
+        pain = f"ALARM: {SEEN}@live (local, version 2): its callers are not served as they should be"
         wait_until(lambda: pain in titles(deployed), 60)
         assert any("longer than was to be expected" in title for title in titles(deployed))
-        assert deployed.yard_json("rollback", "digits", "--reason", "slow <again>")["version"] == 1
+        assert deployed.yard_json("rollback", SEEN, "--reason", "slow <again>")["version"] == 1
 
-        by, why = shifted_back(deployed, "digits:2")
+        by, why = shifted_back(deployed, f"{SEEN}:2")
         assert (by, "p90 latency" in why) == ("alarm latency", True), why
-        by, why = shifted_back(deployed, "digits:3")
+        by, why = shifted_back(deployed, f"{SEEN}:3")
         # Whichever is first: an answer that is given up is a fault, and a slow one.
         assert by in ("alarm faults", "alarm latency")
         assert "answers were server faults" in why
@@ -534,12 +553,12 @@ def test_monitoring_sees_it_tells_it_takes_it_back_and_shows_it(
     assert {code for code, version in callers.answers if version == "1"} == {200}
     assert {version for _, version in callers.answers} >= {"1", "2"}
 
-    said = deployed.yard_json("status", "digits")
+    said = deployed.yard_json("status", SEEN)
     (live,), (model,) = said["aliases"], said["models"]
     assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
     (taken,) = model["taken_back"]
-    assert (taken["ref"], taken["version"], "server faults" in taken["why"]) == ("digits@live", 1, True)
-    drawn = deployed.yard_json("dash", "digits", "--out", str(tmp_path / "page.html"), "--since", "1h")
+    assert (taken["ref"], taken["version"], "server faults" in taken["why"]) == (f"{SEEN}@live", 1, True)
+    drawn = deployed.yard_json("dash", SEEN, "--out", str(tmp_path / "page.html"), "--since", "1h")
     assert [mark["label"].removeprefix("live: ") for mark in drawn["marks"]] == [
         *("v1", "v2", "rollback, back to v1", "v2, forced", "rollback, back to v1"),
         *("v2 50%", "alarm, back to v1", "v3 50%", "alarm, back to v1"),
@@ -568,3 +587,58 @@ def test_the_digits_that_count_answer_as_the_trained_ones() -> None:
     for counted in answers[1:]:
         for ours, trained in zip(counted, answers[0], strict=True):
             np.testing.assert_allclose(ours, trained, rtol=1e-6)
+
+
+def put_data(deployed: Deployed, name: str, first: int, last: int, *, complete: bool = True) -> None:
+    """Put rows of the digits where new data are put; once they are ``complete`` the pipeline starts."""
+    images, labels = load_digits(return_X_y=True)
+    table = pl.DataFrame(images[first:last], schema=[f"pixel_{number:04}" for number in range(64)])
+    bucket = json.loads(parameter(deployed, "training"))["bucket"]
+    s3 = client(deployed, "s3")
+    rows = table.with_columns(pl.Series("target", labels[first:last])).write_csv().encode()
+    s3.put_object(Bucket=bucket, Key=f"data/digits/{name}.csv", Body=rows)
+    if complete:
+        s3.put_object(Bucket=bucket, Key="data/digits/_SUCCESS", Body=b"")
+
+
+def runs(deployed: Deployed) -> list[dict[str, Any]]:
+    """What became of each run of the pipeline that is over, the newest first."""
+    machine = parameter(deployed, "pipeline-digits")
+    found = client(deployed, "stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+    return [run for run in found if run["status"] != "RUNNING"]
+
+
+def passed(deployed: Deployed, run: dict[str, Any]) -> list[str]:
+    """The states that a run went through."""
+    events = client(deployed, "stepfunctions").get_execution_history(executionArn=run["executionArn"])
+    details = [event.get("stateEnteredEventDetails") for event in events["events"]]
+    return [str(found["name"]) for found in details if found]
+
+
+def test_new_data_start_a_pipeline_that_releases_what_is_better_and_nothing_else(deployed: Deployed) -> None:
+    """Every job of it is a process that was given the bundle, and nothing else of this repository."""
+    put_data(deployed, "first", 0, 400)
+    wait_until(lambda: runs(deployed), 240)
+    (run,) = runs(deployed)
+    walked = ["Data", "Train", "Optimise", "Look", "Evaluate", "Evaluated", "Publish", "Release"]
+    assert passed(deployed, run) == ["Begin", *walked, "HowItWent", "Done"], run
+    (line,) = deployed.yard_json("history", "digits")
+    assert (line["version"], line["by"]) == (1, "Switchyard, a pipeline")
+    assert "new data" in line["reason"]
+
+    # The same data again: no better than what is live, so there is no other version and nothing moves.
+    put_data(deployed, "first", 0, 400)
+    wait_until(lambda: len(runs(deployed)) == 2, 240)
+    assert passed(deployed, runs(deployed)[0])[-2:] == ["Evaluated", "NothingBetter"]
+    assert len(deployed.yard_json("history", "digits")) == 1
+    assert [found["version"] for found in deployed.yard_json("versions", "digits")] == [1]
+
+
+def test_the_same_pipeline_run_here_goes_live_by_a_shift(deployed: Deployed, tmp_path: Path) -> None:
+    put_data(deployed, "more", 400, 1797, complete=False)
+    with Callers(f"{deployed.api_url}/v2/models/digits/infer", image_of(np.zeros(64))) as callers:
+        done = deployed.yard_json("pipeline", PIPELINE, "--out", str(tmp_path))
+    assert (done["version"], done["live"]["version"], done["phase"]) == ("digits:2", "digits:1", "done")
+    assert done["candidate"]["metrics"]["accuracy"] > done["live"]["metrics"]["accuracy"]
+    assert {code for code, _ in callers.answers} == {200}
+    assert kinds_of(deployed, "digits") == ["release", "shift", "release"]
