@@ -40,6 +40,16 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
     return measure(path)
 
 
+def check_elsewhere(region: str, copied_to: str) -> None:
+    """Refuse a copy in the stage's own region, as far as that is known at synth."""
+    if region == copied_to:
+        raise PreflightError(
+            f"the stage is deployed to `{region}`, and its store is to be copied to `{copied_to}`: one "
+            "disaster takes both",
+            hint="Write another `region` under the stage's `replica`, or deploy to another region.",
+        )
+
+
 def folder_of(runtime_layer: str, runtime: str) -> str:
     """Where a stage's runtime layers lie: the plain one where the catalog says, the others beside it."""
     return runtime_layer if runtime == "plain" else f"{runtime_layer}-{runtime}"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks.trial.stage import TrialStage, under_way
 from layers.build import build
 from layers.lock import TEXT_PYTHONS
 from layers.targets import TARGETS, running_python
@@ -85,9 +86,29 @@ def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return text_layer
 
 
+@dataclass(frozen=True)
+class RealCloud(Cloud):
+    """The account of a trial (``benchmarks.trial``), in the name of whoever runs it."""
+
+    def environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def real_cloud(home: Path) -> RealCloud:
+    """What tests use instead of an embedded cloud; nothing that has an address or a process is in it."""
+    region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", ""))
+    return RealCloud(endpoint_url="", port=0, pid=0, home=home, region=region)
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded cloud with nothing on it. It ends itself if this process is killed."""
+    """An embedded cloud with nothing on it. It ends itself if this process is killed.
+
+    While a trial in a real account runs the tests, that account.
+    """
+    if under_way() is not None:
+        yield real_cloud(tmp_path_factory.mktemp("cloud"))
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     home = tmp_path_factory.mktemp("cloud")
     running = embedded.start(home)
@@ -159,17 +180,51 @@ class Deployed:
         return str(self.yard_json("local", "status")["api_url"])
 
 
+@dataclass
+class RealDeployed(Deployed):
+    """The stage of a trial, deployed to a real account before the tests began."""
+
+    trial: TrialStage = field(kw_only=True)
+
+    def environment(self) -> dict[str, str]:
+        return self.trial.environment()
+
+    def deploy(
+        self,
+        *,
+        memory_mb: int = 512,
+        second: str = "spare",
+        aliases: tuple[str, ...] = ("live",),
+        lease_s: int = 180,
+    ) -> None:
+        listed = json.dumps(list(aliases))
+        self.trial.write(
+            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
+        )
+        self.trial.deploy()
+
+    @property
+    def api_url(self) -> str:
+        return str(self.yard_json("status")["api_url"])
+
+
 @pytest.fixture(scope="module")
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
-    One that kills commands says ``LEASE_S``.
+    One that kills commands says ``LEASE_S``, one whose catalog says more, ``MORE``. While a trial in a real
+    account runs the tests, all have the stage that it deployed.
     """
+    trial = under_way()
+    if trial is not None:
+        home = tmp_path_factory.mktemp("trial")
+        yield RealDeployed(real_cloud(home), trial.catalog, trial=trial)
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
-    made = Deployed(embedded.start(home), home / "models.toml")
+    made = Deployed(embedded.start(home), home / "models.toml", more=getattr(request.module, "MORE", ""))
     try:
         made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made

@@ -14,6 +14,7 @@ from yard import output
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
+from yard.commands.doctor import doctor
 from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
@@ -57,7 +58,7 @@ for command in (
     *(publish, sign, versions, show, diff, pull, verify, promote, restore),
     *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
     *(collect, pin, unpin, pins),
-    *(lock, provision),
+    *(lock, provision, doctor),
     *(train, tune, optimise, pipeline),
     *(metrics, top, logs, cost, dash, drift, truth),
 ):

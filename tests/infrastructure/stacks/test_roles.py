@@ -34,6 +34,8 @@ LOOK = FIND | {
     "logs:GetQueryResults",
     "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
     "states:DescribeExecution",
 }
 LOOK_AT_HEAVY = {
@@ -103,6 +105,8 @@ UNBOUND = {
     "lambda:ListLayerVersions",
     "logs:GetQueryResults",
     "sagemaker:ListEndpoints",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
 }
 """Actions for which AWS knows no resource, or which look for one by its name. All of them read."""
 
