@@ -39,7 +39,7 @@ SAGEMAKER_KEYS = ("asynchronous", "component")
 EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
 """Keys that mean something on EC2 alone: machines of the account's own."""
 
-LAMBDA_KEYS = ("architecture", "explain", "queue")
+LAMBDA_KEYS = ("architecture", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
@@ -227,6 +227,7 @@ def check_model(model: Model) -> PydanticCustomError | None:
             else _foreign(model, SAGEMAKER_KEYS, "only SageMaker's machines come when somebody asks")
         )
         or _asynchronous(model)
+        or _explain(model)
         or _instance_type(model)
         or _component(model)
         or _capacity(model)
@@ -277,6 +278,21 @@ def _asynchronous(model: Model) -> PydanticCustomError | None:
         return mistake(
             "has both `asynchronous` and `target_invocations_per_instance`",
             "Leave the second out: its machines follow what waits, `backlog_per_instance` of `asynchronous`.",
+        )
+    return None
+
+
+def _explain(model: Model) -> PydanticCustomError | None:
+    if not model.explain:
+        return None
+    if model.image is not None:
+        return mistake(
+            "has both `explain` and `image`, and only our own container explains", "Leave one of them out."
+        )
+    if model.asynchronous is not None:
+        return mistake(
+            "has both `explain` and `asynchronous`, and explanations do not wait in a queue",
+            "Leave one of them out.",
         )
     return None
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from layers import check
 from layers.facts import LayerError, LayerFacts, Package, facts_path, read_facts, write_facts
-from layers.lock import LOCK, PYTHONS, ROOM, TEXT_LOCK, wheels_in
+from layers.lock import FLOATS_LOCK, FLOATS_PYTHONS, LOCK, PYTHONS, ROOM, TEXT_LOCK, wheels_in
 from layers.prune import prune, size_of
 from layers.targets import TARGETS, Target
 from layers.tree import digest_of, files_of, largest_folders, settle
@@ -72,7 +72,8 @@ def build(
 
 
 def _locks(target: Target) -> tuple[Path, ...]:
-    return (LOCK, TEXT_LOCK) if target.text else (LOCK,)
+    locks = (LOCK, TEXT_LOCK) if target.text else (LOCK,)
+    return (*locks, FLOATS_LOCK) if target.python in FLOATS_PYTHONS else locks
 
 
 def _make(

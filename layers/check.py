@@ -27,7 +27,7 @@ _TINY_MODEL = (
 )
 
 _SERVE = f"""
-import base64, importlib.metadata, sys
+import base64, importlib.metadata, importlib.util, sys
 sys.path.insert(0, sys.argv[1])
 import fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic
 for module in (fastapi, mangum, numpy, onnxruntime, orjson, pybase64, pydantic):
@@ -55,6 +55,17 @@ event = {{
 answer = mangum.Mangum(app, lifespan="off")(event, None)
 assert (answer["statusCode"], answer["body"]) == (200, "[[320.0]]"), answer
 assert pybase64.b64decode(pybase64.b64encode_as_string(b"carried"), validate=True) == b"carried"
+if importlib.util.find_spec("csimdjson"):
+    import csimdjson
+    assert csimdjson.__file__.startswith(sys.argv[1]), csimdjson.__file__
+    numbers = csimdjson.Parser().parse(b"[1.5, 2]").as_buffer(of_type="d")
+    assert numpy.frombuffer(numbers).tolist() == [1.5, 2.0]
+    try:
+        csimdjson.Parser().parse(b"[1.5, 2")
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("half a list is no error")
 app.openapi()
 print("served", numpy.__version__, onnxruntime.__version__)
 """

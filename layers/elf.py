@@ -1,7 +1,7 @@
 """Read what a Linux shared library is made for: machine, libraries it needs, oldest glibc.
 
-Only as much of the ELF format (64-bit, little-endian) as those three questions ask for. Source of the
-constants: the System V ABI and ``elf(5)``.
+And cut off what is not needed to load it. Only as much of the ELF format (64-bit, little-endian) as that asks
+for. Source of the constants: the System V ABI and ``elf(5)``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 _MACHINES = {62: "x86_64", 183: "aarch64"}
 _PT_LOAD, _PT_DYNAMIC = 1, 2
+_SECTIONS_AT, _SECTIONS_COUNT = 40, 60
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 _GLIBC = re.compile(rb"GLIBC_2\.([0-9]{1,3})(?:\.[0-9]+)?\0")
 
@@ -32,6 +33,22 @@ def read_elf(data: bytes) -> Elf | None:
     (machine,) = struct.unpack_from("<H", data, 18)
     glibc = [int(minor) for minor in _GLIBC.findall(data)]
     return Elf(_MACHINES.get(machine, f"machine {machine}"), _needed(data), max(glibc, default=0))
+
+
+def without_symbols(data: bytes) -> bytes:
+    """The library without what no loader reads: linkers' symbols, debuggers' tables, the index of sections.
+
+    A loader goes by the program headers alone: everything behind the last segment goes, and the header then
+    says that there are no sections. Data that is no such library comes back as it is.
+    """
+    if read_elf(data) is None:
+        return data
+    ends = [offset + size for kind, offset, _, size in _segments(data) if kind == _PT_LOAD]
+    end = max(ends, default=len(data))
+    cut = bytearray(data[:end])
+    struct.pack_into("<Q", cut, _SECTIONS_AT, 0)
+    struct.pack_into("<HH", cut, _SECTIONS_COUNT, 0, 0)
+    return bytes(cut)
 
 
 def _needed(data: bytes) -> tuple[str, ...]:

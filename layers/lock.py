@@ -1,9 +1,9 @@
 """Renew ``runtime.txt``: every package of the layer, with the sha256 of every wheel a target may need.
 
 ``python -m layers.lock`` resolves ``runtime.in`` for each interpreter and machine the project runs on, and
-``runtime-text.in`` for those that have its wheels, and writes one file of each. It refuses when the targets
-do not agree on a version: one layer, one set of versions, whatever machine builds it. Nothing is installed;
-a failure leaves the files alone.
+``runtime-text.in`` and ``runtime-floats.in`` for those that have their wheels, and writes one file of each.
+It refuses when the targets do not agree on a version: one layer, one set of versions, whatever machine builds
+it. Nothing is installed; a failure leaves the files alone.
 """
 
 from __future__ import annotations
@@ -31,11 +31,19 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TEXT_PYTHONS = ("3.11", "3.12", "3.13")
 """onnxruntime-extensions has no wheel for a later one yet."""
 
-# macOS from 14 on: onnxruntime has no wheel for an older one.
+FLOATS_WANTED = ROOM / "runtime-floats.in"
+FLOATS_LOCK = ROOM / "runtime-floats.txt"
+FLOATS_PYTHONS = ("3.11", "3.12", "3.13")
+"""Nor has pysimdjson."""
+
+# macOS from 14 on: onnxruntime has no wheel for an older one. Some wheels are for both of its processors.
 _PLATFORMS = {
     "x86_64": glibc_platforms("x86_64"),
     "aarch64": glibc_platforms("aarch64"),
-    "macos-arm64": tuple(f"macosx_{major}_0_arm64" for major in (14, 13, 12, 11)),
+    "macos-arm64": (
+        *(f"macosx_{major}_0_arm64" for major in (14, 13, 12, 11)),
+        *(f"macosx_10_{minor}_universal2" for minor in (13, 9)),
+    ),
 }
 
 _HEADER = """\
@@ -124,9 +132,13 @@ def _resolve(target: Target, wanted: list[str]) -> list[Wheel]:
 
 
 def main() -> int:
-    """Write both files, or neither."""
+    """Write all files, or none."""
     try:
-        texts = {LOCK: _locked(WANTED, PYTHONS), TEXT_LOCK: _locked(TEXT_WANTED, TEXT_PYTHONS)}
+        texts = {
+            LOCK: _locked(WANTED, PYTHONS),
+            TEXT_LOCK: _locked(TEXT_WANTED, TEXT_PYTHONS),
+            FLOATS_LOCK: _locked(FLOATS_WANTED, FLOATS_PYTHONS),
+        }
     except LayerError as error:
         sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from layers.elf import read_elf
+from layers.elf import read_elf, without_symbols
 
 _FOLDERS = (
     "bin",  # console scripts: nobody has a console in Lambda
@@ -48,6 +48,9 @@ _FILES = (
 
 _SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".pyc"})
 
+_WORTH_CUTTING = 1_000_000
+"""Bytes of symbols for debuggers. pysimdjson ships seven million of them around half a million of code."""
+
 # importlib.metadata needs METADATA (onnxruntime, fastapi ask for versions) and entry_points.txt
 # (opentelemetry finds its context there, and FastAPI imports opentelemetry); licences travel with
 # what they license. The rest says how pip came by the package, and differs between machines.
@@ -77,12 +80,22 @@ def prune(root: Path) -> int:
         _prune_metadata(metadata)
     for library in unneeded_copies(root):
         library.unlink()
+    _cut_symbols(root)
     return before - size_of(root)
 
 
 def size_of(root: Path) -> int:
     """The bytes Lambda counts: the sum of all files, unzipped."""
     return sum(Path(folder, name).stat().st_size for folder, _, names in os.walk(root) for name in names)
+
+
+def _cut_symbols(root: Path) -> None:
+    for path in root.rglob("*.so"):
+        if path.stat().st_size > _WORTH_CUTTING:
+            whole = path.read_bytes()
+            cut = without_symbols(whole)
+            if len(whole) - len(cut) > _WORTH_CUTTING:
+                path.write_bytes(cut)
 
 
 def unneeded_copies(root: Path) -> list[Path]:

@@ -31,6 +31,9 @@ SERVICE_PATIENCE_S = 1_800.0
 """An endpoint with a GPU takes 5 to 15 minutes to be in service; half an hour is stuck
 (aws/amazon-sagemaker-examples#3432: an hour in Creating)."""
 
+FLOOR_PATIENCE_S = 600.0
+"""A machine more is there in minutes; the function that prepares a deploy's versions has fifteen of them."""
+
 _PAUSE_S = 5.0
 
 ANSWERING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
@@ -64,6 +67,11 @@ def endpoint_for(stage: str, manifest: Manifest, base: Base) -> str:
     return endpoint_name(stage, manifest.model, manifest.version, manifest.digest, configuration)
 
 
+def floor_of(base: Base) -> int:
+    """How many machines every endpoint on this base has at least."""
+    return int(base.environment.get(env.ENDPOINT_FLOOR, "1"))
+
+
 def must_answer(
     endpoints: Endpoints,
     clock: Clock,
@@ -72,13 +80,38 @@ def must_answer(
     *,
     stage: str,
     say: Callable[[str], None],
+    floor: int = 1,
 ) -> None:
-    """Return once the endpoint can be asked.
+    """Return once the endpoint can be asked, by as many machines as ``floor`` if that is more than one.
 
-    Raises ``UnprovisionedError`` if there is none, ``UnfitVersionError`` if it failed to start or does not
-    come, and ``DisagreementError`` if it was made for something else. Looking changes nothing and may be
-    repeated.
+    An endpoint begins with one machine; what takes the place of eight has to wait for the others.
+    Raises ``UnprovisionedError`` if there is none, ``UnfitVersionError`` if it failed to start, does not
+    come or stays below its floor, and ``DisagreementError`` if it was made for something else. Looking
+    changes nothing and may be repeated.
     """
+    state = _in_service(endpoints, clock, manifest, name, stage=stage, say=say)
+    deadline = clock.now() + FLOOR_PATIENCE_S
+    if floor > 1 and state.instances < floor:
+        say(f"waiting for machines of {manifest.ref}: {state.instances} of {floor}")
+    while floor > 1 and state.instances < floor:
+        if clock.now() >= deadline:
+            raise UnfitVersionError(
+                f"the endpoint of `{manifest.ref}` has {state.instances} of the {floor} machines it needs",
+                hint="Raise the quota of this instance type, or lower `min_instances`; then repeat it.",
+            )
+        clock.sleep(_PAUSE_S)
+        state = _in_service(endpoints, clock, manifest, name, stage=stage, say=say)
+
+
+def _in_service(
+    endpoints: Endpoints,
+    clock: Clock,
+    manifest: Manifest,
+    name: str,
+    *,
+    stage: str,
+    say: Callable[[str], None],
+) -> EndpointState:
     deadline = clock.now() + SERVICE_PATIENCE_S
     told = False
     while True:
@@ -90,7 +123,7 @@ def must_answer(
             )
         _must_be_made_for(manifest, state)
         if state.status in ANSWERING:
-            return
+            return state
         if state.status != "Creating" or clock.now() >= deadline:
             raise UnfitVersionError(
                 f"the endpoint of `{manifest.ref}` is {state.status}: {state.reason or 'no reason given'}",

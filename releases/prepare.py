@@ -25,7 +25,7 @@ from model_store.ports import ObjectStore
 from releases.archive import manifest_archive, model_archive
 from releases.check import check
 from releases.collected import collected
-from releases.endpoints import ByTarget, can_be_asked, endpoint_for, must_answer, target_of
+from releases.endpoints import ByTarget, can_be_asked, endpoint_for, floor_of, must_answer, target_of
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import LEASE_SECONDS, lease
 from releases.placement import place
@@ -156,7 +156,15 @@ class Preparer:
         """The endpoint of a heavy version, once it can be asked; empty for a model on Lambda."""
         name = endpoint_for(self._stage, manifest, base)
         if name and (endpoints := self._endpoints.get(target_of(base))):
-            must_answer(endpoints, self._clock, manifest, name, stage=self._stage, say=self._say)
+            must_answer(
+                endpoints,
+                self._clock,
+                manifest,
+                name,
+                stage=self._stage,
+                say=self._say,
+                floor=floor_of(base),
+            )
         return name
 
     def has_its_endpoint(self, prepared: Prepared) -> bool:

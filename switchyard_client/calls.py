@@ -325,7 +325,12 @@ class Calls:
 
 
 def explain_parameters(
-    output: str | None, target: int | None, baseline: float, window: int | None
+    output: str | None,
+    target: int | None,
+    baseline: float,
+    window: int | None,
+    method: str | None = None,
+    steps: int | None = None,
 ) -> dict[str, Any]:
     """The parameters of a request for an explanation; what is ``None`` is the server's choice."""
     asked = {
@@ -333,6 +338,8 @@ def explain_parameters(
         "explain_target": target,
         "explain_baseline": baseline,
         "explain_window": window,
+        "explain_method": method,
+        "explain_steps": steps,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

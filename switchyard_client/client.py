@@ -83,19 +83,22 @@ class Client:
         target: int | None = None,
         baseline: float = 0,
         window: int | None = None,
+        method: str | None = None,
+        steps: int | None = None,
         timeout_s: float | None = None,
     ) -> Result:
         """What the answer to one row hangs on: by input, in its shape, what each value was worth.
 
         ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
-        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        floats. ``method`` is ``occlusion``, where parts of ``window`` neighbours are put to ``baseline``, or
+        on endpoints of torch ``integrated_gradients``, added up in ``steps`` from it. For models whose
         catalog has ``explain = true``; others answer that there is no such path.
         """
         call = self._calls.explain(
             model,
             inputs,
             version=version,
-            parameters=explain_parameters(output, target, baseline, window),
+            parameters=explain_parameters(output, target, baseline, window, method, steps),
             timeout_s=timeout_s,
         )
         return self._perform(call)
@@ -220,19 +223,22 @@ class AsyncClient:
         target: int | None = None,
         baseline: float = 0,
         window: int | None = None,
+        method: str | None = None,
+        steps: int | None = None,
         timeout_s: float | None = None,
     ) -> Result:
         """What the answer to one row hangs on: by input, in its shape, what each value was worth.
 
         ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
-        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        floats. ``method`` is ``occlusion``, where parts of ``window`` neighbours are put to ``baseline``, or
+        on endpoints of torch ``integrated_gradients``, added up in ``steps`` from it. For models whose
         catalog has ``explain = true``; others answer that there is no such path.
         """
         call = self._calls.explain(
             model,
             inputs,
             version=version,
-            parameters=explain_parameters(output, target, baseline, window),
+            parameters=explain_parameters(output, target, baseline, window, method, steps),
             timeout_s=timeout_s,
         )
         return await self._perform(call)

@@ -51,11 +51,13 @@ target = "lambda"
 memory_mb = {memory_mb}
 timeout_s = 10
 aliases = {aliases}
+explain = true
 
 [models.{second}]
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+explain = {explained}
 
 [models.echo]
 target = "lambda"
@@ -164,14 +166,22 @@ class Deployed:
         *,
         memory_mb: int = 512,
         second: str = "spare",
+        explained: bool = False,
         aliases: tuple[str, ...] = ("live",),
         lease_s: int = 180,
     ) -> None:
-        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
-        listed = json.dumps(list(aliases))
-        self.catalog.write_text(
-            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
+        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept.
+
+        ``explained`` is whether the second model says what its answers hang on.
+        """
+        said = CATALOG.format(
+            memory_mb=memory_mb,
+            second=second,
+            explained=json.dumps(explained),
+            aliases=json.dumps(list(aliases)),
+            lease_s=lease_s,
         )
+        self.catalog.write_text(said + self.more)
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 
@@ -213,8 +223,8 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
-    One that kills commands says ``LEASE_S``, one whose catalog says more, ``MORE``. While a trial in a real
-    account runs the tests, all have the stage that it deployed.
+    One that kills commands says ``LEASE_S``, one whose catalog has more says it in ``CATALOG_BESIDES``.
+    While a trial in a real account runs the tests, all have the stage that it deployed.
     """
     trial = under_way()
     if trial is not None:
@@ -224,7 +234,8 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
-    made = Deployed(embedded.start(home), home / "models.toml", more=getattr(request.module, "MORE", ""))
+    made = Deployed(embedded.start(home), home / "models.toml")
+    made.more = getattr(request.module, "CATALOG_BESIDES", "")
     try:
         made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made

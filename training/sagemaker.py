@@ -18,7 +18,7 @@ from training.errors import RecipeError
 from training.make import Task
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("training", "model_store")
+_PACKAGES = ("training", "model_store", "drift")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _INSTANCE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 # Where SageMaker puts channels, takes the model from and keeps checkpoints: fixed by its contract.
@@ -108,7 +108,7 @@ def training_job(task: Task, place: Place, machine: Machine, *, began: str) -> d
 
 
 def uploads(task: Task, recipe: Path, machine: Machine) -> dict[str, bytes]:
-    """What the job needs besides its image, by key: this room, the recipe's folder, and how to start."""
+    """What the job needs besides its image, by key: the rooms, the recipe's folder, and how to start."""
     prefix = _prefix(task)
     found = {
         f"{prefix}/code/{path.relative_to(_ROOT).as_posix()}": path.read_bytes()

@@ -102,6 +102,11 @@ def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None 
     return _fetched(answer)
 
 
+def explain(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
+    """Ask the model at ``path`` what its answer to a JSON request hangs on; returns whatever was answered."""
+    return call(place, "POST", f"{path}/explain", body, token_file=token_file)
+
+
 def call(
     place: Deployment,
     method: str,

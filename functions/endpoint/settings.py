@@ -36,7 +36,7 @@ _WORDS = {
     DEVICE: ("auto", "cpu", "cuda"),
     AUTOCAST: ("off", "bf16", "fp16"),
     CUDA_GRAPHS: ("on", "off"),
-    BATCHING: ("on", "off"),
+    BATCHING: ("auto", "on", "off"),
     environment.TRACING: ("off", "on"),
 }
 
@@ -48,7 +48,9 @@ class Settings:
     """Everything but the model. A port 0 lets the system choose; gRPC is off where its port is ``None``.
 
     ``workers`` are threads that run the model; ``None`` leaves it to what the model turns out to be: one,
-    or none for a model that is quicker than waking a thread (``functions.endpoint.server.is_quick``).
+    or none for a model that is quicker than waking a thread (``functions.endpoint.trial.is_quick``).
+    ``batching`` is ``auto`` (as many rows as pay, ``functions.endpoint.trial.rows_that_pay``), ``on`` (up to
+    ``max_batch``, whatever that costs) or ``off``.
     """
 
     model_dir: Path = Path("/opt/ml/model")
@@ -61,7 +63,7 @@ class Settings:
     cuda_graphs: bool = True
     workers: int | None = None
     threads: int = 1
-    batching: bool = True
+    batching: str = "auto"
     max_batch: int = 32
     max_queue_delay_ms: float = 0.0
     queue_size: int = 512
@@ -69,6 +71,7 @@ class Settings:
     timeout_s: int = 55
     drain_s: int = 25
     tracing: bool = False
+    explain: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -86,7 +89,7 @@ class Settings:
             cuda_graphs=_word(environ, CUDA_GRAPHS) == "on",
             workers=workers,
             threads=_whole(environ, THREADS, max(1, (os.cpu_count() or 1) // (workers or 1))),
-            batching=_word(environ, BATCHING) == "on",
+            batching=_word(environ, BATCHING),
             max_batch=_whole(environ, environment.MAX_BATCH, default.max_batch),
             max_queue_delay_ms=_milliseconds(environ, MAX_QUEUE_DELAY_MS),
             queue_size=_whole(environ, QUEUE_SIZE, default.queue_size),
@@ -94,6 +97,7 @@ class Settings:
             timeout_s=_whole(environ, environment.TIMEOUT, default.timeout_s),
             drain_s=_whole(environ, DRAIN_S, default.drain_s),
             tracing=_word(environ, environment.TRACING) == "on",
+            explain=environment.EXPLAIN in environ,
         )
 
     def limits(self, environ: Mapping[str, str]) -> EndpointLimits:
@@ -102,6 +106,7 @@ class Settings:
             max_payload_bytes=self.max_body_bytes,
             max_batch=self.max_batch if environ.get(environment.MAX_BATCH) else None,
             deadline_ms=self.timeout_s * 1000,
+            explain_max_parts=environment.EXPLAIN_MAX_PARTS if self.explain else None,
         )
 
 

@@ -21,7 +21,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -32,6 +32,9 @@ from functions.protocol.encoded import Answered, Encoded, Work
 from functions.protocol.errors import BadRequestError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import json_length
 from functions.protocol.words import kind
+
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
 ADDRESS_S = 15 * 60
 """How long an address works. A role's own credentials, which sign it, last longer."""
@@ -51,8 +54,12 @@ _REFERENCE_BYTES = 4096
 class Handoff:
     """The hand-off of one model. Safe to repeat: an upload may be inferred from more than once."""
 
-    def __init__(self, service: Service, objects: Objects, *, bucket: str) -> None:
+    def __init__(
+        self, service: Service, objects: Objects, *, bucket: str, recorder: Recorder | None = None
+    ) -> None:
+        """``recorder`` is told what is asked by an event that refers to an upload."""
         self._service = service
+        self._recorder = recorder
         self._objects = objects
         self._bucket = bucket
         self._max_bytes = service.limits.max_object_bytes
@@ -118,6 +125,10 @@ class Handoff:
             remaining_s=remaining_s(context),
             max_bytes=self._max_bytes,
         )
+        if self._recorder is not None:
+            from functions.inference.captured_rows import Half
+
+            self._recorder.instead(Half(body, length), Half(answer.body, answer.json_length))
         try:
             self._service.must_fit(answer)
         except TooLargeError:

@@ -19,7 +19,7 @@ from functions.protocol.carried import must_fit
 from functions.protocol.encoded import Encoded, Work
 from functions.protocol.errors import TooLargeError
 from functions.protocol.metadata import model_metadata
-from functions.protocol.requests import InferRequest, decode_request
+from functions.protocol.requests import FLOATS, InferRequest, decode_request
 from functions.protocol.tensors import Array, array_from_tensor, quoted
 from model_store.contract.names import ByVersion
 
@@ -52,11 +52,13 @@ class ModelService:
 
         A SnapStart snapshot then holds a session that has allocated its memory and started its threads, and
         a model that cannot run fails here and not in front of a caller. Whether the *outputs* are the golden
-        ones is the release's question, asked once per version and not at every start.
+        ones is the release's question, asked once per version and not at every start. The library that reads
+        floats is loaded then, too.
         """
         if isinstance(self._served, Served):
             inputs = {tensor.name: array_from_tensor(tensor) for tensor in self._served.golden().inputs}
             self._served.predictor(inputs, tuple(self._served.signature.outputs))
+        FLOATS.load()
 
     def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
         return model_metadata(self.select(model, version).manifest, self.limits.as_parameters())

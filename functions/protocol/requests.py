@@ -11,8 +11,12 @@ import orjson
 
 from functions.protocol.binary import array_from_binary
 from functions.protocol.errors import BadRequestError
+from functions.protocol.floats import FloatInput, FloatReader
 from functions.protocol.tensors import DTYPES, MAX_ELEMENTS, Array, array_from_json, kind, quoted
 from model_store.contract.tensors import Dimension, TensorSpec
+
+FLOATS = FloatReader()
+"""Of this process. What is primed before the first request loads its library then."""
 
 _NOT_A_NUMBER = r"(?i:[+-]?(?P<word>nan|inf(?:inity)?)\b)"
 
@@ -53,6 +57,8 @@ def decode_request(
     as the protocol's extensions need; an optional member that is ``null`` counts as absent.
     """
     if json_length is None:
+        if (floats := FLOATS.read(body)) is not None and (plain := _floats(floats, signature)) is not None:
+            return plain
         text: bytes | str | memoryview = body
         data: BinaryData | None = None
     else:
@@ -107,6 +113,22 @@ def _plain(document: object, signature: Signature) -> InferRequest | None:
     return InferRequest(
         {spec.name: array_from_json(spec.name, spec.datatype, shape, data)}, tuple(signature.outputs)
     )
+
+
+def _floats(sent: FloatInput, signature: Signature) -> InferRequest | None:
+    """The request for a model of one input that ``sent`` is; ``None`` leaves it to be read member by member.
+
+    What is refused here is refused there too, in the same words.
+    """
+    if len(signature.inputs) != 1:
+        return None
+    (spec,) = signature.inputs.values()
+    if sent.name != spec.name or sent.datatype != spec.datatype:
+        return None
+    shape = _shape(sent.shape, spec)
+    if math.prod(shape) != sent.values.size:
+        return None
+    return InferRequest({spec.name: sent.values.reshape(shape)}, tuple(signature.outputs))
 
 
 class BinaryData(Protocol):

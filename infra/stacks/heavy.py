@@ -30,6 +30,8 @@ from model_store.contract.environment import (
     COMPONENT,
     DIGEST,
     ENDPOINT_CONFIGURATION,
+    ENDPOINT_FLOOR,
+    EXPLAIN,
     FILES_FOLDER,
     MAX_BATCH,
     MODEL,
@@ -98,6 +100,8 @@ class HeavyStack(ModelStack):
         told = {MODEL: self.model.name, VERSION: str(locked.ref.version), DIGEST: str(locked.digest)}
         if self.model.max_batch is not None:
             told[MAX_BATCH] = str(self.model.max_batch)
+        if self.model.explain:
+            told[EXPLAIN] = "1"
         if self._traced:
             told[TRACING] = "on"
         return {**self.model.environment, **told, **self.settings}
@@ -161,9 +165,13 @@ class HeavyStack(ModelStack):
                 "settings": self.settings,
                 **({"environment": self.model.environment} if self.model.environment else {}),
                 **({"tracing": True} if self._traced else {}),
+                **({"explain": True} if self.model.explain else {}),
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}
+        # What a component has are copies, and those are not counted as machines.
+        if self.model.min_instances > 1 and self.model.component is None:
+            told[ENDPOINT_FLOOR] = str(self.model.min_instances)
         if self.model.asynchronous is not None:
             later = self.model.asynchronous
             told[ASYNCHRONOUS] = json.dumps(

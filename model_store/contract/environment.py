@@ -84,6 +84,9 @@ ENDPOINT_CONFIGURATION = "SWITCHYARD_ENDPOINT_CONFIGURATION"
 """Set on a gateway function: what, besides version and digest, names its endpoints. Part of the base, so a
 changed image or instance type is a changed base (``model_store.contract.endpoints``)."""
 
+ENDPOINT_FLOOR = "SWITCHYARD_ENDPOINT_FLOOR"
+"""Set on a gateway function whose endpoints never have just one machine: their floor. Part of the base."""
+
 ENDPOINT_URL = "SWITCHYARD_ENDPOINT_URL"
 """Set on a gateway function of the target ``ec2``: the load balancer's address. Part of the base."""
 

@@ -9,9 +9,13 @@ from releases.ports import EndpointState
 
 
 class MemoryEndpoints:
-    """``releases.ports.Endpoints`` without AWS. ``reads_until_ready`` is how long a new one is Creating."""
+    """``releases.ports.Endpoints`` without AWS. ``reads_until_ready`` is how long a new one is Creating.
+
+    One that was told to ``grow`` has a machine more whenever it was looked at.
+    """
 
     def __init__(self, *, reads_until_ready: int = 0) -> None:
+        self._grows: dict[str, int] = {}
         self._found: dict[str, EndpointState] = {}
         self._left: dict[str, int] = {}
         self._reads_until_ready = reads_until_ready
@@ -33,6 +37,10 @@ class MemoryEndpoints:
         """What SageMaker, or a person in the console, does to one."""
         self._found[name] = replace(self._found[name], **settings)
 
+    def grow(self, name: str, up_to: int) -> None:
+        """What autoscaling does to one that is below its floor."""
+        self._grows[name] = up_to
+
     def delete(self, name: str) -> None:
         del self._found[name]
 
@@ -41,6 +49,8 @@ class MemoryEndpoints:
         if state is not None and self._left[name]:
             self._left[name] -= 1
             return replace(state, status="Creating")
+        if state is not None and state.instances < self._grows.get(name, 0):
+            self._found[name] = replace(state, instances=state.instances + 1)
         return state
 
     def status(self, name: str) -> str | None:

@@ -330,7 +330,7 @@ def test_a_draining_server_finishes_and_refuses_what_is_new(start: Start, a_seco
 def test_a_poisoned_request_harms_neither_the_worker_nor_who_shares_its_batch(
     start: Start, a_second: int
 ) -> None:
-    endpoint = start(SWITCHYARD_WORKERS="1").ready()
+    endpoint = start(SWITCHYARD_WORKERS="1", SWITCHYARD_BATCHING="on").ready()
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(endpoint.infer, (a_second // 2, 0))
         time.sleep(0.15)

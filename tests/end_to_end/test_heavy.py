@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -29,10 +30,13 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from examples.minilm.build import build, weights
+from drift.captured import Together
+from examples.minilm.build import build, package, weights
 from local_cloud import cloud as embedded
 from local_cloud.deploy import deploy
+from model_store.contract import parquet
 from model_store.contract.names import ByVersion
+from model_store.contract.tensors import TensorData
 from releases.controller import Controller
 from switchyard_client import Client
 from tests.conftest import ROOT, Deployed
@@ -48,6 +52,13 @@ runtime_layer = "build/layers/local"
 endpoint_image = "switchyard-endpoint:local"
 
 [models.minilm]
+target = "sagemaker"
+instance_type = "ml.m5.large"
+versions = []
+memory_mb = 512
+timeout_s = 20
+
+[models.phrases]
 target = "sagemaker"
 instance_type = "ml.m5.large"
 versions = []
@@ -75,6 +86,15 @@ target_invocations_per_instance = 600
 memory_mb = 512
 timeout_s = 20
 component = { memory_mb = 2000 }
+
+[models.minilm.capture]
+rate = 1
+
+[models.scenes.capture]
+rate = 1
+
+[models.captions.capture]
+rate = 1
 """
 
 MOVES = 6
@@ -198,7 +218,9 @@ def sentences(files: dict[str, Path]) -> list[Sentence]:
 
 
 @pytest.fixture(scope="module")
-def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> Iterator[Heavy]:
+def heavy(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path], sentences: list[Sentence]
+) -> Iterator[Heavy]:
     """The stage after its first deploy: a gateway, and no endpoint."""
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
@@ -214,6 +236,7 @@ def heavy(tmp_path_factory: pytest.TempPathFactory, files: dict[str, Path]) -> I
             made.yard_json("publish", "minilm", str(path), "--sample", str(sample))
         for model in ("scenes", "captions"):
             publish_doubling(made, model, home / "doubling.onnx")
+        publish_weights(made, "phrases", home / "weights", sentences[0])
         yield stage
     finally:
         embedded.stop(home)
@@ -229,12 +252,27 @@ def publish_doubling(made: Deployed, name: str, path: Path) -> None:
     sample.write_text(
         json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]})
     )
-    made.yard_json("publish", name, str(path), "--sample", str(sample))
+    rows = path.with_suffix(".npz")
+    np.savez(rows, x=np.random.default_rng(5).normal(size=2_000).astype(np.float32))
+    made.yard_json("publish", name, str(path), "--sample", str(sample), "--baseline", str(rows))
+
+
+def publish_weights(made: Deployed, name: str, folder: Path, sentence: Sentence) -> None:
+    """Weights alone cannot be run at publish: the golden sample says what they answer, here as the graph does."""
+    folder.mkdir()
+    for file in ("config.json", "model.safetensors"):
+        shutil.copyfile(package() / file, folder / file)
+    known = sentence.answers["2"]
+    outputs = [TensorData("sentence_embedding", "FP32", known.shape, tuple(known.ravel().tolist()))]
+    sides = {"inputs": _sample(), "outputs": outputs}
+    sample = folder.with_suffix(".json")
+    sample.write_text(
+        json.dumps({side: [tensor.as_json() for tensor in tensors] for side, tensors in sides.items()})
+    )
+    made.yard_json("publish", name, str(folder), "--sample", str(sample))
 
 
 def _sample() -> list[Any]:
-    from model_store.contract.tensors import TensorData
-
     ids = SENTENCES[0]
     return [
         TensorData("input_ids", "INT64", (1, len(ids)), ids),
@@ -263,8 +301,8 @@ def test_a_version_is_provisioned_released_and_asked(heavy: Heavy, sentences: li
     assert b"yard provision minilm:1" in refused.stderr
     for version in ("1", "2", "3"):
         assert made.yard_json("provision", f"minilm:{version}", "--no-deploy")["changed"]
-    for doubling in ("scenes:1", "captions:1"):
-        assert made.yard_json("provision", doubling, "--no-deploy")["changed"]
+    for other in ("phrases:1", "scenes:1", "captions:1"):
+        assert made.yard_json("provision", other, "--no-deploy")["changed"]
     heavy.redeploy()
     for version in ("1", "2", "1"):
         made.yard_json("release", f"minilm:{version}")
@@ -423,6 +461,21 @@ def test_versions_are_asked_for_by_number(heavy: Heavy) -> None:
             assert client.get_model_metadata("minilm", version)["versions"] == [version]
 
 
+def test_weights_without_a_program_are_run_by_torch_and_answer_what_the_graph_does(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """The package's own safetensors: the endpoint knows the architecture that their ``config.json`` names."""
+    made = heavy.made
+    made.yard_json("release", "phrases:1")
+    with Client(made.api_url) as api:
+        for sentence in sentences:
+            answer = api.infer("phrases", {"input_ids": sentence.ids, "attention_mask": sentence.mask})
+            assert np.allclose(answer["sentence_embedding"], sentence.answers["2"], atol=1e-4)
+            assert answer.version == "1"
+    refused = httpx.post(f"{made.api_url}/v2/models/phrases/infer", json={"inputs": []}, timeout=35)
+    assert (refused.status_code, set(refused.json())) == (400, {"error"})
+
+
 def test_a_model_that_answers_later_sleeps_is_woken_and_loses_nothing(heavy: Heavy, tmp_path: Path) -> None:
     """Law 7: a client that knows nothing of queues is answered; who goes finds the result, also after a nap."""
     made = heavy.made
@@ -476,6 +529,61 @@ def test_a_model_that_nobody_asks_has_no_machine_and_the_first_caller_wakes_one(
         wait_until(lambda: httpx.post(f"{url}/infer", json=asked, timeout=35).status_code == 200)
     (endpoint,) = made.yard_json("status", "captions")["models"][0]["endpoints"]
     assert endpoint["instances"] == 1
+
+
+def kept_of(made: Deployed, model: str) -> Together:
+    """What the gateway of a model has kept so far, halves put together."""
+    s3 = boto3.client("s3", **made_for(made))
+    found = boto3.client("ssm", **made_for(made)).get_parameter(Name="/switchyard/local/capture-bucket")
+    bucket, together = found["Parameter"]["Value"], Together()
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"captured/{model}/").get("Contents", []):
+        columns, _ = parquet.read(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+        together.add({column.name: values for column, values in columns.items()}, 0, sys.maxsize)
+    return together
+
+
+def test_what_passes_through_a_gateway_is_kept_with_what_the_endpoint_answered(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """Binary tensors of callers who waited, and those of ``scenes``, whose answers came later (ADR 52)."""
+    ids = sentences[0].ids[0].tolist()
+    answers = [sentences[0].answers[version].ravel() for version in ("1", "2", "3")]
+
+    def embeddings() -> list[Any]:
+        cells = kept_of(heavy.made, "minilm").columns()
+        pairs = zip(cells.get("input.input_ids", []), cells.get("output.embedding", []), strict=True)
+        return [said for asked, said in pairs if asked == ids]
+
+    wait_until(lambda: bool(embeddings()))
+    for said in embeddings():
+        assert any(np.allclose(said, answer, atol=1e-4) for answer in answers)
+    wait_until(lambda: [1_968_750.0] in kept_of(heavy.made, "scenes").columns()["input.x"])
+    scenes = kept_of(heavy.made, "scenes").columns()
+    pairs = zip(scenes["input.x"], scenes["output.y"], strict=True)
+    assert {2 * x[0] == y[0] for x, y in pairs if x and y} == {True}
+
+
+def test_drift_of_a_model_on_an_endpoint_is_judged_as_of_any_other(heavy: Heavy) -> None:
+    made, random = heavy.made, np.random.default_rng(6)
+    found: dict[str, Any] = {}
+
+    def send(shift: float, requests: int, least: int) -> None:
+        with Client(made.api_url) as api:
+            for _ in range(requests):
+                api.infer("captions", {"x": (random.normal(size=64) + shift).astype(np.float32)})
+
+        def came() -> bool:
+            done = made.yard("drift", "captions", "--json")
+            found.update(json.loads(done.stdout or b"{}"), returncode=done.returncode)
+            return bool(found.get("rows", 0) >= least)
+
+        wait_until(came)
+
+    send(0.0, 5, 320)
+    assert (found["drifted"], found["returncode"]) == ([], 0)
+    send(3.0, 10, 960)
+    assert ({*found["drifted"]}, found["returncode"]) == ({"x", "y"}, 1)
+    assert found["metrics"]["DriftPsi"] > 0.25
 
 
 def made_for(made: Deployed) -> dict[str, Any]:

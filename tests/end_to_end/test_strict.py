@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ from local_cloud.deploy import deploy
 from local_cloud.errors import LocalCloudError
 from tests.conftest import ROOT, Deployed
 from tests.docs.pages import blocks
+from training.data.prepared import prepare
+from training.data.s3 import kept_requests
 from yard.main import app
 
 if TYPE_CHECKING:
@@ -45,9 +48,27 @@ KEEPS_REQUESTS = """
 [models.digits.capture]
 rate = 1
 rows_per_hour = 100000
+min_accuracy = 0.95
 """
 
 DIGITS = ROOT / "examples" / "digits"
+
+CAPTURED = """
+name = "asked"
+task = "classification"
+[source]
+kind = "captured"
+model = "digits"
+stage = "local"
+alias = "live"
+since = {since}
+until = {until}
+labels = true
+[columns]
+features = ["image_*"]
+target = "label"
+group = "request_id"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +266,16 @@ def highest(metrics: Any, name: str, at_least: int) -> float:
         time.sleep(0.2)
 
 
+def wait_for_alarm(metrics: Any, what: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        found = metrics.describe_alarms(AlarmNames=[f"switchyard/local/digits/{what}"])["MetricAlarms"]
+        if found[0]["StateValue"] == "ALARM":
+            return
+        assert time.monotonic() < end, found
+        time.sleep(0.5)
+
+
 def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_report(
     strict: Deployed, tmp_path: Path
 ) -> None:
@@ -277,6 +308,8 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     assert json.loads(ran["Payload"].read())["judged"] == 1
     metrics = client("cloudwatch")
     assert highest(metrics, "DriftPsi", 1) < 0.25
+    (alarm,) = metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"]
+    assert alarm["StateValue"] != "ALARM"
 
     send(np.concatenate([rotated_and_noisy(images)] * 3), "moved")
     moved = compared(strict, before + 4 * 360)
@@ -285,12 +318,7 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
     assert "FunctionError" not in ran
     assert highest(metrics, "DriftPsi", 2) > 0.25
-    end = time.monotonic() + 90
-    while (state := metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"][0])[
-        "StateValue"
-    ] != "ALARM":
-        assert time.monotonic() < end, state
-        time.sleep(0.5)
+    wait_for_alarm(metrics, "drift")
 
     bucket = client("ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
     keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
@@ -302,6 +330,25 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     done = strict.yard("drift", "digits", "--version", "1", "--json", "--out", str(tmp_path / "page.html"))
     found = json.loads(done.stdout)
     assert (found["labelled"], found["metrics"]["Accuracy"]) == (360, pytest.approx(0.9389, abs=1e-4))
+    ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
+    assert "FunctionError" not in ran
+    assert highest(metrics, "Accuracy", 1) == pytest.approx(0.9389, abs=1e-4)
+    wait_for_alarm(metrics, "accuracy")
+
+    # What was labelled is what the next version can be trained on; what was turned and noisy is not.
+    now = datetime.now(UTC)
+    declared = CAPTURED.format(since=(now - timedelta(hours=2)).isoformat(), until=now.isoformat())
+    (tmp_path / "data.toml").write_text(declared)
+    asked: dict[str, Any] = {"ssm": client("ssm"), "client": client("s3")}
+    made = prepare(tmp_path / "data.toml", tmp_path / "kept", stage=lambda name: kept_requests(name, **asked))
+    assert (made.facts["rows"]["kept"], made.classes) == (360, tuple("0123456789"))
+    parts = (made.train, made.validation, made.test)
+    seen = {
+        (row.tobytes(), int(target))
+        for part in parts
+        for row, target in zip(part.inputs, part.targets, strict=True)
+    }
+    assert seen == {(row.tobytes(), int(label)) for row, label in zip(images, labels, strict=True)}
     assert "features drifted" in (tmp_path / "page.html").read_text()
 
 

@@ -32,7 +32,7 @@ FUNCTION = "switchyard-staging-digits"
 ELSEWHERE = "eu-west-1"
 COPY = f"switchyard-local-copy-000000000000-{ELSEWHERE}"
 
-MORE = f"""
+CATALOG_BESIDES = f"""
 [stages.local.replica]
 region = "{ELSEWHERE}"
 """

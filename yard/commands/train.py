@@ -12,6 +12,7 @@ from yard import options, output
 from yard.fitting import curves, needed
 
 if TYPE_CHECKING:
+    from training.data.prepared import Prepared
     from training.make import Made, Task
     from training.sagemaker import Machine, Place
 
@@ -47,9 +48,9 @@ def train(
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
-    """Fit a network to data, export it to ONNX, check it against torch, measure it on the test part.
+    """Fit a network or an estimator to data, export it to ONNX, check the file, measure it on the test part.
 
-    A killed one is gone on from by the same command.
+    A network whose fit was killed is gone on with by the same command.
 
     Example: yard train recipe.toml --publish
     """
@@ -57,11 +58,20 @@ def train(
         raise typer.BadParameter(f"`{on}` is neither local nor sagemaker", param_hint="--on")
     if on == "sagemaker" and not (role and bucket and image):
         raise typer.BadParameter("a job needs --role, --bucket and --image", param_hint="--on sagemaker")
+    keep = (out or OUT) / ".data"
     with needed():
+        from training.estimators.recipe import has_estimator
+
+        if has_estimator(recipe):
+            if on != "local" or processes > 1:
+                raise typer.BadParameter(
+                    f"`{recipe.name}` is an estimator, which fits here, in one process",
+                    param_hint="--on" if on != "local" else "--processes",
+                )
+            return _estimator(recipe, out, keep, publish=publish, stage=stage, as_json=as_json)
         from training.launch import fit_together
         from training.make import finish, make, read_task
 
-    keep = (out or OUT) / ".data"
     with output.working("preparing the data"):
         task = read_task(recipe, keep)
     if on == "sagemaker":
@@ -74,8 +84,7 @@ def train(
 
         deployment.check_declared(task.recipe.model)
     folder = out or OUT / task.recipe.model
-    counts = task.data.facts["rows"]
-    output.say(f"data {task.data.digest}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    _say_data(task.data)
     if processes > 1:
         from training import checkpoint
 
@@ -86,13 +95,39 @@ def train(
     else:
         with curves(f"fitting {task.recipe.model}") as heard:
             made = make(task, folder, on_epoch=heard, fresh=fresh)
+    return _over(made, recipe.parent, publish=publish, stage=stage, as_json=as_json)
+
+
+def _estimator(
+    recipe: Path, out: Path | None, keep: Path, *, publish: bool, stage: str, as_json: bool
+) -> None:
+    from training.estimators.make import make_fitted, read_estimator_task
+
+    with output.working("preparing the data"):
+        task = read_estimator_task(recipe, keep)
+    if publish:
+        from yard import deployment
+
+        deployment.check_declared(task.recipe.model)
+    _say_data(task.data)
+    with needed(), output.working(f"fitting {task.recipe.model}"):
+        made = make_fitted(task, out or OUT / task.recipe.model)
+    _over(made, recipe.parent, publish=publish, stage=stage, as_json=as_json)
+
+
+def _say_data(data: Prepared) -> None:
+    counts = data.facts["rows"]
+    output.say(f"data {data.digest}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+def _over(made: Made, code: Path, *, publish: bool, stage: str, as_json: bool) -> None:
+    """Say what was made, and publish it if that is wanted."""
     _show(made)
-    ref = _publish(made, recipe.parent, stage) if publish else None
+    ref = _publish(made, code, stage) if publish else None
     if as_json:
         output.print_json({"version": ref, **as_document(made)})
     else:
         output.data.print(ref or str(made.path), markup=False)
-    return None
 
 
 def _submit(
@@ -118,7 +153,8 @@ def _show(made: Made) -> None:
     output.done(f"{made.path}: {made.graph.bytes:,} bytes, {made.graph.parameters:,} weights, {worth}")
     operators = ", ".join(f"{count} {name}" for name, count in made.graph.operators.items())
     output.say(
-        f"within {made.parity.difference:.2g} of torch on {made.parity.rows} rows; operators: {operators}"
+        f"within {made.parity.difference:.2g} of {made.lineage.get('library', 'torch')} on "
+        f"{made.parity.rows} rows; operators: {operators}"
     )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from model_store.contract.environment import SHADOW_EVENT
 
 if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
     from functions.inference.doors.messages import MessageDoor
     from functions.inference.doors.objects import ObjectDoor
     from functions.inference.released import Service
@@ -44,20 +45,25 @@ class Doors:
         environ: Mapping[str, str],
         *,
         compare: Compare | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """``compare`` answers mirrored requests; a function that has no model of its own has none."""
+        """``compare`` answers mirrored requests; a function that has no model of its own has none.
+
+        ``recorder`` keeps requests, where the catalog asks for it; ``http`` tells it of its own.
+        """
         self._http = http
         self._compare = compare
         self._service = service
         self._log = log
         self._environ = environ
+        self._recorder = recorder
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
         if type(event) is dict and "requestContext" not in event:
             if "inputs" in event:
                 from functions.inference.doors import direct
 
-                return direct.answer(event, context, self._service, self._log)
+                return direct.answer(event, context, self._service, self._log, self._recorder)
             if SHADOW_EVENT in event and self._compare is not None:
                 return self._compare(event, context)
             if sources := _sources(event):
@@ -77,7 +83,7 @@ class Doors:
         from functions.inference.doors.messages import MessageDoor
 
         return MessageDoor.from_environment(
-            self._service, self._log, self._environ, SqsQueue(), self._objects
+            self._service, self._log, self._environ, SqsQueue(), self._objects, self._recorder
         )
 
     @cached_property
@@ -85,7 +91,7 @@ class Doors:
         from functions.inference.adapters.aws import S3Objects
         from functions.inference.doors.objects import ObjectDoor
 
-        return ObjectDoor(self._service, self._log, S3Objects())
+        return ObjectDoor(self._service, self._log, S3Objects(), self._recorder)
 
 
 def _sources(event: Mapping[str, Any]) -> set[str]:

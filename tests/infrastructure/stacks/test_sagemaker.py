@@ -261,12 +261,29 @@ def test_what_may_change_on_a_model_changes_no_endpoint(synth: Any, change: dict
         assert after[type_] == before[type_]
 
 
+@pytest.mark.parametrize(("floor", "told"), [(1, None), (2, "2")])
+def test_a_gateway_knows_how_many_machines_a_release_waits_for(
+    synth: Any, floor: int, told: str | None
+) -> None:
+    (model,) = synth(min_instances=floor)["Custom::SwitchyardModel"].values()
+    assert model["Base"]["Environment"].get("SWITCHYARD_ENDPOINT_FLOOR") == told
+
+
+def test_the_rollout_comes_after_what_lifts_an_endpoint_to_its_floor(prod: Deployed) -> None:
+    """Else it would wait for machines that nobody has been told to add."""
+    rollout = prod.only(BERT, "Custom::SwitchyardRollout")
+    targets = prod.resources(BERT, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert targets
+    assert set(targets) <= set(rollout["DependsOn"])
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"instance_type": "ml.g5.2xlarge"},
         {"max_batch": 8},
         {"tracing": True},
+        {"explain": True},
         {"endpoint": "e1"},
         {"stage": {"endpoint_image": "registry/endpoint:2"}},
         {"stage": {"vpc_subnets": (), "vpc_security_groups": ()}},
@@ -292,6 +309,20 @@ def test_the_container_of_a_traced_model_is_told_and_another_s_image_is_not(synt
     assert told(tracing=True) == {"on"}
     assert told() == {None}
     assert told(tracing=True, image="registry/own:1") == {None}
+
+
+def test_the_container_and_the_gateway_of_a_model_that_explains_are_told(synth: Any) -> None:
+    def told(**changes: object) -> tuple[set[str | None], bool]:
+        found = synth(**changes)
+        containers = {
+            one["PrimaryContainer"]["Environment"].get("SWITCHYARD_EXPLAIN")
+            for one in found["AWS::SageMaker::Model"].values()
+        }
+        (release,) = found["Custom::SwitchyardModel"].values()
+        return containers, "SWITCHYARD_EXPLAIN" in json.dumps(release)
+
+    assert told(explain=True) == ({"1"}, True)
+    assert told() == ({None}, False)
 
 
 def test_another_version_leaves_the_endpoints_that_are_there_and_the_base_alone(synth: Any) -> None:

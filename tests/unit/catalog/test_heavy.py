@@ -109,6 +109,19 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
             "Leave one of them out",
         ),
         (
+            ("max_instances = 4", 'max_instances = 4\nexplain = true\nimage = "registry/own:1"'),
+            "both `explain` and `image`",
+            "Leave one of them out",
+        ),
+        (
+            (
+                "target_invocations_per_instance = 600",
+                "explain = true\nhandoff = true\nasynchronous = {}",
+            ),
+            "both `explain` and `asynchronous`",
+            "Leave one of them out",
+        ),
+        (
             ("max_instances = 4", "max_instances = 4\nasynchronous = { timeout_s = 4000 }"),
             "outside 1 to 3600",
             "SageMaker",

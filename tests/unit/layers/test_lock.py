@@ -8,6 +8,9 @@ import pytest
 
 from layers.facts import LayerError
 from layers.lock import (
+    FLOATS_LOCK,
+    FLOATS_PYTHONS,
+    FLOATS_WANTED,
     LOCK,
     TEXT_LOCK,
     TEXT_PYTHONS,
@@ -71,22 +74,29 @@ def test_the_shipped_lock_names_no_place_to_download_from() -> None:
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("python", ["cp311", "cp312", "cp313"])
 @pytest.mark.parametrize(
-    "package", ["numpy", "onnxruntime", "orjson", "pydantic_core", "onnxruntime_extensions"]
+    "package", ["numpy", "onnxruntime", "orjson", "pydantic_core", "onnxruntime_extensions", "pysimdjson"]
 )
 def test_the_shipped_locks_cover_every_linux_target(package: str, python: str, machine: str) -> None:
-    lines = (LOCK.read_text() + TEXT_LOCK.read_text()).splitlines()
+    lines = (LOCK.read_text() + TEXT_LOCK.read_text() + FLOATS_LOCK.read_text()).splitlines()
     files = [line[2:] for line in lines if line.startswith(f"# {package}-")]
     assert any(f"-{python}-{python}-" in file and machine in file for file in files)
 
 
-def test_the_text_lock_adds_one_package_and_says_where_it_comes_from() -> None:
-    text = TEXT_LOCK.read_text()
-    assert f"from {TEXT_WANTED.name}: do not edit" in text
-    assert read_wanted(TEXT_WANTED.read_text())[0] == re.findall(r"^(\S+==\S+) ", text, re.MULTILINE)
-    assert f"CPython {TEXT_PYTHONS[0]} to {TEXT_PYTHONS[-1]}\n" in text
+@pytest.mark.parametrize(
+    ("lock", "wanted", "pythons"),
+    [(TEXT_LOCK, TEXT_WANTED, TEXT_PYTHONS), (FLOATS_LOCK, FLOATS_WANTED, FLOATS_PYTHONS)],
+    ids=["text", "floats"],
+)
+def test_the_other_locks_add_one_package_each_and_say_where_it_comes_from(
+    lock: Path, wanted: Path, pythons: tuple[str, ...]
+) -> None:
+    text = lock.read_text()
+    assert f"from {wanted.name}: do not edit" in text
+    assert read_wanted(wanted.read_text())[0] == re.findall(r"^(\S+==\S+) ", text, re.MULTILINE)
+    assert f"CPython {pythons[0]} to {pythons[-1]}\n" in text
 
 
-@pytest.mark.parametrize("lock", [LOCK, TEXT_LOCK])
+@pytest.mark.parametrize("lock", [LOCK, TEXT_LOCK, FLOATS_LOCK])
 def test_every_listed_wheel_has_its_hash(lock: Path) -> None:
     for block in lock.read_text().split("\n\n")[1:]:
         assert block.count("\n# ") + 1 == block.count("--hash=sha256:"), block

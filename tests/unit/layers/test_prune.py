@@ -82,6 +82,21 @@ def test_the_engine_that_nothing_loads_is_an_unneeded_copy(
     assert providers.exists()
 
 
+@pytest.fixture
+def library(make_elf: Callable[..., bytes]) -> bytes:
+    return make_elf(needed=("libc.so.6",))
+
+
+def test_symbols_are_cut_where_they_are_most_of_a_library_and_left_where_they_are_few(
+    write: Callable[..., Path], tmp_path: Path, library: bytes
+) -> None:
+    heavy = write("csimdjson.abi3.so", library + bytes(2_000_000))
+    light = write("orjson/orjson.so", library + bytes(1_000))
+    prune(tmp_path)
+    assert heavy.stat().st_size <= len(library)
+    assert light.stat().st_size == len(library) + 1_000
+
+
 @pytest.mark.parametrize("needed", ["libonnxruntime.so.1", "libonnxruntime.so.1.31.1", "libonnxruntime.so"])
 def test_the_engine_that_the_extension_loads_stays(
     write: Callable[..., Path], make_elf: Callable[..., bytes], tmp_path: Path, needed: str

@@ -30,6 +30,7 @@ class HeavyWorld(World):
         self.endpoints = MemoryEndpoints(reads_until_ready=reads_until_ready)
         self.configuration = CONFIGURATION
         self.own_image = False
+        self.floor = 1
         super().__init__(MemoryFunctions(self.gateway))
 
     def gateway(self, config: FunctionConfig, event: dict[str, Any]) -> Any:
@@ -62,6 +63,7 @@ class HeavyWorld(World):
             env.TARGET: self.target,
             env.ENDPOINT_CONFIGURATION: self.configuration,
             **({env.OWN_IMAGE: "on"} if self.own_image else {}),
+            **({env.ENDPOINT_FLOOR: str(self.floor)} if self.floor > 1 else {}),
         }
         layers = ("arn:layer:runtime:1",)
         self.functions.deploy(

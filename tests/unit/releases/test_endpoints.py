@@ -10,7 +10,7 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
-from releases.endpoints import SERVICE_PATIENCE_S, kept_warm
+from releases.endpoints import FLOOR_PATIENCE_S, SERVICE_PATIENCE_S, kept_warm
 from releases.errors import (
     DisagreementError,
     ReleaseError,
@@ -90,6 +90,50 @@ def test_an_endpoint_that_never_comes_is_given_up(heavy: HeavyWorld) -> None:
     with pytest.raises(UnfitVersionError, match="is Creating"):
         heavy.controller().release(ref(3))
     assert heavy.clock.now() - before >= SERVICE_PATIENCE_S
+
+
+def test_a_release_waits_for_the_machines_of_the_floor(heavy: HeavyWorld) -> None:
+    """One machine in the place of eight would be live, and swamped."""
+    heavy.floor = 4
+    heavy.deploy()
+    heavy.endpoints.grow(heavy.endpoint(1), 4)
+    heavy.controller().release(ref(1))
+    state = heavy.endpoints.describe(heavy.endpoint(1))
+    assert state is not None
+    assert state.instances == 4
+    assert "waiting for machines of digits:1: 1 of 4" in heavy.said
+    assert heavy.ask() == (200, "digits:1")
+
+
+def test_machines_that_do_not_come_are_not_released_onto(heavy: HeavyWorld) -> None:
+    heavy.floor = 4
+    heavy.deploy()
+    heavy.endpoints.grow(heavy.endpoint(1), 3)
+    before = heavy.clock.now()
+    with pytest.raises(UnfitVersionError, match="has 3 of the 4 machines it needs") as refused:
+        heavy.controller().release(ref(1))
+    assert "min_instances" in str(refused.value.hint)
+    assert heavy.clock.now() - before >= FLOOR_PATIENCE_S
+    assert heavy.controller().history("digits") == []
+    # Nothing holds it against the version: with the fourth machine it goes.
+    heavy.endpoints.grow(heavy.endpoint(1), 4)
+    heavy.controller().release(ref(1))
+    assert heavy.ask() == (200, "digits:1")
+
+
+def test_a_rollback_does_not_wait_for_machines(heavy: HeavyWorld) -> None:
+    """Law 6: a way back is a flip."""
+    heavy.floor = 4
+    heavy.deploy()
+    for version in (1, 2):
+        heavy.endpoints.grow(heavy.endpoint(version), 4)
+        heavy.controller().release(ref(version))
+    heavy.endpoints.grow(heavy.endpoint(1), 0)
+    heavy.endpoints.change(heavy.endpoint(1), instances=1)
+    before = heavy.clock.now()
+    heavy.controller().rollback("digits")
+    assert heavy.ask() == (200, "digits:1")
+    assert heavy.clock.now() - before < FLOOR_PATIENCE_S
 
 
 def test_an_endpoint_that_failed_says_why(heavy: HeavyWorld) -> None:

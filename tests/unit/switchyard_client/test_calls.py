@@ -90,6 +90,12 @@ def test_a_model_without_a_queue_answers_a_job_at_once() -> None:
 def test_an_explanation_is_asked_for_with_the_parameters_that_were_chosen() -> None:
     asked = explain_parameters("y", None, 0.5, 4)
     assert asked == {"explain_output": "y", "explain_baseline": 0.5, "explain_window": 4}
+    by_gradients = explain_parameters(None, None, 0, None, "integrated_gradients", 99)
+    assert by_gradients == {
+        "explain_baseline": 0,
+        "explain_method": "integrated_gradients",
+        "explain_steps": 99,
+    }
     server = Server()
     call = Calls(URL).explain("double", {"x": FEW}, version=None, parameters=asked, timeout_s=None)
     with pytest.raises(UnknownModelError, match="there is no `/v2/models/double/explain`"):

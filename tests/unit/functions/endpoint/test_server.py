@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from functions.endpoint.batches import Work
-from functions.endpoint.server import QUICK_S, is_quick, load
+from functions.endpoint.server import load
 from functions.endpoint.settings import Settings
-from functions.inference.predictor import Stop
-from functions.protocol.tensors import Array
 from model_store.contract.errors import IntegrityError
 from tests.unit.functions.conftest import Layer
 
@@ -25,7 +20,14 @@ def test_a_model_whose_rows_are_its_callers_is_batched(linear_layer: Layer) -> N
     loaded = load(settings(linear_layer), linear_layer.environ)
     assert loaded.batched
     assert loaded.quick
-    assert not load(replace(settings(linear_layer), batching=False), linear_layer.environ).batched
+    assert not load(replace(settings(linear_layer), batching="off"), linear_layer.environ).batched
+
+
+def test_how_many_rows_pay_is_found_out_unless_the_environment_says_to_join_all(linear_layer: Layer) -> None:
+    told = replace(settings(linear_layer), max_batch=8)
+    assert 1 <= load(told, linear_layer.environ).rows <= 8
+    assert load(replace(told, batching="on"), linear_layer.environ).rows == 8
+    assert load(replace(told, batching="off"), linear_layer.environ).rows == 1
 
 
 def test_a_model_with_two_kinds_of_rows_is_not_batched(arithmetic_layer: Layer) -> None:
@@ -37,18 +39,3 @@ def test_a_digest_that_is_another_s_is_refused(linear_layer: Layer) -> None:
     environ = {**linear_layer.environ, "SWITCHYARD_DIGEST": "sha256:" + "0" * 64}
     with pytest.raises(IntegrityError):
         load(settings(linear_layer), environ)
-
-
-def test_quick_is_measured_with_the_largest_batch() -> None:
-    now = 0.0
-
-    def engine(
-        inputs: Mapping[str, Array], outputs: Sequence[str], *, options: Stop | None = None
-    ) -> dict[str, Array]:
-        nonlocal now
-        now += len(inputs["x"]) * QUICK_S / 4
-        return {"y": inputs["x"]}
-
-    work = Work({"x": np.zeros((1, 1), np.float32)}, ("y",))
-    assert is_quick(engine, work, 1, clock=lambda: now)
-    assert not is_quick(engine, work, 32, clock=lambda: now)

@@ -34,7 +34,7 @@ def test_every_variable_is_read() -> None:
         }
     )
     assert (settings.port, settings.grpc_port, settings.workers, settings.threads) == (9000, None, 2, 3)
-    assert (settings.batching, settings.max_batch, settings.max_queue_delay_ms) == (False, 8, 1.5)
+    assert (settings.batching, settings.max_batch, settings.max_queue_delay_ms) == ("off", 8, 1.5)
     assert (settings.queue_size, settings.device) == (9, "cuda")
 
 
