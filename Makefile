@@ -74,7 +74,7 @@ node_modules/.installed: package.json package-lock.json
 # What ships, each list as it is pinned; nothing is asked of the network.
 sbom: .venv-scan/.installed ## A bill of materials (CycloneDX) of layers, container and command line, in build/sbom
 	@mkdir -p build/sbom
-	@for list in layer:layers/runtime.txt layer-text:layers/runtime-text.txt layer-floats:layers/runtime-floats.txt container:functions/endpoint/requirements.txt \
+	@for list in layer:layers/runtime.txt layer-text:layers/runtime-text.txt layer-image:layers/runtime-image.txt layer-floats:layers/runtime-floats.txt container:functions/endpoint/requirements.txt \
 	    command-line:constraints.txt embedded-cloud:requirements-local.txt; do \
 	  .venv-scan/bin/cyclonedx-py requirements --output-reproducible --of JSON \
 	    -o "build/sbom/$${list%%:*}.cdx.json" "$${list#*:}" || exit 1; done

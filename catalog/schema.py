@@ -128,7 +128,7 @@ Ephemeral = Annotated[
     between(DEFAULT_EPHEMERAL_MB, MAX_EPHEMERAL_MB, "MB", "Lambda gives `/tmp` no other amount"),
 ]
 Architecture = Literal["x86_64", "arm64"]
-Runtime = Literal["plain", "text"]
+Runtime = Literal["plain", "text", "image"]
 Provisioned = Annotated[
     int,
     between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
@@ -355,7 +355,7 @@ class Model(_Table):
     requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a
     bucket are answered there, and the queues come with it. With ``explain`` callers may ask what an answer
     hangs on. With ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model.
-    ``runtime`` is which layer lies under the function: ``text`` has tokenisers.
+    ``runtime`` is which layer lies under the function: ``text`` has tokenisers, ``image`` reads pictures.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of

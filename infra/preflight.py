@@ -23,7 +23,9 @@ ROUTE_LIMIT = 300
 """Routes of one HTTP API, a hard limit. Source: HTTP API quotas."""
 
 _MACHINE_OF = {"x86_64": "x86_64", "arm64": "aarch64"}
-_LAYER_TARGETS = ("local", "x86_64", "arm64", "local-text", "x86_64-text", "arm64-text")
+_LAYER_TARGETS = tuple(
+    f"{built}{beside}" for beside in ("", "-text", "-image") for built in ("local", "x86_64", "arm64")
+)
 _MB = 1_048_576
 
 
@@ -68,7 +70,7 @@ def check_machine(model: Model, layer: Tree) -> None:
     """
     facts = json.loads(_facts_path(layer.path).read_text("utf-8"))
     wanted = _MACHINE_OF[model.architecture]
-    if facts.get("target") not in ("local", "local-text") and facts.get("machine") != wanted:
+    if not str(facts.get("target")).startswith("local") and facts.get("machine") != wanted:
         raise PreflightError(
             f"`{model.name}` runs on {model.architecture}, and its runtime layer `{layer.path.name}` "
             f"is built for {facts.get('machine')}",

@@ -1,9 +1,9 @@
 """Renew ``runtime.txt``: every package of the layer, with the sha256 of every wheel a target may need.
 
 ``python -m layers.lock`` resolves ``runtime.in`` for each interpreter and machine the project runs on, and
-``runtime-text.in`` and ``runtime-floats.in`` for those that have their wheels, and writes one file of each.
-It refuses when the targets do not agree on a version: one layer, one set of versions, whatever machine builds
-it. Nothing is installed; a failure leaves the files alone.
+``runtime-text.in``, ``runtime-image.in`` and ``runtime-floats.in`` for those that have their wheels, and
+writes one file of each. It refuses when the targets do not agree on a version: one layer, one set of
+versions, whatever machine builds it. Nothing is installed; a failure leaves the files alone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 TEXT_PYTHONS = ("3.11", "3.12", "3.13")
 """onnxruntime-extensions has no wheel for a later one yet."""
+
+IMAGE_WANTED = ROOM / "runtime-image.in"
+IMAGE_LOCK = ROOM / "runtime-image.txt"
 
 FLOATS_WANTED = ROOM / "runtime-floats.in"
 FLOATS_LOCK = ROOM / "runtime-floats.txt"
@@ -137,6 +140,7 @@ def main() -> int:
         texts = {
             LOCK: _locked(WANTED, PYTHONS),
             TEXT_LOCK: _locked(TEXT_WANTED, TEXT_PYTHONS),
+            IMAGE_LOCK: _locked(IMAGE_WANTED, PYTHONS),
             FLOATS_LOCK: _locked(FLOATS_WANTED, FLOATS_PYTHONS),
         }
     except LayerError as error:

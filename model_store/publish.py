@@ -18,7 +18,7 @@ from model_store.contract.errors import (
 )
 from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.kinds import ONNX
-from model_store.contract.manifest import SCHEMA, WITHOUT_BASELINE, Manifest, artifact_digest
+from model_store.contract.manifest import PICTURES, SCHEMA, WITHOUT_BASELINE, Manifest, artifact_digest
 from model_store.contract.names import ByVersion, check_name
 from model_store.describe import make_baseline
 from model_store.golden import given_golden, read_sample
@@ -115,6 +115,11 @@ def publish(
     say("checking the model", 0, total)
     examined = examine(source, digest, sample)
     described = None
+    if baseline is not None and PICTURES in examined.origin:
+        raise InvalidArtifactError(
+            "a baseline describes numbers and words, and this model takes files of pictures",
+            hint="Leave `--baseline` out.",
+        )
     if baseline is not None:
         say("running the model on the baseline's rows", 0, total)
         described = make_baseline(source, examined.inputs, examined.outputs, baseline).to_json()
@@ -213,5 +218,5 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
 
 def _is_sample_of(sample: Path, manifest: Manifest) -> bool:
     if manifest.kind == ONNX:
-        return read_sample(sample, manifest.inputs) == manifest.golden.inputs
+        return read_sample(sample, manifest.inputs, pictures=manifest.pictures) == manifest.golden.inputs
     return given_golden(sample)[0] == manifest.golden

@@ -363,12 +363,18 @@ def must_run_on(manifest: Manifest, target: str, *, own_image: bool = False) -> 
 
 
 def must_have_its_operators(manifest: Manifest, base: Base) -> None:
-    """Refuse a graph whose operators the base's runtime layer lacks (law 8): it would fail at init."""
+    """Refuse what the base's runtime layer lacks something for (law 8): it would fail at init."""
     if needs_extensions(manifest.lineage) and base.environment.get(env.RUNTIME) != env.TEXT:
         raise UnfitVersionError(
             f"`{manifest.ref}` uses operators of `{DOMAIN}`, and the runtime layer of `{manifest.model}` "
             "has none of them",
             hint=HINT,
+        )
+    if manifest.pictures and base.environment.get(env.RUNTIME) != env.IMAGE:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` takes files of pictures, and the runtime layer of `{manifest.model}` "
+            "cannot read them",
+            hint='Set `runtime = "image"` for the model in the catalog, deploy, and release again.',
         )
 
 

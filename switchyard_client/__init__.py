@@ -11,6 +11,7 @@ Needs numpy and httpx, and nothing else of this project.
 
 from __future__ import annotations
 
+from switchyard_client.arrays import files
 from switchyard_client.auth import Anonymous, Bearer, Iam
 from switchyard_client.calls import Job, ModelMetadata, ServerMetadata, TensorMetadata
 from switchyard_client.client import AsyncClient, Client
@@ -63,5 +64,6 @@ __all__ = [
     "UnknownModelError",
     "UnreachableError",
     "UnreadableAnswerError",
+    "files",
     "sign",
 ]

@@ -81,6 +81,12 @@ def text_layer() -> Path:
     return build(TARGETS["local-text"], ROOT / "build" / "layers" / "local-text").folder / "python"
 
 
+@pytest.fixture(scope="session")
+def image_layer() -> Path:
+    """The built layer that reads files of pictures, its folder of packages."""
+    return build(TARGETS["local-image"], ROOT / "build" / "layers" / "local-image").folder / "python"
+
+
 @pytest.fixture
 def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, found on the import path behind everything else."""

@@ -5,6 +5,7 @@ What Lambda does not carry goes through S3, there and back, if the model hands o
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from dataclasses import dataclass, replace
@@ -105,6 +106,27 @@ def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None 
 def explain(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
     """Ask the model at ``path`` what its answer to a JSON request hangs on; returns whatever was answered."""
     return call(place, "POST", f"{path}/explain", body, token_file=token_file)
+
+
+def of_pictures(place: Deployment, path: str, file: bytes, *, token_file: Path | None = None) -> bytes:
+    """The request that hands ``file`` to the model at ``path``.
+
+    Raises ``CallRefusedError`` where the model has not the one input that takes files, and no other.
+    """
+    inputs = _document(call(place, "GET", path, token_file=token_file)).get("inputs") or []
+    if len(inputs) != 1 or "content_type" not in (inputs[0].get("parameters") or {}):
+        raise CallRefusedError(
+            "the file is a picture, and the model takes other inputs than one of pictures",
+            hint="Give a V2 infer request in JSON.",
+        )
+    data = [base64.b64encode(file).decode()]
+    tensor = {"name": inputs[0]["name"], "datatype": "BYTES", "shape": [1], "data": data}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether ``data`` begin as a JPEG or PNG does, and as no JSON does."""
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
 
 def call(

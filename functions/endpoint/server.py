@@ -76,7 +76,8 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
         )
     manifest = artifact.manifest
     engine = load_engine(artifact, settings)
-    served = Served(manifest, engine, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
+    signature = Signature.of(manifest.inputs, manifest.outputs, manifest.pictures)
+    served = Served(manifest, engine, signature, artifact.golden)
     golden = None
     batched = settings.batching != "off" and is_batched(served.signature)
     sample = artifact.golden()

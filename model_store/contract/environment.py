@@ -29,9 +29,13 @@ MAX_BATCH = "SWITCHYARD_MAX_BATCH"
 """The most rows that one request may have. Part of the base; without it the other limits decide."""
 
 RUNTIME = "SWITCHYARD_RUNTIME"
-"""Which runtime layer lies under the function where it is not the plain one: ``text``. Part of the base."""
+"""Which runtime layer lies under the function where it is not the plain one. Part of the base."""
 
 TEXT = "text"
+"""The layer with the operators of onnxruntime-extensions."""
+
+IMAGE = "image"
+"""The layer that reads files of pictures."""
 
 EXPLAIN = "SWITCHYARD_EXPLAIN"
 """Set where callers may ask which parts of an input an answer hangs on."""

@@ -20,7 +20,7 @@ def invoke(
     name: options.ModelName,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="FILE", help="A V2 infer request; - reads stdin."),
+        typer.Option("--data", metavar="FILE", help="A V2 infer request, or a picture; - reads stdin."),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", metavar="N", min=1, help="Ask for exactly this version.")
@@ -71,6 +71,8 @@ def invoke(
         return
     body = body if body is not None else _golden(place, name, alias, version)
     path += f"/versions/{version}" if version is not None else ""
+    if calls.is_picture(body):
+        body = calls.of_pictures(place, path, body, token_file=token_file)
     send = calls.explain if explain else calls.submit if later else calls.infer
     _show(send(place, path, body, token_file=token_file), as_json=as_json, waiting_is_fine=True)
 

@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from examples.digits.steps import build
 from functions.inference.adapters.memory import MemoryCaptures
 from functions.inference.capture import Recorder
 from functions.inference.door import HttpDoor
@@ -28,9 +29,9 @@ from model_store.contract.capture import CaptureSettings
 from model_store.contract.digest import Digest
 from model_store.contract.events import http_event, read_answer
 from model_store.contract.extensions import DOMAIN, OPERATORS
-from model_store.contract.manifest import ArtifactFile, Golden, Manifest
+from model_store.contract.manifest import PICTURES, ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
-from tests.unit import text_graphs
+from tests.unit import pictures, text_graphs
 
 ONNX_TYPES = {
     "BOOL": TensorProto.BOOL,
@@ -370,6 +371,28 @@ def text_model_layer(package: Path) -> Layer:
         entry="pipeline.json",
         lineage={OPERATORS: DOMAIN},
     )
+
+
+def lay_out_pictures(folder: Path) -> Layer:
+    """Files of handwritten digits to words (ADR 64)."""
+    artifact = build(folder / "artifact", files=True)
+    return lay_out(
+        folder / "python" / environment.MODEL_PACKAGE,
+        {path.name: path.read_bytes() for path in artifact.iterdir()},
+        inputs=[TensorSpec("file", "BYTES", ("batch",))],
+        outputs=[
+            TensorSpec("probabilities", "FP32", ("batch", 10)),
+            TensorSpec("digit", "BYTES", ("batch",)),
+        ],
+        golden={"file": np.array([pictures.text(pictures.digit(3))], object)},
+        entry="pipeline.json",
+        lineage={PICTURES: "file"},
+    )
+
+
+@pytest.fixture(scope="session")
+def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    return lay_out_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture

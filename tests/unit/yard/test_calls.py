@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from releases.errors import ServiceError
-from yard.calls import CallRefusedError, auth_for, call, infer
+from yard.calls import CallRefusedError, auth_for, call, infer, is_picture, of_pictures
 from yard.deployment import Deployment
 
 IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
@@ -85,6 +86,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[str] = []
         self.uploaded = b""
+        self.inputs: list[Any] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     @property
@@ -114,7 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/out":
             self._answer(self.server.get_status, {"model_name": "m", "outputs": ["large"]})
         else:
-            self._answer(200, {"parameters": {"handoff_max_bytes": 9} if self.server.hands_off else {}})
+            parameters = {"handoff_max_bytes": 9} if self.server.hands_off else {}
+            self._answer(200, {"inputs": self.server.inputs, "parameters": parameters})
 
     def do_PUT(self) -> None:
         self.server.seen.append(f"PUT {self.path} {self.headers['x-signed']}")
@@ -181,6 +184,30 @@ def test_both_ways_through_s3_take_no_second_asking(api: Api) -> None:
     api.large_answer = True
     assert json.loads(infer(api.place, MODEL, LARGE).body)["outputs"] == ["large"]
     assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer", "GET /out"]
+
+
+def test_a_picture_becomes_the_request_of_a_model_that_takes_one(api: Api) -> None:
+    api.inputs = [{"name": "image", "parameters": {"content_type": "image/png"}}]
+    file = b"\x89PNG\r\n\x1a\n and more"
+    assert is_picture(file)
+    (tensor,) = json.loads(of_pictures(api.place, MODEL, file))["inputs"]
+    assert (tensor["name"], tensor["shape"], base64.b64decode(tensor["data"][0])) == ("image", [1], file)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [],
+        [{"name": "x"}],
+        [{"name": "image", "parameters": {"content_type": "image/png"}}, {"name": "x"}],
+    ],
+    ids=["none", "numbers", "two"],
+)
+def test_a_picture_for_a_model_that_takes_none_is_not_sent(api: Api, inputs: list[Any]) -> None:
+    api.inputs = inputs
+    with pytest.raises(CallRefusedError, match="takes other inputs than one of pictures"):
+        of_pictures(api.place, MODEL, b"\xff\xd8\xff")
+    assert not is_picture(b'{"inputs": []}')
 
 
 def test_a_model_that_hands_nothing_off_is_said_so_with_what_to_set(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -18,6 +19,7 @@ from model_store.contract.manifest import Manifest
 from model_store.contract.parquet import FLOAT, INTEGER, TEXT
 from model_store.contract.tensors import TensorSpec
 from tests.unit.functions.conftest import SAMPLES, Caller, Layer
+from tests.unit.pictures import digit, text
 
 ALL = CaptureSettings(1.0, 1_000)
 INFER = "/v2/models/digits/infer"
@@ -56,6 +58,24 @@ def test_a_row_has_its_own_elements_and_the_request_s_ids(linear_layer: Layer) -
     assert rows[1]["input.x"] == [5, 6, 7, 8]
     assert len(rows[1]["output.scores"]) == 3
     assert rows[0]["output.label"] == [2]
+
+
+@pytest.mark.parametrize("form", ["json", "binary", "the file alone"])
+def test_of_a_picture_its_digest_is_kept_and_never_the_picture(picture_layer: Layer, form: str) -> None:
+    """ADR 64: pictures are of people."""
+    caller, file = Caller(picture_layer.load()), digit(3, "JPEG")
+    if form == "json":
+        halves = answered(caller, {"inputs": [json_tensor("file", "BYTES", [text(file)], [1])]})
+    elif form == "binary":
+        data = len(file).to_bytes(4, "little") + file
+        tensor = {"name": "file", "datatype": "BYTES", "shape": [1]}
+        head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(data)}}]}).encode()
+        halves = answered(caller, head + data, **{"inference-header-content-length": str(len(head))})
+    else:
+        halves = answered(caller, file, **{"inference-header-content-length": "0"})
+    (row,) = rows_of(picture_layer.manifest, halves)
+    assert row["input.file"] == [hashlib.sha256(file).hexdigest()]
+    assert row["output.digit"] == ["three"]
 
 
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
