@@ -73,6 +73,24 @@ explain = true
 ``echo`` takes requests by every way there is, and versions too large for a layer."""
 
 
+def catalog_text(
+    *,
+    memory_mb: int = 512,
+    second: str = "spare",
+    explained: bool = False,
+    aliases: tuple[str, ...] = ("live",),
+    lease_s: int = 180,
+) -> str:
+    """The catalog that tests deploy, filled in."""
+    return CATALOG.format(
+        memory_mb=memory_mb,
+        second=second,
+        explained=json.dumps(explained),
+        aliases=json.dumps(list(aliases)),
+        lease_s=lease_s,
+    )
+
+
 @pytest.fixture(scope="session")
 def text_layer() -> Path:
     """The built layer with the text operators, its folder of packages."""
@@ -180,14 +198,15 @@ class Deployed:
 
         ``explained`` is whether the second model says what its answers hang on.
         """
-        said = CATALOG.format(
-            memory_mb=memory_mb,
-            second=second,
-            explained=json.dumps(explained),
-            aliases=json.dumps(list(aliases)),
-            lease_s=lease_s,
+        self._deploy_as(
+            catalog_text(
+                memory_mb=memory_mb, second=second, explained=explained, aliases=aliases, lease_s=lease_s
+            )
+            + self.more
         )
-        self.catalog.write_text(said + self.more)
+
+    def _deploy_as(self, catalog: str) -> None:
+        self.catalog.write_text(catalog)
         self.said.clear()
         deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
 
@@ -205,18 +224,8 @@ class RealDeployed(Deployed):
     def environment(self) -> dict[str, str]:
         return self.trial.environment()
 
-    def deploy(
-        self,
-        *,
-        memory_mb: int = 512,
-        second: str = "spare",
-        aliases: tuple[str, ...] = ("live",),
-        lease_s: int = 180,
-    ) -> None:
-        listed = json.dumps(list(aliases))
-        self.trial.write(
-            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
-        )
+    def _deploy_as(self, catalog: str) -> None:
+        self.trial.write(catalog)
         self.trial.deploy()
 
     @property

@@ -113,11 +113,13 @@ def check_cost(minutes: float, most_dollars: float) -> float:
 
 
 def _try(options: argparse.Namespace, cost: float) -> int:
+    from tests.conftest import catalog_text
+
     name = f"t{secrets.token_hex(3)}"
     stage = TrialStage(name, STAGES / name)
     _say(f"stage {stage.name}, at most {options.minutes:g} minutes and about ${cost:.2f}")
     _say(f"if this machine dies: python -m benchmarks.trial --account {options.account} --teardown {name}")
-    stage.write(_catalog())
+    stage.write(catalog_text())
     began = time.time()
     results = page.Results(
         at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -193,12 +195,6 @@ def _report(left: list[str]) -> int:
     if not left:
         _say("nothing is left")
     return 1 if left else 0
-
-
-def _catalog() -> str:
-    from tests.conftest import CATALOG
-
-    return CATALOG.format(memory_mb=512, second="spare", aliases='["live"]', lease_s=180)
 
 
 def _say(text: str) -> None:

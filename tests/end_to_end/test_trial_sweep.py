@@ -102,6 +102,6 @@ def test_repeating_it_is_harmless() -> None:
 
 def test_what_has_the_stage_s_tag_is_listed() -> None:
     (name,) = Sweep("t1", sleep=lambda _: time.sleep(0.05)).buckets()
-    tags = [{"Key": STAGE_TAG, "Value": "t1"}]
+    tags: Any = [{"Key": STAGE_TAG, "Value": "t1"}]
     boto3.client("s3").put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
     assert f"arn:aws:s3:::{name}" in Sweep("t1", sleep=lambda _: time.sleep(0.05)).tagged()

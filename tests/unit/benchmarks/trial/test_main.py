@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from benchmarks.trial.__main__ import CONSENT, CONSENT_VARIABLE, TESTS, check_consent, check_cost
 from benchmarks.trial.stage import STAGE_VARIABLE, TrialError, TrialStage, under_way
-from tests.conftest import CATALOG, ROOT
+from tests.conftest import ROOT, catalog_text
 
 MOTO = "123456789012"
 YES = {CONSENT_VARIABLE: CONSENT}
@@ -50,7 +50,7 @@ def test_the_stage_has_the_catalog_of_the_tests_under_its_own_name(tmp_path: obj
     from catalog import load_catalog
 
     stage = TrialStage("t123456", Path(str(tmp_path)) / "t123456")
-    stage.write(CATALOG.format(memory_mb=512, second="spare", aliases='["live"]', lease_s=180))
+    stage.write(catalog_text())
     found = load_catalog(stage.catalog).stage("t123456")
     assert (found.keep_data, found.runtime_layer) == (False, "build/layers/x86_64")
 
