@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from catalog import heavy
 from catalog.alarms import Alarms
 from catalog.capture import Capture
+from catalog.front import Callers, Rest
 from catalog.messages import Messages
 from catalog.mistakes import between, mistake
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
@@ -226,6 +227,9 @@ class Stage(_Table):
     ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is
     who is told of alarms.
 
+    ``api`` is which kind of API stands in front: an HTTP API, or with ``rest`` a REST API, which knows
+    ``callers`` by their keys and may be what ``rest`` says (``catalog.front``).
+
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
     ``vpc_security_groups`` SageMaker's machines stand in the account's own network. On EC2 they stand in
@@ -236,8 +240,11 @@ class Stage(_Table):
     name: Annotated[str, _name(check_stage)]
     account: Annotated[str, BeforeValidator(_account)] | None = None
     region: Annotated[str, AfterValidator(_region)] | None = None
+    api: Literal["http", "rest"] = "http"
     auth: Literal["iam", "jwt", "none"] = "iam"
     jwt: Jwt | None = None
+    rest: Rest = Field(default_factory=Rest)
+    callers: Callers = Field(default_factory=dict)
     runtime_layer: Annotated[str, AfterValidator(_folder)]
     throttle_rate: ThrottleRate = 500
     throttle_burst: ThrottleBurst = 1_000
@@ -288,6 +295,18 @@ class Stage(_Table):
             raise mistake(
                 f"is in `{self.region}` and its `replica` too, where one disaster takes both",
                 "Write another region for the `replica`.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_door_for_it(self) -> Stage:
+        """What only a REST API offers is refused here, and not ignored (ADR 62)."""
+        written = [name for name in ("rest", "callers") if name in self.model_fields_set]
+        if self.api == "http" and written:
+            raise mistake(
+                f"has `{written[0]}` and an HTTP API, which knows neither callers' keys nor a firewall nor "
+                "a private address",
+                'Write `api = "rest"`; docs/front-doors.md says what that costs.',
             )
         return self
 

@@ -48,6 +48,46 @@ def acknowledge_open_routes(api: Construct, stage: str) -> None:
     )
 
 
+def acknowledge_own_validation(api: Construct) -> None:
+    """Say who validates requests where API Gateway does not."""
+    _accept(
+        api,
+        "AwsSolutions-APIG2",
+        "The function's own parser holds every request to the model's tensors, in the protocol's words; API "
+        "Gateway's schemas know neither a model's shapes nor binary tensors",
+    )
+
+
+def acknowledge_other_authorization(api: Construct, auth: str) -> None:
+    """Say what stands in place of Cognito."""
+    reason = {
+        "iam": "Callers sign with IAM, which knows the account's roles",
+        "jwt": "A Lambda authorizer takes the tokens of any issuer, Cognito's too (ADR 63)",
+        "none": "The catalog leaves authorisation out, by explicit choice",
+    }[auth]
+    _accept(api, "AwsSolutions-COG4", reason)
+
+
+def acknowledge_no_firewall(api: Construct) -> None:
+    """Say why a REST API stands without a web ACL."""
+    _accept(
+        api,
+        "AwsSolutions-APIG3",
+        "The catalog asks for no firewall: it costs by the request, and what is behind parses strictly and "
+        "has neither SQL nor pages",
+    )
+
+
+def acknowledge_log_writer(writer: Construct) -> None:
+    """Say why API Gateway writes logs by AWS's own policy."""
+    _accept(
+        writer,
+        "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+        "AmazonAPIGatewayPushToCloudWatchLogs]",
+        "API Gateway takes no role that may write less: it makes the log groups of executions by itself",
+    )
+
+
 def acknowledge_unlogged_log(bucket: Construct) -> None:
     """Say why the bucket of access logs keeps no access log."""
     _accept(

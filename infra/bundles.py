@@ -44,6 +44,12 @@ FRONT = (
     "model_store/__init__.py",
     "model_store/contract",
 )
+AUTHORIZER = (
+    "functions/__init__.py",
+    "functions/authorizer",
+    "model_store/__init__.py",
+    "model_store/contract",
+)
 MESSENGER = (
     "functions/__init__.py",
     "functions/messenger",

@@ -102,7 +102,16 @@ def declare(
     # A heavy model rolls out within its own stack, before its stack deletes what it leaves.
     rollout = RolloutStack(scope, stage=stage, models=[one for one in served if not one.model.is_heavy])
     rollout.add_stack_dependency(operations, "it answers")
-    api = ApiStack(scope, stage=stage, models=models, code=front_code)
+    reads_tokens = stage.api == "rest" and stage.jwt is not None
+    api = ApiStack(
+        scope,
+        stage=stage,
+        models=models,
+        code=front_code,
+        authorizer_code=code("authorizer", bundles.AUTHORIZER, api_stack.AUTHORIZER_HANDLER)
+        if reads_tokens
+        else None,
+    )
     # Said apart from the models: without any of them the Api would otherwise not wait for the guard.
     api.add_stack_dependency(operations, "the guard speaks before a route goes")
     for stack in served:

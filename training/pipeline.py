@@ -27,11 +27,10 @@ from training.optimise.compare import Row, check_gate, compare
 from training.optimise.quantise import QUANTISED
 from training.optimise.run import check_ways, made_in_a_way
 from training.publishing import publish_made
-from training.report_page import write_report
+from training.report_page import REPORT, write_report
 from training.written import Strict, read
 
 RUN = "run.json"
-REPORT = "report.html"
 
 
 class Gate(Strict):
@@ -117,7 +116,9 @@ def run(
         check_better(mine, theirs, task.data.task, least=pipeline.gate.least_gain)
     write_report(candidate.path, task.data, folder / REPORT, title=f"{task.recipe.model}, {way}")
     say("publishing")
-    published = publish_made(store, candidate, created_by=created_by, code=recipe.parent)
+    published = publish_made(
+        store, candidate, created_by=created_by, code=recipe.parent, report=folder / REPORT
+    )
     ref = published.manifest.ref
     done("publish", version=str(ref), created=published.created)
     if release is not None:

@@ -15,6 +15,8 @@ from model_store.contract.deployment import (
     alarm_period_parameter,
     alarm_topic_parameter,
     api_auth_parameter,
+    api_key_parameter,
+    api_kind_parameter,
     api_url_parameter,
     bucket_parameter,
     capture_bucket_parameter,
@@ -65,6 +67,8 @@ class Deployment:
     lease_s: float = 180.0
     capture_bucket: str | None = None
     signed_by: str | None = None
+    api_kind: str = "http"
+    asks_for_key: bool = False
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""
@@ -216,6 +220,8 @@ def find(stage: str) -> Deployment:
         lease_s=float(found.get(lease_parameter(stage), "180")),
         capture_bucket=found.get(capture_bucket_parameter(stage)),
         signed_by=found.get(signed_by_parameter(stage)),
+        api_kind=found.get(api_kind_parameter(stage), "http"),
+        asks_for_key=found.get(api_key_parameter(stage)) == "required",
     )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
+from yard.commands.callers import callers
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 for command in (
     *(publish, sign, versions, show, diff, pull, verify, promote, restore),
-    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
+    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, callers, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision, doctor),
     *(train, tune, optimise, pipeline),

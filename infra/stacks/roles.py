@@ -54,7 +54,7 @@ PREPARE = ("lambda:PublishVersion", "lambda:UpdateFunctionConfiguration")
 START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
 
-PUBLISHED = ("baselines", "digests", "indexed", "signatures", "versions")
+PUBLISHED = ("baselines", "digests", "indexed", "reports", "signatures", "versions")
 MOVED = ("pages", "plans", "releases")
 PREPARED = ("lease", "prepared", "shifts", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""

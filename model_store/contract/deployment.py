@@ -138,6 +138,21 @@ def front_function_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-Front"
 
 
+def authorizer_function_name(stage: str) -> str:
+    """The function that checks tokens where the API is a REST API."""
+    return f"switchyard-{check_stage(stage)}-Authorizer"
+
+
+def api_key_name(stage: str, caller: str, label: str) -> str:
+    """The name of a caller's key; ``api_key_prefix`` is where those of a stage begin."""
+    return f"{api_key_prefix(stage)}{caller}.{label}"
+
+
+def api_key_prefix(stage: str) -> str:
+    """How the names of all keys of a stage begin. A dot ends each part: no part may hold one."""
+    return f"switchyard.{check_stage(stage)}."
+
+
 def model_layer_name(stage: str, model: str) -> str:
     """The Lambda layer whose versions carry the model's versions."""
     return f"{function_name(stage, model)}-model"
@@ -265,6 +280,16 @@ def api_url_parameter(stage: str) -> str:
 def api_id_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's id, which permissions to call it name."""
     return f"{parameters_path(stage)}api-id"
+
+
+def api_kind_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says which kind of API it is: ``http`` or ``rest``."""
+    return f"{parameters_path(stage)}api-kind"
+
+
+def api_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says whether callers send a key: ``required`` or ``none``."""
+    return f"{parameters_path(stage)}api-key"
 
 
 def api_auth_parameter(stage: str) -> str:

@@ -66,6 +66,9 @@ MANIFEST_DIGEST = "SWITCHYARD_MANIFEST_DIGEST"
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
 
+JWT = "SWITCHYARD_JWT"
+"""Whose tokens the authorizer of a REST API takes, as JSON: ``issuer``, ``audience`` and ``scopes``."""
+
 ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 """Set on the operations function: where the alarms of a release report, and it listens."""
 

@@ -5,6 +5,7 @@
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
     models/<m>/baselines/ab12….json                      how a version's training sample was distributed
+    models/<m>/reports/ab12….html                        the page about a version, made before its publish
     models/<m>/digests/ab12…/000000007.json              version 7 has this digest: a hint, no more
     models/<m>/indexed/999999992.json                    every version up to 7 has its hint (999999999 - 7)
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
@@ -61,6 +62,11 @@ def signature_key(model: str, version: int, signed_by: Digest) -> str:
 def baseline_key(model: str, digest: Digest) -> str:
     """How inputs and outputs were distributed at training; the manifest of a version names the digest."""
     return f"models/{model}/baselines/{digest.hex}.json"
+
+
+def report_key(model: str, digest: Digest) -> str:
+    """The page about a version; its lineage names the digest."""
+    return f"models/{model}/reports/{digest.hex}.html"
 
 
 def digest_prefix(model: str, digest: Digest) -> str:

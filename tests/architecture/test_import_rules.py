@@ -80,10 +80,12 @@ def test_every_room_of_the_tree_is_in_the_table() -> None:
         ("training/export", "boto3"),
         ("functions/front", "switchyard_client"),
         ("functions/messenger", "releases"),
+        ("functions/authorizer", "boto3"),
     ],
 )
 def test_a_broken_rule_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
     packages = rooms_in_config() | {
+        "functions/authorizer",
         "functions/protocol",
         "functions/inference",
         "functions/inference/adapters",

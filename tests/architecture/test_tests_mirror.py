@@ -15,6 +15,9 @@ ROOMS = (
 ELSEWHERE = {
     "dashboards/adapters": "tests/contract/test_board_reader.py",
     "dashboards/ports.py": "tests/contract/test_board_reader.py",
+    "functions/authorizer/adapters": "tests/contract/test_documents.py",
+    "functions/authorizer/handler.py": "tests/end_to_end/test_front_doors.py",
+    "functions/authorizer/ports.py": "tests/contract/test_documents.py",
     "functions/endpoint/connections.py": "tests/contract/test_http_conformance.py",
     "functions/endpoint/errors.py": "tests/unit/functions/endpoint/test_statuses.py",
     "functions/front/adapters": "tests/contract/test_invoker.py",

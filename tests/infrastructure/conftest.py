@@ -253,6 +253,74 @@ def partner(
     return _synthesised(catalog, "partner", tmp_path_factory.mktemp("partner"))
 
 
+DOORS = """
+[stages.open]
+api = "rest"
+auth = "jwt"
+throttle_rate = 50
+throttle_burst = 70
+runtime_layer = "build/layers/none"
+
+[stages.open.jwt]
+issuer = "https://login.example/tenant"
+audience = ["models", "reports"]
+scopes = ["models/infer"]
+
+[stages.open.rest.waf]
+rate_per_address = 2000
+
+[stages.open.callers.shop]
+rate = 20
+burst = 40
+quota = 100_000
+period = "week"
+keys = ["2026-11", "2026-12"]
+
+[stages.open.callers.nightly-batch]
+rate = 5
+burst = 5
+
+[stages.inner]
+api = "rest"
+runtime_layer = "build/layers/none"
+
+[stages.inner.rest]
+vpc_endpoints = ["vpce-0123456789abcdef0", "vpce-0123456789abcdef1"]
+logs_role = false
+
+[models.digits]
+target = "lambda"
+timeout_s = 10
+
+[models.fraud-eu]
+target = "lambda"
+timeout_s = 28
+throttle_rate = 5
+aliases = ["live", "candidate"]
+"""
+"""Two stages whose door is a REST API: one on the internet with everything, one in a network."""
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    folder = tmp_path_factory.mktemp("doors")
+    (folder / "models.toml").write_text(DOORS)
+    found, _ = with_stand_ins(load_catalog(folder / "models.toml"), ROOT, folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def keyed(doors: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """A REST API with tokens, keys and a firewall."""
+    return _synthesised(doors, "open", tmp_path_factory.mktemp("keyed"))
+
+
+@pytest.fixture(scope="session")
+def inner(doors: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """A REST API that exists in a network only."""
+    return _synthesised(doors, "inner", tmp_path_factory.mktemp("inner"))
+
+
 @pytest.fixture(scope="session", params=["prod", "local"])
 def stage(request: pytest.FixtureRequest) -> Deployed:
     found: Deployed = request.getfixturevalue(request.param)

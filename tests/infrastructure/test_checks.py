@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("node_of_the_project")
 
 
-def test_no_checker_finds_anything_unexplained(stage: Deployed, partner: Deployed) -> None:
+def test_no_checker_finds_anything_unexplained(
+    stage: Deployed, partner: Deployed, keyed: Deployed, inner: Deployed
+) -> None:
     found = [
         finding
-        for each in (stage, partner)
+        for each in (stage, partner, keyed, inner)
         for finding in (
             *checks.findings_of_cdk(each.stage, each.out),
             *checks.findings_of_cfn_lint(each.stage, each.out),
@@ -41,9 +43,9 @@ def test_no_checker_finds_anything_unexplained(stage: Deployed, partner: Deploye
     not scans.SCANNERS.is_dir(), reason="`make check` installs the scanners, and did not here"
 )
 def test_checkov_finds_nothing_unexplained_and_needs_every_reason(
-    prod: Deployed, local: Deployed, partner: Deployed, tmp_path: Path
+    prod: Deployed, local: Deployed, partner: Deployed, keyed: Deployed, inner: Deployed, tmp_path: Path
 ) -> None:
-    for each in (prod, local, partner):
+    for each in (prod, local, partner, keyed, inner):
         (tmp_path / each.stage).mkdir()
         for template in each.out.glob("*.template.json"):
             shutil.copy(template, tmp_path / each.stage)

@@ -95,7 +95,7 @@ def train(
     else:
         with curves(f"fitting {task.recipe.model}") as heard:
             made = make(task, folder, on_epoch=heard, fresh=fresh)
-    return _over(made, recipe.parent, publish=publish, stage=stage, as_json=as_json)
+    return _over(made, task.data, recipe.parent, publish=publish, stage=stage, as_json=as_json)
 
 
 def _estimator(
@@ -112,7 +112,7 @@ def _estimator(
     _say_data(task.data)
     with needed(), output.working(f"fitting {task.recipe.model}"):
         made = make_fitted(task, out or OUT / task.recipe.model)
-    _over(made, recipe.parent, publish=publish, stage=stage, as_json=as_json)
+    _over(made, task.data, recipe.parent, publish=publish, stage=stage, as_json=as_json)
 
 
 def _say_data(data: Prepared) -> None:
@@ -120,10 +120,10 @@ def _say_data(data: Prepared) -> None:
     output.say(f"data {data.digest}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
-def _over(made: Made, code: Path, *, publish: bool, stage: str, as_json: bool) -> None:
-    """Say what was made, and publish it if that is wanted."""
+def _over(made: Made, data: Prepared, code: Path, *, publish: bool, stage: str, as_json: bool) -> None:
+    """Say what was made, and publish it with a page about it if that is wanted."""
     _show(made)
-    ref = _publish(made, code, stage) if publish else None
+    ref = _publish(made, data, code, stage) if publish else None
     if as_json:
         output.print_json({"version": ref, **as_document(made)})
     else:
@@ -158,17 +158,24 @@ def _show(made: Made) -> None:
     )
 
 
-def _publish(made: Made, code: Path, stage: str) -> str:
+def _publish(made: Made, data: Prepared, code: Path, stage: str) -> str:
     from training.publishing import publish_made
+    from training.report_page import REPORT, write_report
     from yard import deployment
 
     store = deployment.find(stage).store()
+    report = made.folder / REPORT
+    with output.working("writing the page about it"):
+        write_report(made.path, data, report, title=f"{made.model}, {made.lineage.get('step', 'trained')}")
     with output.transferring(f"publishing {made.model}") as progress:
-        published = publish_made(store, made, created_by=deployment.caller(), code=code, on_progress=progress)
+        published = publish_made(
+            store, made, created_by=deployment.caller(), code=code, report=report, on_progress=progress
+        )
     for remark in published.remarks:
         output.warn(remark)
     ref = str(published.manifest.ref)
     output.done(f"{ref} is published" if published.created else f"these bytes are {ref} already")
+    output.say(f"the page about it: yard show {ref} --report report.html")
     return ref
 
 

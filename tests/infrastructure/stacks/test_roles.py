@@ -204,7 +204,8 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
         return {text_of(name).partition(">/")[2] for item in writing for name in item["Resource"]}
 
     published = {
-        f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")
+        f"models/*/{name}/*"
+        for name in ("baselines", "digests", "indexed", "reports", "signatures", "versions", "pins")
     }
     moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases")} | {"models/*/shifts/*.ended"}
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}

@@ -52,6 +52,9 @@ def test_a_recipe_is_made_and_published_with_its_metrics(recipe: Path, yard: Yar
     assert manifest.metrics == found["metrics"]
     assert "epoch 2: train" in done.stderr
     assert "operators: " in done.stderr
+    shown = yard("show", "digits:1", "--report", "page.html")
+    assert shown.exit_code == 0, shown.output
+    assert "What it goes by" in (recipe.parent / "page.html").read_text()
 
 
 def test_without_publish_only_a_file_is_left(recipe: Path, yard: Yard) -> None:
