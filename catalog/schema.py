@@ -221,11 +221,12 @@ class Replica(_Table):
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
-    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
-    assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
-    the store takes writes of the stage's own roles and of nobody else, administrators included. With
-    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is
-    who is told of alarms.
+    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers``, ``restorers`` and ``deployers``
+    name who may assume the role of that name; an empty list leaves it to the account's own policies. With
+    ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators
+    included. With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
+    ``rebase`` says who moves what is live to a changed base: each ``deploy``, all models at once, or
+    ``yard rebase`` in ``waves``. ``messages`` is who is told of alarms.
 
     ``api`` is which kind of API stands in front: an HTTP API, or with ``rest`` a REST API, which knows
     ``callers`` by their keys and may be what ``rest`` says (``catalog.front``).
@@ -256,10 +257,12 @@ class Stage(_Table):
     releasers: Principals = ()
     on_call: Principals = ()
     readers: Principals = ()
+    restorers: Principals = ()
     deployers: Principals = ()
     roles_only: bool = False
     signed_by: heavy.KeyArn | None = None
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+    rebase: Literal["deploy", "waves"] = "deploy"
     lease_s: Annotated[
         int,
         between(
@@ -348,6 +351,7 @@ class Overrides(_Table):
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
+    adopted: heavy.Adopted | None = None
     instance_type: str | None = None
     min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
@@ -382,7 +386,8 @@ class Model(_Table):
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
     ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does; with
-    ``component`` the first one wakes a machine and is told to come again.
+    ``component`` the first one wakes a machine and is told to come again. ``adopted`` are endpoints that were
+    there before: the gateway may ask them, and nothing here changes one.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
     of its requests is kept, and a stage's own table takes the place of the model's.
@@ -408,6 +413,7 @@ class Model(_Table):
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
+    adopted: heavy.Adopted = ()
     instance_type: str | None = None
     min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1
@@ -485,6 +491,14 @@ class Model(_Table):
     def captures(self) -> Capture | None:
         """What is kept of its requests; ``None`` where nothing is."""
         return self.capture if self.capture is not None and self.capture.rate > 0 else None
+
+
+def moves_in_waves(stage: Stage, model: Model) -> bool:
+    """Whether a deploy leaves what is live of ``model`` on the base before, until its wave.
+
+    A heavy model's endpoints come and go with its stack, so its deploy moves it.
+    """
+    return stage.rebase == "waves" and not model.is_heavy
 
 
 class Catalog(_Table):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from model_store.adapters.s3_collector import S3Collector
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
+    from releases.adoption import AskedEndpoint, Fronts
     from releases.quotas import Quotas
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
@@ -69,6 +70,18 @@ class Deployment:
     signed_by: str | None = None
     api_kind: str = "http"
     asks_for_key: bool = False
+
+    def asked_endpoint(self, name: str) -> AskedEndpoint:
+        """A SageMaker endpoint that was there before there was a stage."""
+        from releases.adapters.sagemaker_runtime import AskedSageMakerEndpoint
+
+        return AskedSageMakerEndpoint(name)
+
+    def fronts(self) -> Fronts:
+        """HTTP APIs that callers used before there was a stage."""
+        from releases.adapters.http_apis import HttpApiFronts
+
+        return HttpApiFronts()
 
     def keys(self) -> SigningKeys:
         """Keys of KMS, in the name of whoever runs the command."""

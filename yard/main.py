@@ -11,6 +11,7 @@ import typer
 
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
+from yard.commands.adopt import adopt
 from yard.commands.callers import callers
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
@@ -30,6 +31,7 @@ from yard.commands.provision import provision
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
+from yard.commands.rebase import rebase
 from yard.commands.release import release, retire, rollback
 from yard.commands.restore import restore
 from yard.commands.shadow import shadow
@@ -56,8 +58,9 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, sign, versions, show, diff, pull, verify, promote, restore),
-    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, callers, plan),
+    *(publish, adopt, sign, versions, show, diff, pull, verify, promote, restore),
+    *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire),
+    *(proxy, callers, plan),
     *(collect, pin, unpin, pins),
     *(lock, provision, doctor),
     *(train, tune, optimise, pipeline),

@@ -15,7 +15,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from catalog.schema import Model, Stage
+from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
@@ -216,6 +216,7 @@ class OperationsStack(StageStack):
                         "Fingerprint": fingerprints[model.name],
                         **guarded(model),
                         "ReadsStore": "true" if model.ephemeral_mb else "false",
+                        **({"Waves": "true"} if moves_in_waves(stage, model) else {}),
                     }
                     for model in models.values()
                 ],
@@ -490,7 +491,12 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
-        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
+        theirs = [
+            self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for model in models.values()
+            for name in model.adopted
+        ]
+        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=[*every, *theirs]),)
 
     def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
         """A release in steps verifies what it prepares; nobody here signs."""

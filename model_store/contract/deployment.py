@@ -70,6 +70,11 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+def model_alarms_prefix(stage: str, model: str) -> str:
+    """What the names of all alarms on a model begin with, whoever made them."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def queries_prefix(stage: str, model: str) -> str:
     """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"

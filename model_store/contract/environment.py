@@ -63,6 +63,10 @@ MANIFEST = "SWITCHYARD_MANIFEST"
 MANIFEST_DIGEST = "SWITCHYARD_MANIFEST_DIGEST"
 """Set with it: the sha256 of that manifest, 64 characters. The files' digests stand in there."""
 
+SIGNED_MANIFEST = "SWITCHYARD_SIGNED_MANIFEST"
+"""Set on a version whose signature was verified when it was made: the sha256 of the manifest as it was
+signed, 64 characters. What it loads must be that manifest, golden sample and all, or it does not start."""
+
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
 

@@ -144,6 +144,8 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
     assert rooms <= {
         "model_store.adapters.kms",
         "model_store.adapters.s3",
+        "releases.adapters.http_apis",
+        "releases.adapters.sagemaker_runtime",
         "releases.adapters.aws",
         "releases.adapters.cloudwatch",
         "releases.adapters.ec2",

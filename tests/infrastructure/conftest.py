@@ -50,6 +50,7 @@ email = ["oncall@example.com", "team@example.com"]
 
 [stages.partner]
 auth = "jwt"
+rebase = "waves"
 signed_by = "arn:aws:kms:eu-central-1:123456789012:key/89abcdef-0123-4567-89ab-cdef01234567"
 vpc = "vpc-0123456789abcdef0"
 vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
@@ -105,6 +106,7 @@ rate = 0.01
 [models.bert]
 target = "sagemaker"
 versions = [3, 4]
+adopted = ["their-bert"]
 instance_type = "ml.g5.xlarge"
 max_instances = 4
 target_invocations_per_instance = 600
