@@ -257,6 +257,30 @@ def monitor_rule_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-CompareHourly"
 
 
+def training_parameter(stage: str) -> str:
+    """SSM parameter: where training jobs run and as whom, a JSON object. None without ``training``."""
+    return f"{parameters_path(stage)}training"
+
+
+def pipeline_machine_name(stage: str, model: str) -> str:
+    """The state machine that trains and releases ``model``."""
+    return f"switchyard-{check_stage(stage)}-Pipeline-{check_name(model)}"
+
+
+def pipeline_parameter(stage: str, model: str) -> str:
+    """SSM parameter: the ARN of that machine."""
+    return f"{parameters_path(stage)}pipeline-{check_name(model)}"
+
+
+def new_data_prefix(model: str) -> str:
+    """Where in the training bucket new data of ``model`` are put."""
+    return f"data/{check_name(model)}/"
+
+
+DATA_COMPLETE = "_SUCCESS"
+"""The object that is written last below that prefix, as Spark does: then the data are whole."""
+
+
 def shifts_machine_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the state machine for releases in steps."""
     return f"{parameters_path(stage)}shifts"

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "model_store/baseline.py": "tests/unit/model_store/test_describe.py",
     "model_store/collector.py": "tests/contract/test_collector.py",
     "model_store/contract/errors.py": "tests/unit/yard/test_output.py",
+    "model_store/contract/training.py": "tests/infrastructure/stacks/test_pipeline_machine.py",
     "model_store/replica.py": "tests/unit/releases/test_restore.py",
     "releases/adapters/aws_collector.py": "tests/contract/test_function_collector.py",
     "releases/adapters/cloudwatch.py": "tests/contract/test_monitoring.py",
