@@ -58,6 +58,27 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
     return measure(path)
 
 
+def check_elsewhere(region: str, copied_to: str) -> None:
+    """Refuse a copy in the stage's own region, as far as that is known at synth."""
+    if region == copied_to:
+        raise PreflightError(
+            f"the stage is deployed to `{region}`, and its store is to be copied to `{copied_to}`: one "
+            "disaster takes both",
+            hint="Write another `region` under the stage's `replica`, or deploy to another region.",
+        )
+
+
+def check_pipeline(file: str, *, root: Path) -> Path:
+    """Return where a model's ``pipeline.toml`` is, or say that it is not there."""
+    path = root / file
+    if not path.is_file():
+        raise PreflightError(
+            f"there is no pipeline at `{file}`",
+            hint="Write `pipeline.file` relative to the repository's root.",
+        )
+    return path
+
+
 def folder_of(runtime_layer: str, runtime: str) -> str:
     """Where a stage's runtime layers lie: the plain one where the catalog says, the others beside it."""
     return runtime_layer if runtime == "plain" else f"{runtime_layer}-{runtime}"

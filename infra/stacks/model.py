@@ -19,7 +19,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IDependable
 
-from catalog.schema import Model, Stage
+from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import model_board
 from infra.acknowledged import (
     acknowledge_last_queues,
@@ -258,6 +258,7 @@ class ModelStack(StageStack):
             "Aliases": list(self.model.aliases),
             "RollbackDepth": self.model.rollback_depth,
             "ProvisionedConcurrency": self.model.provisioned_concurrency,
+            **({"Waves": "true"} if moves_in_waves(self.stage, self.model) else {}),
         }
 
     def _told(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from catalog.schema import Model, Stage
+from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
@@ -54,6 +54,7 @@ from model_store.contract.environment import (
     BUCKET,
     CANNOT_ANSWER_METRIC,
     LEASE,
+    SHIFTS,
     SIGNED_BY,
     STAGE,
 )
@@ -107,6 +108,8 @@ WHY_WILDCARDS = {
     "LookAtFleets": "None of these knows resources; all of them read",
     "BeginToLeadCalls": "Load balancers get an id as they are made; the prefix is this stage's",
     "LeadCalls": "Rules get ids as they are made; the prefix is that of this stage's load balancers",
+    "SeeHeadroom": "An account's settings know no resource; it reads",
+    "SeeHeadroomOfModels": "The models of a stage, by its prefix; it reads",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -168,6 +171,7 @@ class OperationsStack(StageStack):
                         ALARM_PERIOD: str(stage.alarm_period_s),
                         LEASE: str(stage.lease_s),
                         **({SIGNED_BY: stage.signed_by} if stage.signed_by else {}),
+                        **({SHIFTS: self._shifts_machine()} if self._has_pipelines(models) else {}),
                     },
                 ),
             ),
@@ -181,6 +185,7 @@ class OperationsStack(StageStack):
             *self._looking_at_endpoints(models),
             *self._looking_at_fleets(models),
             *self._verifying(),
+            *self._serving_pipelines(models),
         ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
@@ -216,6 +221,7 @@ class OperationsStack(StageStack):
                         "Fingerprint": fingerprints[model.name],
                         **guarded(model),
                         "ReadsStore": "true" if model.ephemeral_mb else "false",
+                        **({"Waves": "true"} if moves_in_waves(stage, model) else {}),
                     }
                     for model in models.values()
                 ],
@@ -439,6 +445,34 @@ class OperationsStack(StageStack):
                 self, id_, parameter_name=parameter, string_value=value, description=description
             )
 
+    def _has_pipelines(self, models: Mapping[str, Model]) -> bool:
+        return self.stage.training is not None and any(model.pipeline for model in models.values())
+
+    def _shifts_machine(self) -> str:
+        """Its ARN by its name: the machine names this function, and neither can be made after the other."""
+        return self.format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=shifts_machine_name(self.stage.name),
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _serving_pipelines(self, models: Mapping[str, Model]) -> tuple[iam.PolicyStatement, ...]:
+        """Begin a shift, which people do otherwise, and look first whether the account has room for it."""
+        if not self._has_pipelines(models):
+            return ()
+        return (
+            iam.PolicyStatement(
+                sid="BeginShifts", actions=["states:StartExecution"], resources=[self._shifts_machine()]
+            ),
+            iam.PolicyStatement(sid="SeeHeadroom", actions=["lambda:GetAccountSettings"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="SeeHeadroomOfModels",
+                actions=["lambda:GetFunctionConcurrency"],
+                resources=[self.function_arn(f"switchyard-{self.stage.name}-*")],
+            ),
+        )
+
     def _alarms(self) -> str:
         return self.format_arn(
             service="cloudwatch",
@@ -490,7 +524,12 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
-        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every),)
+        theirs = [
+            self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for model in models.values()
+            for name in model.adopted
+        ]
+        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=[*every, *theirs]),)
 
     def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
         """A release in steps verifies what it prepares; nobody here signs."""

@@ -59,6 +59,9 @@ MOVED = ("pages", "plans", "releases")
 PREPARED = ("lease", "prepared", "shifts", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""
 
+WAVED = ("models/*/bases/*.accepted", "rebases/*", "waves/*")
+"""What a rebase in waves writes down. The bases themselves are a deploy's."""
+
 DENY = iam.Effect.DENY
 
 WHY_WILDCARDS = (
@@ -69,7 +72,7 @@ WHY_WILDCARDS = (
 
 
 class RolesStack(StageStack):
-    """Publisher, releaser, on-call, reader and deployer of a stage. The collector is the store's own.
+    """The roles of people and pipelines in one stage. The collector's is the store's own.
 
     Who may assume them stands in the catalog (``publishers`` and the like); without that, whoever the
     account's own policies allow.
@@ -83,6 +86,7 @@ class RolesStack(StageStack):
             description=f"Switchyard {stage.name}: what publishers, releasers, on-call and readers may do",
         )
         self._targets = {model.target for model in models.values()}
+        self._adopted = [name for model in models.values() for name in model.adopted]
         parameter = ssm.StringParameter.value_for_string_parameter
         self._bucket = f"arn:{self.partition}:s3:::{parameter(self, bucket_parameter(stage.name))}"
         self._key = parameter(self, bucket_key_parameter(stage.name))
@@ -97,20 +101,27 @@ class RolesStack(StageStack):
             stage.readers,
             [*self._reading_store(), *self._looking()],
         )
-        self._role(
+        publisher = self._role(
             "Publisher",
             "Stores versions of models",
             stage.publishers,
             [*self._reading_store(), *self._publishing()],
         )
-        self._role(
+        releaser = self._role(
             "Releaser",
             "Prepares, checks and releases versions, and takes them back",
             stage.releasers,
             [*moving, *self._preparing()],
-            besides=reader,
+            besides=(reader,),
         )
-        self._role("OnCall", "Flips, stops and rolls back", stage.on_call, moving, besides=reader)
+        self._role("OnCall", "Flips, stops and rolls back", stage.on_call, moving, besides=(reader,))
+        self._role(
+            "Restorer",
+            "Brings a lost region's models and ledgers here, and releases what was live",
+            stage.restorers,
+            [self._writing("BringTombstones", *_folders("removed"))],
+            besides=(reader, publisher, releaser),
+        )
         self._role(
             "Deployer",
             "Deploys the stacks through the roles of the CDK's bootstrap",
@@ -124,9 +135,9 @@ class RolesStack(StageStack):
         does: str,
         trusted: tuple[str, ...],
         statements: list[iam.PolicyStatement],
-        besides: iam.ManagedPolicy | None = None,
+        besides: tuple[iam.ManagedPolicy, ...] = (),
     ) -> iam.ManagedPolicy:
-        """A role and its policy. ``besides`` is another's that it carries too: together they are too long."""
+        """A role and its policy. ``besides`` are others' that it carries too: together they are too long."""
         name = role_name(self.stage.name, who, self.region)
         policy = iam.ManagedPolicy(
             self,
@@ -146,7 +157,7 @@ class RolesStack(StageStack):
             path=ROLE_PATH,
             description=f"{does}: Switchyard {self.stage.name}",
             assumed_by=iam.CompositePrincipal(*(principals or [iam.AccountRootPrincipal()])),
-            managed_policies=[policy, *([besides] if besides else [])],
+            managed_policies=[policy, *besides],
             max_session_duration=cdk.Duration.hours(1),
         )
         cdk.CfnOutput(self, f"{who}Arn", value=role.role_arn, description=does)
@@ -201,12 +212,16 @@ class RolesStack(StageStack):
                     "lambda:GetAccountSettings",
                     "lambda:ListLayerVersions",
                     "logs:GetQueryResults",
+                    "servicequotas:ListAWSDefaultServiceQuotas",
+                    "servicequotas:ListServiceQuotas",
                 ],
                 ["*"],
             ),
             _allow("ReadLogs", ["logs:FilterLogEvents", "logs:StartQuery"], [logs]),
             _allow("FollowShifts", ["states:DescribeExecution"], [self._executions()]),
             _allow("SeeUploads", ["s3:ListBucketMultipartUploads"], [self._bucket]),
+            # Whose sizes a collection's plan adds up.
+            _allow("MeasureUploads", ["s3:ListMultipartUploadParts"], self._keys("blobs/*", "layers/*")),
         ]
         if SAGEMAKER in self._targets:
             endpoints = [
@@ -214,6 +229,10 @@ class RolesStack(StageStack):
                     service="sagemaker", resource=kind, resource_name=f"switchyard-{self.stage.name}-*"
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
+            ]
+            endpoints += [
+                self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+                for name in self._adopted
             ]
             looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
             found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
@@ -253,7 +272,7 @@ class RolesStack(StageStack):
         return [
             _allow("Prepare", PREPARE, [self._functions]),
             _allow("CarryModelsInLayers", ["lambda:PublishLayerVersion"], self._layers("model")),
-            self._writing("WritePreparations", *_folders(*PREPARED, "pins"), "layers/*"),
+            self._writing("WritePreparations", *_folders(*PREPARED, "pins"), "layers/*", *WAVED),
             _allow("StartShifts", ["states:StartExecution"], [machine]),
             # Its own trust policy (`collectors`) decides; this only lets them ask.
             _allow("AskToCollect", ["sts:AssumeRole"], [self._collector]),
@@ -268,11 +287,16 @@ class RolesStack(StageStack):
         """The roles that ``cdk bootstrap`` made; what they may do was decided there."""
         qualifier = self.synthesizer.bootstrap_qualifier
         roles = [
-            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-"
-            f"{self.account}-{self.region}"
+            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-{self.account}-{region}"
+            for region in (self.region, *self._other_region())
             for kind in ("deploy", "file-publishing", "image-publishing", "lookup")
         ]
         return _allow("DeployThroughTheBootstrap", ["sts:AssumeRole"], roles)
+
+    def _other_region(self) -> list[str]:
+        """Where the stage has a stack besides: the copy of its store."""
+        replica = self.stage.replica
+        return [replica.region] if replica is not None and replica.region else []
 
     def _leading_calls(self) -> list[iam.PolicyStatement]:
         """gRPC calls follow the alias by rules of load balancers that no template holds."""
@@ -290,7 +314,10 @@ class RolesStack(StageStack):
         ]
 
     def _writing(self, sid: str, *keys: str) -> iam.PolicyStatement:
-        return _allow(sid, ["s3:PutObject"], [f"{self._bucket}/{key}" for key in keys])
+        return _allow(sid, ["s3:PutObject"], self._keys(*keys))
+
+    def _keys(self, *keys: str) -> list[str]:
+        return [f"{self._bucket}/{key}" for key in keys]
 
     def _using_key(self, action: str, *, sid: str = "Decrypt") -> iam.PolicyStatement:
         """Through S3 only: nobody decrypts by hand."""

@@ -70,6 +70,11 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+def model_alarms_prefix(stage: str, model: str) -> str:
+    """What the names of all alarms on a model begin with, whoever made them."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def queries_prefix(stage: str, model: str) -> str:
     """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -178,6 +183,17 @@ def bucket_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}bucket"
 
 
+def copy_bucket_name(stage: str, account: str, region: str) -> str:
+    """The bucket that holds a copy of a stage's store in another region. Known without asking anybody there:
+    a rule in the one region names it, and who restores has lost that region."""
+    return f"switchyard-{check_stage(stage)}-copy-{account}-{region}"
+
+
+def copy_key_alias(stage: str) -> str:
+    """The alias of the key that encrypts that copy."""
+    return f"alias/switchyard-{check_stage(stage)}-copy"
+
+
 def bucket_key_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the key that encrypts the bucket."""
     return f"{parameters_path(stage)}bucket-key"
@@ -239,6 +255,30 @@ def monitor_function_name(stage: str) -> str:
 def monitor_rule_name(stage: str) -> str:
     """The rule that has it do so."""
     return f"switchyard-{check_stage(stage)}-CompareHourly"
+
+
+def training_parameter(stage: str) -> str:
+    """SSM parameter: where training jobs run and as whom, a JSON object. None without ``training``."""
+    return f"{parameters_path(stage)}training"
+
+
+def pipeline_machine_name(stage: str, model: str) -> str:
+    """The state machine that trains and releases ``model``."""
+    return f"switchyard-{check_stage(stage)}-Pipeline-{check_name(model)}"
+
+
+def pipeline_parameter(stage: str, model: str) -> str:
+    """SSM parameter: the ARN of that machine."""
+    return f"{parameters_path(stage)}pipeline-{check_name(model)}"
+
+
+def new_data_prefix(model: str) -> str:
+    """Where in the training bucket new data of ``model`` are put."""
+    return f"data/{check_name(model)}/"
+
+
+DATA_COMPLETE = "_SUCCESS"
+"""The object that is written last below that prefix, as Spark does: then the data are whole."""
 
 
 def shifts_machine_parameter(stage: str) -> str:

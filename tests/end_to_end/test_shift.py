@@ -17,8 +17,10 @@ import boto3
 import httpx
 import numpy as np
 import onnx
+import polars as pl
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_digits
 
 from local_cloud.errors import LocalCloudError
 from tests.conftest import Deployed
@@ -26,6 +28,16 @@ from tests.conftest import Deployed
 pytestmark = pytest.mark.cloud
 
 MODEL = "spare"
+PIPELINE = "tests/fixtures/pipelines/digits/pipeline.toml"
+CATALOG_BESIDES = f"""
+[stages.local.training]
+image = "switchyard-training:local"
+spot = false
+
+[models.digits.pipeline]
+file = "{PIPELINE}"
+on_new_data = true
+"""
 SLOW, ENDLESS = 2e5, 1e9
 
 
@@ -75,10 +87,11 @@ def faulty() -> onnx.ModelProto:
 
 
 class Callers:
-    """Some callers who ask all the time for the same number; what they were answered stays."""
+    """Some callers who ask all the time for the same thing; what they were answered stays."""
 
-    def __init__(self, url: str, x: float, *, at_once: int = 2) -> None:
-        self._body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [x]}]}
+    def __init__(self, url: str, *x: float, name: str = "x", at_once: int = 2) -> None:
+        shape = [1] if name == "x" else [1, len(x)]
+        self._body = {"inputs": [{"name": name, "datatype": "FP32", "shape": shape, "data": list(x)}]}
         self._url = url
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(at_once)]
@@ -144,29 +157,39 @@ def status(deployed: Deployed) -> dict[str, Any]:
     return found
 
 
+def kinds_of(deployed: Deployed, model: str) -> list[str]:
+    return [line["kind"] for line in deployed.yard_json("history", model)]
+
+
 def kinds(deployed: Deployed, last: int) -> list[str]:
-    return [line["kind"] for line in deployed.yard_json("history", MODEL)][-last:]
+    return kinds_of(deployed, MODEL)[-last:]
+
+
+def client(deployed: Deployed, service: Any) -> Any:
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=deployed.cloud.endpoint_url,
+        region_name=deployed.cloud.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+def parameter(deployed: Deployed, name: str) -> str:
+    found = client(deployed, "ssm").get_parameter(Name=f"/switchyard/local/{name}")
+    return str(found["Parameter"]["Value"])
 
 
 def execution(deployed: Deployed, id_: str) -> str:
-    session = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
-    )
-    endpoint = deployed.cloud.endpoint_url
-    machine = session.client("ssm", endpoint_url=endpoint).get_parameter(Name="/switchyard/local/shifts")
-    arn = machine["Parameter"]["Value"].replace(":stateMachine:", ":execution:")
-    found = session.client("stepfunctions", endpoint_url=endpoint).describe_execution(
-        executionArn=f"{arn}:{id_}"
-    )
+    arn = parameter(deployed, "shifts").replace(":stateMachine:", ":execution:")
+    found = client(deployed, "stepfunctions").describe_execution(executionArn=f"{arn}:{id_}")
     return str(found["status"])
 
 
 def titles(deployed: Deployed) -> list[str]:
     """What the messenger said to people, each message's first line."""
-    session = boto3.session.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name=deployed.cloud.region
-    )
-    logs = session.client("logs", endpoint_url=deployed.cloud.endpoint_url)
+    logs = client(deployed, "logs")
     found = logs.filter_log_events(logGroupName="/aws/lambda/switchyard-local-Messenger")["events"]
     lines = [json.loads(event["message"]) for event in found if event["message"].startswith("{")]
     return [str(line["title"]) for line in lines if "title" in line]
@@ -365,3 +388,58 @@ def test_a_shadow_that_cannot_keep_up_hurts_nobody_and_a_rollback_ends_it(
     assert (now["version"], now["weights"], now["shadow"]) == (versions["second"], {}, None)
     assert kinds(deployed, 2) == ["shadow", "rollback"]
     assert deployed.yard_json("shadow", MODEL, "--stop")["running"] is False
+
+
+def put_data(deployed: Deployed, name: str, first: int, last: int, *, complete: bool = True) -> None:
+    """Put rows of the digits where new data are put; once they are ``complete`` the pipeline starts."""
+    images, labels = load_digits(return_X_y=True)
+    table = pl.DataFrame(images[first:last], schema=[f"pixel_{number:04}" for number in range(64)])
+    bucket = json.loads(parameter(deployed, "training"))["bucket"]
+    s3 = client(deployed, "s3")
+    rows = table.with_columns(pl.Series("target", labels[first:last])).write_csv().encode()
+    s3.put_object(Bucket=bucket, Key=f"data/digits/{name}.csv", Body=rows)
+    if complete:
+        s3.put_object(Bucket=bucket, Key="data/digits/_SUCCESS", Body=b"")
+
+
+def runs(deployed: Deployed) -> list[dict[str, Any]]:
+    """What became of each run of the pipeline that is over, the newest first."""
+    machine = parameter(deployed, "pipeline-digits")
+    found = client(deployed, "stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+    return [run for run in found if run["status"] != "RUNNING"]
+
+
+def passed(deployed: Deployed, run: dict[str, Any]) -> list[str]:
+    """The states that a run went through."""
+    events = client(deployed, "stepfunctions").get_execution_history(executionArn=run["executionArn"])
+    details = [event.get("stateEnteredEventDetails") for event in events["events"]]
+    return [str(found["name"]) for found in details if found]
+
+
+def test_new_data_start_a_pipeline_that_releases_what_is_better_and_nothing_else(deployed: Deployed) -> None:
+    """Every job of it is a process that was given the bundle, and nothing else of this repository."""
+    put_data(deployed, "first", 0, 400)
+    wait_until(lambda: runs(deployed), 240)
+    (run,) = runs(deployed)
+    walked = ["Data", "Train", "Optimise", "Look", "Evaluate", "Evaluated", "Publish", "Release"]
+    assert passed(deployed, run) == ["Begin", *walked, "HowItWent", "Done"], run
+    (line,) = deployed.yard_json("history", "digits")
+    assert (line["version"], line["by"]) == (1, "Switchyard, a pipeline")
+    assert "new data" in line["reason"]
+
+    # The same data again: no better than what is live, so there is no other version and nothing moves.
+    put_data(deployed, "first", 0, 400)
+    wait_until(lambda: len(runs(deployed)) == 2, 240)
+    assert passed(deployed, runs(deployed)[0])[-2:] == ["Evaluated", "NothingBetter"]
+    assert len(deployed.yard_json("history", "digits")) == 1
+    assert [found["version"] for found in deployed.yard_json("versions", "digits")] == [1]
+
+
+def test_the_same_pipeline_run_here_goes_live_by_a_shift(deployed: Deployed, tmp_path: Path) -> None:
+    put_data(deployed, "more", 400, 1797, complete=False)
+    with Callers(f"{deployed.api_url}/v2/models/digits/infer", *[0.0] * 64, name="image") as callers:
+        done = deployed.yard_json("pipeline", PIPELINE, "--out", str(tmp_path))
+    assert (done["version"], done["live"]["version"], done["phase"]) == ("digits:2", "digits:1", "done")
+    assert done["candidate"]["metrics"]["accuracy"] > done["live"]["metrics"]["accuracy"]
+    assert {code for code, _ in callers.answers} == {200}
+    assert kinds_of(deployed, "digits") == ["release", "shift", "release"]

@@ -116,6 +116,8 @@ def test_the_function_has_lambda_s_longest_time(stage: Deployed) -> None:
         "SWITCHYARD_ALARM_TOPIC",
         "SWITCHYARD_ALARM_PERIOD_S",
         "SWITCHYARD_LEASE_S",
+        # Where a model has a pipeline, whose shifts it begins.
+        "SWITCHYARD_SHIFTS",
     }
 
 

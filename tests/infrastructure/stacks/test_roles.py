@@ -34,6 +34,9 @@ LOOK = FIND | {
     "logs:GetQueryResults",
     "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
     "states:DescribeExecution",
 }
 LOOK_AT_HEAVY = {
@@ -85,6 +88,7 @@ ALLOWED = {
     "Releaser": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE,
     "OnCall": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS,
     "Reader": LOOK | LOOK_AT_HEAVY,
+    "Restorer": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE | {"s3:AbortMultipartUpload"},
     "Deployer": FIND | {"sts:AssumeRole"},
 }
 """Every action that a role of people or pipelines has in a stage with models of every kind."""
@@ -103,6 +107,8 @@ UNBOUND = {
     "lambda:ListLayerVersions",
     "logs:GetQueryResults",
     "sagemaker:ListEndpoints",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
 }
 """Actions for which AWS knows no resource, or which look for one by its name. All of them read."""
 
@@ -157,7 +163,11 @@ def test_there_are_these_roles_and_no_other(stage: Deployed) -> None:
         f"switchyard-{stage.stage}-{who}-<AWS::Region>" for who in ALLOWED
     }
     assert {role["Properties"]["Path"] for role in roles} == {"/switchyard/"}
-    besides = {"Releaser": {"Reader"}, "OnCall": {"Reader"}}
+    besides = {
+        "Releaser": {"Reader"},
+        "OnCall": {"Reader"},
+        "Restorer": {"Reader", "Publisher", "Releaser"},
+    }
     assert carried(stage) == {who: {who} | besides.get(who, set()) for who in ALLOWED}
 
 
@@ -207,7 +217,9 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
     assert written("OnCall") == moved
-    assert written("Releaser") == moved | prepared | {"layers/*"}
+    waved = {"models/*/bases/*.accepted", "rebases/*", "waves/*"}
+    assert written("Releaser") == moved | prepared | waved | {"layers/*"}
+    assert written("Restorer") == {"models/*/removed/*"}
     assert written("Reader") == written("Deployer") == set()
 
 
@@ -298,6 +310,7 @@ def test_a_stage_with_a_key_lets_publishers_sign_and_everybody_verify(
         "Deployer": {"kms:Verify"},
         "Releaser": set(),
         "OnCall": set(),
+        "Restorer": set(),
     }
     without = {item["Sid"] for policy in policies(prod).values() for item in statements(policy)}
     assert without.isdisjoint({"Sign", "VerifySignatures"})
