@@ -216,6 +216,8 @@ class RolesStack(StageStack):
                     "lambda:GetAccountSettings",
                     "lambda:ListLayerVersions",
                     "logs:GetQueryResults",
+                    "servicequotas:ListAWSDefaultServiceQuotas",
+                    "servicequotas:ListServiceQuotas",
                 ],
                 ["*"],
             ),
@@ -305,11 +307,16 @@ class RolesStack(StageStack):
         """The roles that ``cdk bootstrap`` made; what they may do was decided there."""
         qualifier = self.synthesizer.bootstrap_qualifier
         roles = [
-            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-"
-            f"{self.account}-{self.region}"
+            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-{self.account}-{region}"
+            for region in (self.region, *self._other_region())
             for kind in ("deploy", "file-publishing", "image-publishing", "lookup")
         ]
         return _allow("DeployThroughTheBootstrap", ["sts:AssumeRole"], roles)
+
+    def _other_region(self) -> list[str]:
+        """Where the stage has a stack besides: the copy of its store."""
+        replica = self.stage.replica
+        return [replica.region] if replica is not None and replica.region else []
 
     def _leading_calls(self) -> list[iam.PolicyStatement]:
         """gRPC calls follow the alias by rules of load balancers that no template holds."""

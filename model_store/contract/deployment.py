@@ -192,6 +192,17 @@ def bucket_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}bucket"
 
 
+def copy_bucket_name(stage: str, account: str, region: str) -> str:
+    """The bucket that holds a copy of a stage's store in another region. Known without asking anybody there:
+    a rule in the one region names it, and who restores has lost that region."""
+    return f"switchyard-{check_stage(stage)}-copy-{account}-{region}"
+
+
+def copy_key_alias(stage: str) -> str:
+    """The alias of the key that encrypts that copy."""
+    return f"alias/switchyard-{check_stage(stage)}-copy"
+
+
 def bucket_key_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the key that encrypts the bucket."""
     return f"{parameters_path(stage)}bucket-key"

@@ -153,6 +153,7 @@ def test_only_the_adapters_speak_to_aws(graph: grimp.ImportGraph) -> None:
         "releases.adapters.ec2",
         "releases.adapters.elb",
         "releases.adapters.sagemaker",
+        "releases.adapters.service_quotas",
         "releases.adapters.cloudwatch_logs",
         "releases.adapters.step_functions",
         "releases.adapters.translated",

@@ -58,6 +58,8 @@ ELSEWHERE = {
     "releases/adapters/memory_grpc_calls.py": "tests/contract/test_grpc_calls.py",
     "releases/adapters/memory.py": "tests/contract/test_functions.py",
     "releases/adapters/memory_endpoints.py": "tests/contract/test_release_endpoints.py",
+    "releases/adapters/memory_quotas.py": "tests/contract/test_quotas.py",
+    "releases/adapters/service_quotas.py": "tests/contract/test_quotas.py",
     "releases/adapters/sagemaker.py": "tests/contract/test_release_endpoints.py",
     "releases/adapters/http_apis.py": "tests/contract/test_fronts.py",
     "releases/adapters/memory_fronts.py": "tests/contract/test_fronts.py",

@@ -37,6 +37,8 @@ LOOK = FIND | {
     "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
     "s3:ListMultipartUploadParts",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
     "states:DescribeExecution",
 }
 LOOK_AT_HEAVY = {
@@ -107,6 +109,8 @@ UNBOUND = {
     "lambda:ListLayerVersions",
     "logs:GetQueryResults",
     "sagemaker:ListEndpoints",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
 }
 """Actions for which AWS knows no resource, or which look for one by its name. All of them read."""
 
