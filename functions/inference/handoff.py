@@ -193,7 +193,7 @@ def caller_of(event: Event) -> str:
     """The caller as the API knows them, as a folder's name that tells nothing about them.
 
     With IAM it is the principal with its session: two people behind one role are two callers. With a JWT it
-    is the subject at its issuer.
+    is the subject at its issuer, and with neither of them the key that a REST API knows them by.
     """
     authorizer = (event.get("requestContext") or {}).get("authorizer") or {}
     iam, jwt = authorizer.get("iam"), authorizer.get("jwt")
@@ -202,6 +202,8 @@ def caller_of(event: Event) -> str:
     elif isinstance(jwt, dict):
         claims = jwt.get("claims") or {}
         who = ["jwt", claims.get("iss"), claims.get("sub") or claims.get("client_id")]
+    elif isinstance(authorizer.get("key"), str):
+        who = ["key", authorizer["key"]]
     else:
         who = ["anybody"]
     return hashlib.sha256(orjson.dumps(who)).hexdigest()[:32]

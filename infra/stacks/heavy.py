@@ -54,6 +54,7 @@ def guarded(model: Model) -> dict[str, Any]:
         "Versions": list(model.versions),
         "RollbackDepth": model.rollback_depth,
         "KeepWarmS": seconds(model.keep_warm),
+        **({"Adopted": list(model.adopted)} if model.adopted else {}),
     }
 
 

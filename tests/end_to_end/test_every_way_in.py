@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from model_store.contract import parquet
 from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError, files
 from tests.conftest import ROOT, Deployed
 from tests.end_to_end.issuer import Issuer, serving
+from tests.end_to_end.proxies import yard_proxy
 from tests.unit import pictures, text_graphs
 
 pytestmark = pytest.mark.cloud
@@ -134,36 +132,6 @@ def test_an_address_takes_only_what_was_announced_for_it(echo: Deployed) -> None
 def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
     answer = httpx.post(f"{echo.api_url}/v2/models/digits/uploads", json={"bytes": 5}, timeout=35)
     assert answer.status_code == 404
-
-
-@contextmanager
-def yard_proxy(
-    echo: Deployed, besides: dict[str, str] | None = None
-) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """``yard proxy`` until Ctrl-C: what it printed, and afterwards its log."""
-    command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
-    log: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=echo.environment() | (besides or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        said = b""
-        while not said.endswith(b"}\n"):
-            said += running.stdout.readline()
-        yield json.loads(said), log
-        running.send_signal(signal.SIGINT)
-        try:
-            _, said = running.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            raise
-        log += said.decode().splitlines()
-        assert running.returncode == 0
 
 
 def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:

@@ -3,6 +3,7 @@
 | event | module | answer |
 |---|---|---|
 | an HTTP API's or a function URL's, payload format 2.0 | ``functions.inference.door`` | an HTTP answer |
+| a REST API's, payload format 1.0 | the same, once it is read as 2.0 | an HTTP answer |
 | ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
 | ``{"switchyardShadow": {…}}`` | ``shadow`` | compared with the live answer; nobody waits |
 | ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
@@ -75,7 +76,16 @@ class Doors:
                 from functions.inference.doors.objects import announced
 
                 return self._objects({"Records": announced(event)}, context)
+        elif type(event) is dict and "httpMethod" in event:
+            return self._rest(event, context)
         return self._http(event, context)
+
+    def _rest(self, event: dict[str, Any], context: object) -> dict[str, Any]:
+        from model_store.contract.rest_events import as_http_event, as_rest_answer, is_rest_event
+
+        if not is_rest_event(event):
+            return self._http(event, context)
+        return as_rest_answer(self._http(as_http_event(event), context))
 
     @cached_property
     def _messages(self) -> MessageDoor:

@@ -153,6 +153,28 @@ def test_the_gateway_may_ask_the_endpoints_of_its_own_listed_versions_only(prod:
     assert asked == {name.removesuffix(configuration(prod)) + "*" for name in names(prod)}
 
 
+def test_an_adopted_endpoint_may_be_asked_and_looked_at_by_name_and_nothing_else(prod: Deployed) -> None:
+    """Nobody here may change or delete what was there before."""
+    (asks,) = (found for found in prod.statements(BERT) if found.get("Sid") == "AskAdoptedEndpoints")
+    assert set(asks["Action"]) == {"sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"}
+    assert text_of(asks["Resource"]).endswith(":endpoint/their-bert")
+    for concern, type_ in (("Operations", "AWS::IAM::Policy"), ("Roles", "AWS::IAM::ManagedPolicy")):
+        looking = [
+            action
+            for found in prod.statements(concern, type_)
+            if any(text_of(name).endswith(":endpoint/their-bert") for name in _listed(found["Resource"]))
+            for action in found["Action"]
+        ]
+        assert looking
+        assert all(action.startswith("sagemaker:Describe") for action in looking)
+    guard = prod.only("Operations", "Custom::SwitchyardGuard")["Properties"]["Models"]
+    assert {model["Model"]: model.get("Adopted") for model in guard}["bert"] == ["their-bert"]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def test_the_execution_role_reads_the_listed_folders_and_writes_its_own_logs(prod: Deployed) -> None:
     own = {found["Sid"]: found for found in prod.statements(BERT) if "Sid" in found}
     read = {text_of(resource).split(">/", 1)[1] for resource in own["ReadOwnFolders"]["Resource"]}

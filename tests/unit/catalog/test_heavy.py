@@ -131,6 +131,19 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
             "1 minute to 6 hours",
             "6h",
         ),
+        (
+            ("max_instances = 4", 'max_instances = 4\nadopted = ["switchyard-prod-bert"]'),
+            "no endpoint that was there before",
+            "not this project's own",
+        ),
+        (
+            (
+                "target_invocations_per_instance = 600",
+                'adopted = ["theirs"]\ncomponent = { memory_mb = 9000, gpus = 1 }',
+            ),
+            "`adopted` and `component`",
+            "Leave `component` out",
+        ),
         (('"2d"', '"2 days"'), "not a length of time", "`24h`"),
         (("[3, 4]", "[3, 3]"), "names one version twice", "once"),
         (("[3, 4]", "[0]"), "names version `0`", "yard versions"),

@@ -185,6 +185,22 @@ def test_only_the_answer_may_be_too_large() -> None:
     ]
 
 
+def test_json_that_only_a_rest_api_finds_too_large_is_uploaded() -> None:
+    """A REST API carries JSON as base64 too. The client does not know which kind of API it asks."""
+    server = Server(extensions=())
+    server.next = [Reply(413, {}, b'{"error":"this request is larger than the API or its function takes"}')]
+    five = np.zeros(1_200_000, np.float32)
+    result = infer(Calls(URL, binary=False), server, five)
+    assert result["y"].shape == five.shape
+    assert server.paths == [
+        "POST /v2/models/double/infer",
+        "GET /v2/models/double",
+        "POST /v2/models/double/uploads",
+        "PUT /ref-1",
+        "POST /v2/models/double/infer",
+    ]
+
+
 def test_without_hand_off_too_large_is_said_with_a_way_out() -> None:
     server = Server(handoff=False, answer_limit=100)
     with pytest.raises(TooLargeError, match="the answer is too large"):

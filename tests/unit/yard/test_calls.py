@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,32 @@ def test_a_stage_that_asks_for_a_token_gets_one_or_no_call_at_all(
     assert auth_for(JWT, file).headers("GET", "/", {}, b"") == {"authorization": "Bearer mine"}
     assert auth_for(JWT).headers("GET", "/", {}, b"") == {"authorization": "Bearer the-environment-s"}
     assert auth_for(Deployment("dev", "bucket", None, "none"), file).headers("GET", "/", {}, b"") == {}
+
+
+KEYED = replace(JWT, asks_for_key=True)
+
+
+def test_a_stage_that_knows_its_callers_by_keys_gets_one_and_no_other_stage_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SWITCHYARD_API_KEY", "SWITCHYARD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SWITCHYARD_TOKEN", "mine")
+    with pytest.raises(CallRefusedError, match="this call has no key") as caught:
+        call(KEYED, "GET", "/v2")
+    assert "yard callers" in (caught.value.hint or "")
+    (tmp_path / "key").write_text("of-a-file\n")
+    monkeypatch.setenv("SWITCHYARD_API_KEY_FILE", str(tmp_path / "key"))
+    assert auth_for(KEYED).headers("GET", "/", {}, b"") == {
+        "authorization": "Bearer mine",
+        "x-api-key": "of-a-file",
+    }
+    monkeypatch.setenv("SWITCHYARD_API_KEY", "of-the-environment")
+    assert auth_for(KEYED).headers("GET", "/", {}, b"")["x-api-key"] == "of-the-environment"
+    assert "x-api-key" not in auth_for(JWT).headers("GET", "/", {}, b"")
+    monkeypatch.delenv("SWITCHYARD_TOKEN")
+    with pytest.raises(CallRefusedError, match="this call has no token"):
+        call(KEYED, "GET", "/v2")
 
 
 # What Lambda does not carry
@@ -171,6 +198,16 @@ def test_a_request_that_lambda_does_not_carry_goes_through_s3(api: Api) -> None:
     assert api.uploaded == LARGE
     told = json.loads(answer.body)["parameters"]["told"]
     assert told == {"input_ref": "ref", "accept_output_url": True}
+
+
+def test_through_a_rest_api_less_json_goes_directly(api: Api) -> None:
+    """It carries every body as base64: 5 MB are 6.7."""
+    five = json.dumps({"inputs": [{"data": [0] * 1_600_000}]}).encode()
+    infer(api.place, MODEL, five)
+    assert api.seen == [f"POST {MODEL}/infer"]
+    api.seen.clear()
+    infer(replace(api.place, api_kind="rest"), MODEL, five)
+    assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer"]
 
 
 def test_an_answer_that_lambda_does_not_carry_is_asked_for_again_and_fetched(api: Api) -> None:

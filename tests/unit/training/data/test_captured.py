@@ -18,8 +18,10 @@ from model_store.contract import capture as contract
 from model_store.contract import parquet
 from model_store.contract.capture import captured_key
 from model_store.contract.parquet import FLOAT, INTEGER, TEXT, TIME, Column
+from tests.conftest import ROOT
+from tests.docs.pages import blocks
 from training.data.captured import rows_captured, window
-from training.data.declared import CapturedTraffic, Columns
+from training.data.declared import CapturedTraffic, Columns, read_data
 from training.data.prepared import prepare
 from training.errors import DataError
 
@@ -203,6 +205,19 @@ group = "request_id"
 [schema."x_*"]
 least = -9
 """
+
+
+def test_the_page_s_source_is_one(tmp_path: Path) -> None:
+    (shown,) = [
+        block.text
+        for block in blocks(ROOT / "docs" / "training.md")
+        if block.language == "toml" and 'kind = "captured"' in block.text
+    ]
+    path = tmp_path / "data.toml"
+    path.write_text(f'name = "asked"\ntask = "classification"\n{shown}')
+    source = read_data(path).source
+    assert isinstance(source, CapturedTraffic)
+    assert (source.alias, source.days, source.labels) == ("live", 30, True)
 
 
 def test_a_set_is_the_same_whatever_files_its_rows_lay_in_and_no_request_is_torn_apart(

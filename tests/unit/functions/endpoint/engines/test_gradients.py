@@ -48,6 +48,18 @@ def test_the_worths_add_up_to_what_the_answer_has_over_the_baseline(baseline: fl
     assert missing[32] < missing[2]
 
 
+def test_they_are_those_of_captum() -> None:
+    """The field's library, with the same steps at the same places."""
+    from captum.attr import IntegratedGradients
+
+    x = torch.randn(1, 6, generator=torch.Generator().manual_seed(2))
+    found = explained(network(), x, steps=20, baseline=0.5, target=3)
+    theirs = IntegratedGradients(lambda given: network()([given])[0]).attribute(
+        x, baselines=0.5, target=3, n_steps=20, method="gausslegendre"
+    )
+    assert torch.allclose(found.worths[0], theirs.float(), atol=1e-6)
+
+
 def test_of_a_sum_each_value_is_worth_what_it_adds() -> None:
     """Linearity: there the worths are known, and one step is enough."""
     weights = torch.tensor([[2.0, -1.0, 0.0]])
