@@ -228,12 +228,14 @@ class RolesStack(StageStack):
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
             ]
-            endpoints += [
+            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
+            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            theirs = [
                 self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
                 for name in self._adopted
             ]
-            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
-            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            if theirs:
+                found.append(_allow("SeeAdoptedEndpoints", ["sagemaker:DescribeEndpoint"], theirs))
             found.append(_allow("ListEndpoints", ["sagemaker:ListEndpoints"], ["*"]))
         if EC2 in self._targets:
             found.append(_allow("SeeFleets", LOOK_AT_FLEETS, ["*"]))
