@@ -6,6 +6,7 @@ Texts in, texts out: nothing is read or written here.
 from __future__ import annotations
 
 import tomlkit
+from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import Array, Table
 
 from catalog.schema import Catalog
@@ -47,9 +48,10 @@ def listed(text: str, catalog: Catalog, ref: ByVersion, stage: str) -> str:
     return tomlkit.dumps(document)
 
 
-def _table(models: object, name: str) -> Table:
+def _table(models: object, name: str) -> Table | OutOfOrderTableProxy:
     table = models[name] if isinstance(models, dict) else None
-    if not isinstance(table, Table):
+    # A model's own tables may stand behind another model's: then what tomlkit gives speaks for all of them.
+    if not isinstance(table, Table | OutOfOrderTableProxy):
         raise CatalogError(
             f"`models.{name}` is not written as a table of its own",
             hint=f"Write it as `[models.{name}]`, or add the version by hand and run `yard lock`.",

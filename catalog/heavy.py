@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEAVY_KEYS = (
     "versions",
+    "adopted",
     "instance_type",
     "min_instances",
     "max_instances",
@@ -33,13 +34,13 @@ HEAVY_KEYS = (
 )
 """Keys that mean nothing on Lambda."""
 
-SAGEMAKER_KEYS = ("asynchronous", "component")
+SAGEMAKER_KEYS = ("adopted", "asynchronous", "component")
 """Keys that mean something on SageMaker alone."""
 
 EC2_KEYS = ("spot", "warm_instances", "target_gpu_utilization")
 """Keys that mean something on EC2 alone: machines of the account's own."""
 
-LAMBDA_KEYS = ("architecture", "explain", "queue")
+LAMBDA_KEYS = ("architecture", "queue")
 """Keys that mean nothing in front of an endpoint."""
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
@@ -147,6 +148,20 @@ def _versions(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
+_ENDPOINT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+"""Source: SageMaker API reference, ``CreateEndpoint``, ``EndpointName``."""
+
+
+def _adopted(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _ENDPOINT.fullmatch(value) or value.startswith("switchyard-"):
+            raise mistake(
+                f"has `{value}`, which is no endpoint that was there before",
+                "Write the names of SageMaker endpoints that answer today and are not this project's own.",
+            )
+    return values
+
+
 def _expiry(value: str) -> str:
     if not 60 <= seconds(_duration(value)) <= LONGEST_QUEUED_S:
         raise mistake(
@@ -196,6 +211,7 @@ class Component(BaseModel):
 
 
 Versions = Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_versions)]
+Adopted = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_adopted)]
 Instances = Annotated[int, between(1, 1_000, "instances", "an endpoint that never has one answers nobody")]
 MinInstances = Annotated[int, between(0, 1_000, "instances", "no endpoint keeps more")]
 TargetInvocations = Annotated[
@@ -226,7 +242,9 @@ def check_model(model: Model) -> PydanticCustomError | None:
             if model.target == "sagemaker"
             else _foreign(model, SAGEMAKER_KEYS, "only SageMaker's machines come when somebody asks")
         )
+        or _asked_at_once(model)
         or _asynchronous(model)
+        or _explain(model)
         or _instance_type(model)
         or _component(model)
         or _capacity(model)
@@ -240,6 +258,17 @@ def _foreign(model: Model, keys: tuple[str, ...], why: str) -> PydanticCustomErr
     return mistake(
         f'has `{written[0]}`, which target = "{model.target}" does not have: {why}',
         f"Leave `{written[0]}` out, or choose another target.",
+    )
+
+
+def _asked_at_once(model: Model) -> PydanticCustomError | None:
+    """Endpoints of others are asked as they are: without our queue, and not by a component of our naming."""
+    unlike = next((key for key in ("asynchronous", "component") if getattr(model, key) is not None), None)
+    if not model.adopted or unlike is None:
+        return None
+    return mistake(
+        f"has `adopted` and `{unlike}`, and an endpoint that was there before is asked at once",
+        f"Leave `{unlike}` out until nothing of what was adopted is needed.",
     )
 
 
@@ -277,6 +306,21 @@ def _asynchronous(model: Model) -> PydanticCustomError | None:
         return mistake(
             "has both `asynchronous` and `target_invocations_per_instance`",
             "Leave the second out: its machines follow what waits, `backlog_per_instance` of `asynchronous`.",
+        )
+    return None
+
+
+def _explain(model: Model) -> PydanticCustomError | None:
+    if not model.explain:
+        return None
+    if model.image is not None:
+        return mistake(
+            "has both `explain` and `image`, and only our own container explains", "Leave one of them out."
+        )
+    if model.asynchronous is not None:
+        return mistake(
+            "has both `explain` and `asynchronous`, and explanations do not wait in a queue",
+            "Leave one of them out.",
         )
     return None
 

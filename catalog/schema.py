@@ -16,8 +16,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from catalog import heavy
 from catalog.alarms import Alarms
 from catalog.capture import Capture
+from catalog.front import Callers, Rest
 from catalog.messages import Messages
 from catalog.mistakes import between, mistake
+from catalog.training import Pipeline, Training
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
 from model_store.contract.names import check_alias, check_name
@@ -128,7 +130,7 @@ Ephemeral = Annotated[
     between(DEFAULT_EPHEMERAL_MB, MAX_EPHEMERAL_MB, "MB", "Lambda gives `/tmp` no other amount"),
 ]
 Architecture = Literal["x86_64", "arm64"]
-Runtime = Literal["plain", "text"]
+Runtime = Literal["plain", "text", "image"]
 Provisioned = Annotated[
     int,
     between(0, 1_000, "environments", "an account has 1,000 executions at once unless it asked for more"),
@@ -197,20 +199,39 @@ def _bucket(value: str) -> str:
 
 
 class Replica(_Table):
-    """Where a stage's store is copied to: a versioned bucket and a key, in another region."""
+    """Where a stage's store is copied to, in another region.
 
-    bucket: Annotated[str, AfterValidator(_bucket)]
-    key: heavy.KeyArn
+    With ``region`` the stage has a stack there with a bucket and a key for the copy. ``bucket`` and ``key``
+    name a versioned bucket and a key that somebody else made.
+    """
+
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    bucket: Annotated[str, AfterValidator(_bucket)] | None = None
+    key: heavy.KeyArn | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Replica:
+        if (self.region is None) == (self.bucket is None) or (self.bucket is None) != (self.key is None):
+            raise mistake(
+                "says neither one `region` nor one `bucket` with its `key`",
+                "Write `region`, and the copy is made there; or `bucket` and `key` of one that exists.",
+            )
+        return self
 
 
 class Stage(_Table):
     """One deployment of everything: ``local`` on the embedded cloud, ``prod`` in an AWS account.
 
-    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers`` and ``deployers`` name who may
-    assume the role of that name; an empty list leaves it to the account's own policies. With ``roles_only``
-    the store takes writes of the stage's own roles and of nobody else, administrators included. With
-    ``signed_by``, a KMS key, no version is released whose manifest that key has not signed. ``messages`` is
-    who is told of alarms.
+    ``collectors``, ``publishers``, ``releasers``, ``on_call``, ``readers``, ``restorers`` and ``deployers``
+    name who may assume the role of that name; an empty list leaves it to the account's own policies. With
+    ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators
+    included. With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
+    ``rebase`` says who moves what is live to a changed base: each ``deploy``, all models at once, or
+    ``yard rebase`` in ``waves``. ``messages`` is who is told of alarms. With ``training`` models are trained
+    there too, in jobs.
+
+    ``api`` is which kind of API stands in front: an HTTP API, or with ``rest`` a REST API, which knows
+    ``callers`` by their keys and may be what ``rest`` says (``catalog.front``).
 
     The last ones are about heavy models: ``endpoint_image`` names the container's image, which is built
     from this repository otherwise; ``endpoint_key`` encrypts the disks of endpoints; with ``vpc_subnets`` and
@@ -222,8 +243,11 @@ class Stage(_Table):
     name: Annotated[str, _name(check_stage)]
     account: Annotated[str, BeforeValidator(_account)] | None = None
     region: Annotated[str, AfterValidator(_region)] | None = None
+    api: Literal["http", "rest"] = "http"
     auth: Literal["iam", "jwt", "none"] = "iam"
     jwt: Jwt | None = None
+    rest: Rest = Field(default_factory=Rest)
+    callers: Callers = Field(default_factory=dict)
     runtime_layer: Annotated[str, AfterValidator(_folder)]
     throttle_rate: ThrottleRate = 500
     throttle_burst: ThrottleBurst = 1_000
@@ -235,10 +259,12 @@ class Stage(_Table):
     releasers: Principals = ()
     on_call: Principals = ()
     readers: Principals = ()
+    restorers: Principals = ()
     deployers: Principals = ()
     roles_only: bool = False
     signed_by: heavy.KeyArn | None = None
     alarm_period_s: Annotated[int, AfterValidator(_alarm_period)] = 60
+    rebase: Literal["deploy", "waves"] = "deploy"
     lease_s: Annotated[
         int,
         between(
@@ -253,6 +279,7 @@ class Stage(_Table):
     grpc_certificate: heavy.Certificate | None = None
     grpc_callers: heavy.Networks = ()
     messages: Messages = Field(default_factory=Messages)
+    training: Training | None = None
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:
@@ -265,6 +292,27 @@ class Stage(_Table):
             raise mistake(
                 f'has a table `jwt` and `auth = "{self.auth}"`, which reads no token',
                 'Write `auth = "jwt"`, or take the table out.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_copied_elsewhere(self) -> Stage:
+        if self.replica is not None and self.region is not None and self.replica.region == self.region:
+            raise mistake(
+                f"is in `{self.region}` and its `replica` too, where one disaster takes both",
+                "Write another region for the `replica`.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_door_for_it(self) -> Stage:
+        """What only a REST API offers is refused here, and not ignored (ADR 62)."""
+        written = [name for name in ("rest", "callers") if name in self.model_fields_set]
+        if self.api == "http" and written:
+            raise mistake(
+                f"has `{written[0]}` and an HTTP API, which knows neither callers' keys nor a firewall nor "
+                "a private address",
+                'Write `api = "rest"`; docs/front-doors.md says what that costs.',
             )
         return self
 
@@ -306,6 +354,7 @@ class Overrides(_Table):
     aliases: Aliases | None = None
     provisioned_concurrency: Provisioned | None = None
     versions: heavy.Versions | None = None
+    adopted: heavy.Adopted | None = None
     instance_type: str | None = None
     min_instances: heavy.MinInstances | None = None
     max_instances: heavy.Instances | None = None
@@ -320,6 +369,7 @@ class Overrides(_Table):
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms | None = None
     capture: Capture | None = None
+    pipeline: Pipeline | None = None
 
 
 class Model(_Table):
@@ -332,7 +382,7 @@ class Model(_Table):
     requests are taken from a queue too, and answered in another; with ``inbox`` objects that are put into a
     bucket are answered there, and the queues come with it. With ``explain`` callers may ask what an answer
     hangs on. With ``tracing`` Lambda draws requests for X-Ray to trace, up to the endpoint of a heavy model.
-    ``runtime`` is which layer lies under the function: ``text`` has tokenisers.
+    ``runtime`` is which layer lies under the function: ``text`` has tokenisers, ``image`` reads pictures.
 
     A heavy model has another target: ``memory_mb``, ``timeout_s``, ``snapstart`` and
     ``provisioned_concurrency`` are then those of the gateway function in front of its endpoints. Each of
@@ -340,10 +390,12 @@ class Model(_Table):
     ``instance_type``; the one that served before stays for ``keep_warm``. ``image`` is a team's own
     container, such as vLLM's or Triton's, in place of ours; ``environment`` is told to whichever it is. With
     ``asynchronous`` requests wait in SageMaker's queue, and there may be no machine while none does; with
-    ``component`` the first one wakes a machine and is told to come again.
+    ``component`` the first one wakes a machine and is told to come again. ``adopted`` are endpoints that were
+    there before: the gateway may ask them, and nothing here changes one.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
-    of its requests is kept, and a stage's own table takes the place of the model's.
+    of its requests is kept, and a stage's own table takes the place of the model's. ``pipeline`` trains and
+    releases it, on stages that have ``training``.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -366,6 +418,7 @@ class Model(_Table):
     aliases: Aliases = (DEFAULT_ALIAS,)
     provisioned_concurrency: Provisioned = 0
     versions: heavy.Versions = ()
+    adopted: heavy.Adopted = ()
     instance_type: str | None = None
     min_instances: heavy.MinInstances = 1
     max_instances: heavy.Instances = 1
@@ -380,6 +433,7 @@ class Model(_Table):
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms = Field(default_factory=Alarms)
     capture: Capture | None = None
+    pipeline: Pipeline | None = None
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -401,6 +455,30 @@ class Model(_Table):
             found = heavy.check_model(self if where is None else self.on(where))
             if found is not None:
                 raise found
+        return self
+
+    @model_validator(mode="after")
+    def _is_released_by_its_pipeline(self) -> Model:
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.pipeline is not None and here.is_heavy:
+                raise mistake(
+                    "has a pipeline, which releases what it made, and an endpoint for each version that is "
+                    "listed here",
+                    "Take the table out: run `yard pipeline --no-release`, then `yard provision`.",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _drifts_where_requests_are_kept(self) -> Model:
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.pipeline is not None and here.pipeline.on_drift and here.captures is None:
+                on_stage = f" on stage `{where}`" if where else ""
+                raise mistake(
+                    f"has a pipeline that drift starts, and none of its requests are kept{on_stage}",
+                    f"Add `[models.{self.name}.capture]`, or write `on_drift = false`.",
+                )
         return self
 
     @property
@@ -443,6 +521,14 @@ class Model(_Table):
     def captures(self) -> Capture | None:
         """What is kept of its requests; ``None`` where nothing is."""
         return self.capture if self.capture is not None and self.capture.rate > 0 else None
+
+
+def moves_in_waves(stage: Stage, model: Model) -> bool:
+    """Whether a deploy leaves what is live of ``model`` on the base before, until its wave.
+
+    A heavy model's endpoints come and go with its stack, so its deploy moves it.
+    """
+    return stage.rebase == "waves" and not model.is_heavy
 
 
 class Catalog(_Table):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -28,6 +28,8 @@ MOST_ROWS = 50_000
 _AT_ONCE = 8
 
 Cells = list[list[Any]]
+Table = tuple[dict[str, list[Any]], dict[str, str]]
+"""Columns by name, and what stands in the footer of their file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,62 @@ class Captured:
     """Files that were not read, because there were rows enough."""
 
 
+class Row(NamedTuple):
+    """What stands beside a row's tensors. ``at`` is in milliseconds since 1970, UTC."""
+
+    request_id: str
+    id: str
+    row: int
+    at: int
+    alias: str
+
+
+class Together:
+    """Rows of many files, each once: what came twice counts once, and what lies in halves is put together."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.cells: list[dict[str, list[Any]]] = []
+        self._places: dict[tuple[str, int], int] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(
+        self,
+        values: Mapping[str, list[Any]],
+        since_ms: float,
+        until_ms: float,
+        *,
+        alias: str | None = None,
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Take a file's rows of that time, and of ``alias``; of its tensors those in ``names``, or all."""
+        tensors = [
+            name
+            for name in values
+            if name.startswith((INPUT_PREFIX, OUTPUT_PREFIX)) and (names is None or name in names)
+        ]
+        # Files of before there was this column have no aliases.
+        aliases = values.get(contract.ALIAS) or [""] * len(values[contract.AT])
+        beside = (values[contract.REQUEST_ID], values[contract.ID], values[contract.ROW], values[contract.AT])
+        for at, row in enumerate(map(Row, *beside, aliases)):
+            if since_ms <= row.at <= until_ms and alias in (None, row.alias):
+                place = self._places.setdefault((row.request_id, row.row), len(self.rows))
+                if place == len(self.rows):
+                    self.rows.append(row)
+                    self.cells.append({})
+                elif not self.rows[place].id:  # the half with the request in it knows the caller's own
+                    self.rows[place] = self.rows[place]._replace(id=row.id)
+                held = self.cells[place]
+                held.update({name: values[name][at] for name in tensors if not held.get(name)})
+
+    def columns(self) -> dict[str, Cells]:
+        """The cells of every tensor, an empty one for a row that has none."""
+        names = dict.fromkeys(name for cells in self.cells for name in cells)
+        return {name: [cells.get(name, []) for cells in self.cells] for name in names}
+
+
 def versions_captured(kept: ObjectStore, model: str, since: datetime, until: datetime) -> list[int]:
     """The versions of which anything was captured in the window. A short listing or two for each version."""
     prefix = contract.captured_prefix(model)
@@ -57,7 +115,7 @@ def versions_captured(kept: ObjectStore, model: str, since: datetime, until: dat
     after: str | None = None
     while (key := next(kept.keys(prefix, after=after), None)) is not None:
         version = key.removeprefix(prefix).partition("/")[0]
-        if version.isdecimal() and any(True for _ in _keys(kept, model, int(version), since, until)):
+        if version.isdecimal() and any(True for _ in keys_captured(kept, model, int(version), since, until)):
             found.append(int(version))
         # `~` is larger than everything that a key may hold: the next listing begins behind this version.
         after = f"{prefix}{version}/~"
@@ -69,16 +127,16 @@ def read_captured(
 ) -> Captured:
     """Everything captured from ``since`` to ``until``. A file that cannot be read is counted and left out."""
     keys = sorted(
-        _keys(kept, manifest.model, manifest.version, since, until), key=lambda key: crc32(key.encode())
+        keys_captured(kept, manifest.model, manifest.version, since, until),
+        key=lambda key: crc32(key.encode()),
     )
     span = (since.timestamp() * 1000, until.timestamp() * 1000)
-    cells: dict[str, Cells] = {}
-    ids: list[tuple[str, str, int]] = []
+    found = Together()
     lost = unreadable = files = 0
     hashed: set[str] = set()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(keys), _AT_ONCE):
-            if len(ids) >= most_rows:
+            if len(found) >= most_rows:
                 break
             for table in pool.map(lambda key: _read(kept, key), keys[start : start + _AT_ONCE]):
                 files += 1
@@ -88,14 +146,8 @@ def read_captured(
                 values, about = table
                 lost += int(about.get(contract.LOST_KEY) or 0)
                 hashed |= {name for name in about.get(contract.HASHED_KEY, "").split(",") if name}
-                inside = [place for place, at in enumerate(values[contract.AT]) if span[0] <= at <= span[1]]
-                ids += [
-                    (values[contract.REQUEST_ID][at], values[contract.ID][at], values[contract.ROW][at])
-                    for at in inside
-                ]
-                for name, column in values.items():
-                    if name.startswith((INPUT_PREFIX, OUTPUT_PREFIX)):
-                        cells.setdefault(name, []).extend(column[at] for at in inside)
+                found.add(values, *span)
+    cells, ids = found.columns(), [(row.request_id, row.id, row.row) for row in found.rows]
     features = {}
     for prefix, side, specs in _sides(manifest):
         for spec in specs:
@@ -113,7 +165,10 @@ def read_captured(
     )
 
 
-def _keys(kept: ObjectStore, model: str, version: int, since: datetime, until: datetime) -> Iterator[str]:
+def keys_captured(
+    kept: ObjectStore, model: str, version: int, since: datetime, until: datetime
+) -> Iterator[str]:
+    """The files that may hold rows of the window, and some of the hour before it."""
     # A file belongs to the hour of its first row, and may reach a moment into the next.
     first = contract.hour_prefix(model, version, since - timedelta(hours=1))
     last = contract.hour_prefix(model, version, until) + "~"
@@ -123,15 +178,20 @@ def _keys(kept: ObjectStore, model: str, version: int, since: datetime, until: d
         yield key
 
 
-def _read(kept: ObjectStore, key: str) -> tuple[dict[str, list[Any]], dict[str, str]] | None:
-    try:
-        table, about = parquet.read(kept.get(key))
-    except (IntegrityError, NotFoundError):  # forgotten meanwhile, or nothing of ours
-        return None
+def read_file(kept: ObjectStore, key: str) -> Table:
+    """A file of rows. ``NotFoundError`` where it is forgotten, ``IntegrityError`` if it is none."""
+    table, about = parquet.read(kept.get(key))
     values = {column.name: found for column, found in table.items()}
     if about.get(contract.FORMAT_KEY) != contract.FORMAT or contract.AT not in values:
-        return None
+        raise IntegrityError(f"`{key}` is no file of captured rows")
     return values, about
+
+
+def _read(kept: ObjectStore, key: str) -> Table | None:
+    try:
+        return read_file(kept, key)
+    except (IntegrityError, NotFoundError):  # forgotten meanwhile, or nothing of ours
+        return None
 
 
 def _sides(manifest: Manifest) -> Sequence[tuple[str, str, Sequence[TensorSpec]]]:

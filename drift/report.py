@@ -218,7 +218,7 @@ def _histogram(bins: Sequence[tuple[str, float, float]]) -> str:
     every = -(-len(bins) // MOST_LABELS)
     parts = [
         f'<text x="0" y="{top + 8}">{most:.0%}</text>',
-        f'<text x="0" y="{height - foot}">0 %</text>',
+        f'<text x="0" y="{height - foot}">0%</text>',
         f'<line x1="{left}" x2="{width}" y1="{height - foot}" y2="{height - foot}" stroke="var(--line)"/>',
     ]
     for at, (label, was, now) in enumerate(bins):

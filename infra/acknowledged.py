@@ -48,6 +48,46 @@ def acknowledge_open_routes(api: Construct, stage: str) -> None:
     )
 
 
+def acknowledge_own_validation(api: Construct) -> None:
+    """Say who validates requests where API Gateway does not."""
+    _accept(
+        api,
+        "AwsSolutions-APIG2",
+        "The function's own parser holds every request to the model's tensors, in the protocol's words; API "
+        "Gateway's schemas know neither a model's shapes nor binary tensors",
+    )
+
+
+def acknowledge_other_authorization(api: Construct, auth: str) -> None:
+    """Say what stands in place of Cognito."""
+    reason = {
+        "iam": "Callers sign with IAM, which knows the account's roles",
+        "jwt": "A Lambda authorizer takes the tokens of any issuer, Cognito's too (ADR 63)",
+        "none": "The catalog leaves authorisation out, by explicit choice",
+    }[auth]
+    _accept(api, "AwsSolutions-COG4", reason)
+
+
+def acknowledge_no_firewall(api: Construct) -> None:
+    """Say why a REST API stands without a web ACL."""
+    _accept(
+        api,
+        "AwsSolutions-APIG3",
+        "The catalog asks for no firewall: it costs by the request, and what is behind parses strictly and "
+        "has neither SQL nor pages",
+    )
+
+
+def acknowledge_log_writer(writer: Construct) -> None:
+    """Say why API Gateway writes logs by AWS's own policy."""
+    _accept(
+        writer,
+        "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+        "AmazonAPIGatewayPushToCloudWatchLogs]",
+        "API Gateway takes no role that may write less: it makes the log groups of executions by itself",
+    )
+
+
 def acknowledge_unlogged_log(bucket: Construct) -> None:
     """Say why the bucket of access logs keeps no access log."""
     _accept(
@@ -73,6 +113,16 @@ def acknowledge_sampled_requests(bucket: Construct) -> None:
         "AwsSolutions-S1",
         "A sample that is forgotten within its retention; CloudTrail's data events say who read it, where an "
         "account wants that said",
+    )
+
+
+def acknowledge_training_bucket(bucket: Construct) -> None:
+    """Say why the bucket of training keeps no access log of its own."""
+    _accept(
+        bucket,
+        "AwsSolutions-S1",
+        "Jobs of this stage read and write it, and each of their steps stands in Step Functions' history; "
+        "CloudTrail's data events say who else did, where an account wants that said",
     )
 
 

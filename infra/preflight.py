@@ -10,9 +10,11 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from catalog.front import Caller
 from catalog.schema import Model
 from infra.bundles import Tree, measure
 from infra.errors import PreflightError
+from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.environment import UNZIPPED_LIMIT_BYTES
 from model_store.contract.placement import READ_BYTES_PER_S, reading_s, start_limit_s
 
@@ -22,8 +24,24 @@ ENVIRONMENT_LIMIT_BYTES = 4_096
 ROUTE_LIMIT = 300
 """Routes of one HTTP API, a hard limit. Source: HTTP API quotas."""
 
+REST_RESOURCE_LIMIT = 300
+"""Resources (path parts) of one REST API, unless the account asked for more. Source: API Gateway quotas."""
+
+REST_TIMEOUT_LIMIT_S = 28
+"""The longest time limit that strikes before a REST API's own 29 s do."""
+
+STACK_LIMIT = 500
+"""Resources of one stack. Source: AWS CloudFormation quotas."""
+
+# What a REST API's stack holds besides models and callers, with a firewall and an authorizer (test_api.py).
+_REST_OWN = 60
+_OF_AN_ALIAS = 5
+_SHARED_PATHS = 4
+
 _MACHINE_OF = {"x86_64": "x86_64", "arm64": "aarch64"}
-_LAYER_TARGETS = ("local", "x86_64", "arm64", "local-text", "x86_64-text", "arm64-text")
+_LAYER_TARGETS = tuple(
+    f"{built}{beside}" for beside in ("", "-text", "-image") for built in ("local", "x86_64", "arm64")
+)
 _MB = 1_048_576
 
 
@@ -38,6 +56,27 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
             hint=_how_to_build(folder),
         )
     return measure(path)
+
+
+def check_elsewhere(region: str, copied_to: str) -> None:
+    """Refuse a copy in the stage's own region, as far as that is known at synth."""
+    if region == copied_to:
+        raise PreflightError(
+            f"the stage is deployed to `{region}`, and its store is to be copied to `{copied_to}`: one "
+            "disaster takes both",
+            hint="Write another `region` under the stage's `replica`, or deploy to another region.",
+        )
+
+
+def check_pipeline(file: str, *, root: Path) -> Path:
+    """Return where a model's ``pipeline.toml`` is, or say that it is not there."""
+    path = root / file
+    if not path.is_file():
+        raise PreflightError(
+            f"there is no pipeline at `{file}`",
+            hint="Write `pipeline.file` relative to the repository's root.",
+        )
+    return path
 
 
 def folder_of(runtime_layer: str, runtime: str) -> str:
@@ -58,7 +97,7 @@ def check_machine(model: Model, layer: Tree) -> None:
     """
     facts = json.loads(_facts_path(layer.path).read_text("utf-8"))
     wanted = _MACHINE_OF[model.architecture]
-    if facts.get("target") not in ("local", "local-text") and facts.get("machine") != wanted:
+    if not str(facts.get("target")).startswith("local") and facts.get("machine") != wanted:
         raise PreflightError(
             f"`{model.name}` runs on {model.architecture}, and its runtime layer `{layer.path.name}` "
             f"is built for {facts.get('machine')}",
@@ -126,6 +165,39 @@ def check_routes(models: Mapping[str, Model], *, own_routes: int) -> None:
             f"the catalog's aliases need {routes} routes, and an HTTP API has at most {ROUTE_LIMIT}",
             hint="Declare fewer aliases, or serve some models from another stage.",
         )
+
+
+def check_rest_api(models: Mapping[str, Model], *, callers: Mapping[str, Caller]) -> None:
+    """Refuse what a REST API gives no time or no room for."""
+    for model in models.values():
+        if model.timeout_s > REST_TIMEOUT_LIMIT_S:
+            raise PreflightError(
+                f"`{model.name}` has `timeout_s = {model.timeout_s}`, and a REST API waits 29 s",
+                hint=f"Write at most {REST_TIMEOUT_LIMIT_S}: the function must give up first.",
+            )
+    aliases = [alias for model in models.values() for alias in model.aliases]
+    prefixes = set(aliases) - {DEFAULT_ALIAS}
+    paths = 2 * len(aliases) + _SHARED_PATHS + 3 * len(prefixes)
+    if paths > REST_RESOURCE_LIMIT:
+        raise PreflightError(
+            f"the catalog's aliases need {paths} paths, and a REST API has at most {REST_RESOURCE_LIMIT}",
+            hint="Declare fewer aliases, or serve some models from another stage.",
+        )
+    parts = parts_of_rest_api(models, callers)
+    if parts > STACK_LIMIT:
+        raise PreflightError(
+            f"the REST API of {len(aliases)} aliases and {len(callers)} callers needs some {parts} "
+            f"resources, and a stack has at most {STACK_LIMIT}",
+            hint="Declare fewer aliases or callers, or serve some of them from another stage.",
+        )
+
+
+def parts_of_rest_api(models: Mapping[str, Model], callers: Mapping[str, Caller]) -> int:
+    """How many resources the stack of a REST API has at most."""
+    aliases = [alias for model in models.values() for alias in model.aliases]
+    keys = sum(1 + 2 * len(caller.keys) for caller in callers.values())
+    prefixes = set(aliases) - {DEFAULT_ALIAS}
+    return _REST_OWN + _OF_AN_ALIAS * len(aliases) + 3 * len(prefixes) + keys
 
 
 def _facts_path(layer: Path) -> Path:

@@ -35,6 +35,7 @@ ROOMS = (
 SHIPPED = (
     "layers/runtime.txt",
     "layers/runtime-text.txt",
+    "layers/runtime-image.txt",
     "layers/runtime-floats.txt",
     "functions/endpoint/requirements.txt",
     "constraints.txt",

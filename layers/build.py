@@ -25,7 +25,7 @@ from pathlib import Path
 
 from layers import check
 from layers.facts import LayerError, LayerFacts, Package, facts_path, read_facts, write_facts
-from layers.lock import FLOATS_LOCK, FLOATS_PYTHONS, LOCK, PYTHONS, ROOM, TEXT_LOCK, wheels_in
+from layers.lock import FLOATS_LOCK, FLOATS_PYTHONS, IMAGE_LOCK, LOCK, PYTHONS, ROOM, TEXT_LOCK, wheels_in
 from layers.prune import prune, size_of
 from layers.targets import TARGETS, Target
 from layers.tree import digest_of, files_of, largest_folders, settle
@@ -72,8 +72,12 @@ def build(
 
 
 def _locks(target: Target) -> tuple[Path, ...]:
-    locks = (LOCK, TEXT_LOCK) if target.text else (LOCK,)
-    return (*locks, FLOATS_LOCK) if target.python in FLOATS_PYTHONS else locks
+    beside = {
+        TEXT_LOCK: target.text,
+        IMAGE_LOCK: target.image,
+        FLOATS_LOCK: target.python in FLOATS_PYTHONS,
+    }
+    return (LOCK, *(lock for lock, wanted in beside.items() if wanted))
 
 
 def _make(
@@ -99,6 +103,8 @@ def _make(
         check.serve(root, interpreter)
         if target.text:
             check.tokenise(root, interpreter)
+        if target.image:
+            check.look(root, interpreter)
     else:
         _say(target, "cannot run on this machine: its libraries were read, nothing was imported")
     facts = LayerFacts(

@@ -90,6 +90,31 @@ assert y.tolist() == ["SERVED"], y
 print("served", onnxruntime.__version__)
 """
 
+_LOOK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import io, numpy
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+assert Image.__file__.startswith(sys.argv[1]), Image.__file__
+exif = Image.Exif()
+exif[0x0112] = 6
+drawn = Image.new("CMYK", (40, 20), (0, 255, 255, 0)).convert("RGB")
+for kind, opener in (("JPEG", JpegImageFile), ("PNG", PngImageFile)):
+    file = io.BytesIO()
+    drawn.save(file, kind, exif=exif)
+    image = opener(io.BytesIO(file.getvalue()))
+    image.load()
+    assert image.getexif()[0x0112] == 6
+    image = image.transpose(Image.Transpose.ROTATE_270).convert("L").resize((8, 8), Image.Resampling.LANCZOS)
+    assert numpy.asarray(image).shape == (8, 8), image
+try:
+    JpegImageFile(io.BytesIO(file.getvalue()))
+except SyntaxError:
+    print("served", Image.__version__)
+"""
+
 
 def inspect(root: Path, target: Target) -> None:
     """Read every library below ``root``; refuse one that ``target`` could not load.
@@ -125,6 +150,11 @@ def serve(root: Path, interpreter: str) -> None:
 def tokenise(root: Path, interpreter: str) -> None:
     """Run a graph with an operator that only the text layer has; raises like ``serve``."""
     _answer(_TOKENISE, root, interpreter)
+
+
+def look(root: Path, interpreter: str) -> None:
+    """Read a JPEG and a PNG, turned by their EXIF; raises like ``serve``."""
+    _answer(_LOOK, root, interpreter)
 
 
 def _answer(program: str, root: Path, interpreter: str) -> None:

@@ -1,9 +1,12 @@
 """Renew ``runtime.txt``: every package of the layer, with the sha256 of every wheel a target may need.
 
 ``python -m layers.lock`` resolves ``runtime.in`` for each interpreter and machine the project runs on, and
-``runtime-text.in`` and ``runtime-floats.in`` for those that have their wheels, and writes one file of each.
-It refuses when the targets do not agree on a version: one layer, one set of versions, whatever machine builds
-it. Nothing is installed; a failure leaves the files alone.
+``runtime-text.in``, ``runtime-image.in`` and ``runtime-floats.in`` for those that have their wheels, and
+writes one file of each. It refuses when the targets do not agree on a version: one layer, one set of
+versions, whatever machine builds it. Nothing is installed; a failure leaves the files alone.
+
+The endpoint's container is locked the same way, what every image has and what one for processors has besides.
+Its lists name every package already, so nothing is resolved for them but the bytes.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TEXT_PYTHONS = ("3.11", "3.12", "3.13")
 """onnxruntime-extensions has no wheel for a later one yet."""
 
+IMAGE_WANTED = ROOM / "runtime-image.in"
+IMAGE_LOCK = ROOM / "runtime-image.txt"
+
 FLOATS_WANTED = ROOM / "runtime-floats.in"
 FLOATS_LOCK = ROOM / "runtime-floats.txt"
 FLOATS_PYTHONS = ("3.11", "3.12", "3.13")
@@ -45,6 +51,21 @@ _PLATFORMS = {
         *(f"macosx_10_{minor}_universal2" for minor in (13, 9)),
     ),
 }
+
+ENDPOINT = ROOM.parent / "functions" / "endpoint"
+CONTAINER = {
+    ENDPOINT / "requirements.txt": ENDPOINT / "locked.txt",
+    ENDPOINT / "requirements-cpu.txt": ENDPOINT / "locked-cpu.txt",
+}
+CONTAINER_PYTHON = "3.12"
+"""The interpreter of the Dockerfile."""
+
+_BOOKWORM_GLIBC_MINOR = 36
+
+_CONTAINER_HEADER = """\
+# Written by `python -m layers.lock` from {source}: do not edit.
+# Every package of that file, and the sha256 of each wheel that CPython {python} chooses on x86_64, aarch64.
+"""
 
 _HEADER = """\
 # Written by `python -m layers.lock` from {source}: do not edit.
@@ -87,8 +108,13 @@ def wheels_in(report: str) -> list[Wheel]:
     return wheels
 
 
-def lock_text(wheels: Iterable[Wheel], source: str = WANTED.name, pythons: tuple[str, ...] = PYTHONS) -> str:
-    """Write the pins, sorted, one requirement with all its hashes.
+def lock_text(
+    wheels: Iterable[Wheel],
+    source: str = WANTED.name,
+    pythons: tuple[str, ...] = PYTHONS,
+    header: str | None = None,
+) -> str:
+    """Write the pins, sorted, one requirement with all its hashes, below ``header``.
 
     Raises ``LayerError`` when two targets resolved the same package to different versions.
     """
@@ -96,7 +122,7 @@ def lock_text(wheels: Iterable[Wheel], source: str = WANTED.name, pythons: tuple
     for wheel in wheels:
         found.setdefault(wheel.name, {}).setdefault(wheel.version, set()).add(wheel)
     span = " to ".join((pythons[0], pythons[-1]))
-    text = _HEADER.format(source=source, pythons=span, platforms=", ".join(_PLATFORMS))
+    text = header or _HEADER.format(source=source, pythons=span, platforms=", ".join(_PLATFORMS))
     for name, versions in sorted(found.items()):
         if len(versions) > 1:
             raise LayerError(
@@ -118,13 +144,13 @@ def _targets(pythons: tuple[str, ...]) -> Iterator[Target]:
             yield Target(f"cp{python} {name}", python, name, platforms)
 
 
-def _resolve(target: Target, wanted: list[str]) -> list[Wheel]:
+def _resolve(target: Target, wanted: list[str], *more: str) -> list[Wheel]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
         command += ["--only-binary=:all:", "--target", folder, "--report", str(report)]
         done = subprocess.run(
-            [*command, *target.pip_options, *wanted], capture_output=True, text=True, check=False
+            [*command, *more, *target.pip_options, *wanted], capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise LayerError(f"pip finds no wheels for {target.name}: {done.stderr.strip()[-600:]}")
@@ -137,7 +163,9 @@ def main() -> int:
         texts = {
             LOCK: _locked(WANTED, PYTHONS),
             TEXT_LOCK: _locked(TEXT_WANTED, TEXT_PYTHONS),
+            IMAGE_LOCK: _locked(IMAGE_WANTED, PYTHONS),
             FLOATS_LOCK: _locked(FLOATS_WANTED, FLOATS_PYTHONS),
+            **{lock: container_locked(source) for source, lock in CONTAINER.items()},
         }
     except LayerError as error:
         sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
@@ -155,6 +183,19 @@ def _locked(source: Path, pythons: tuple[str, ...]) -> str:
         sys.stderr.write(f"resolving {source.name} for {target.name}\n")
         wheels += [wheel for wheel in _resolve(target, wanted) if wheel.name not in left_out]
     return lock_text(wheels, source.name, pythons)
+
+
+def container_locked(source: Path) -> str:
+    """The packages of one list of the container, with their bytes for both processors."""
+    wanted, _ = read_wanted(source.read_text("utf-8"))
+    wheels: list[Wheel] = []
+    for machine in ("x86_64", "aarch64"):
+        sys.stderr.write(f"resolving {source.name} of the container for {machine}\n")
+        platforms = glibc_platforms(machine, _BOOKWORM_GLIBC_MINOR)
+        target = Target(f"container {machine}", CONTAINER_PYTHON, machine, platforms)
+        wheels += _resolve(target, wanted, "--no-deps")
+    header = _CONTAINER_HEADER.format(source=source.name, python=CONTAINER_PYTHON)
+    return lock_text(wheels, source.name, header=header)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,17 @@ _FILES = (
     "onnxruntime_extensions/*.py",  # it would import onnx; nobody imports it
 )
 
+_PILLOW = frozenset(
+    {
+        *("__init__", "_binary", "_deprecate", "_imaging", "_util", "_version"),
+        *("Image", "ImageFile", "ImageMode", "JpegImagePlugin", "JpegPresets", "PngImagePlugin"),
+        *("ImageChops", "ImageColor", "ImagePalette", "ImageSequence"),  # the PNG plugin's
+        *("GimpGradientFile", "GimpPaletteFile", "PaletteFile"),  # and its palettes'
+        *("ExifTags", "ImageOps", "TiffImagePlugin", "TiffTags"),  # EXIF is read as a TIFF
+    }
+)
+"""Of Pillow what reads JPEG and PNG: other formats, fonts, colour management, screens and windows are not."""
+
 _SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".pyc"})
 
 _WORTH_CUTTING = 1_000_000
@@ -80,6 +91,7 @@ def prune(root: Path) -> int:
         _prune_metadata(metadata)
     for library in unneeded_copies(root):
         library.unlink()
+    _prune_pillow(root)
     _cut_symbols(root)
     return before - size_of(root)
 
@@ -96,6 +108,23 @@ def _cut_symbols(root: Path) -> None:
             cut = without_symbols(whole)
             if len(whole) - len(cut) > _WORTH_CUTTING:
                 path.write_bytes(cut)
+
+
+def _prune_pillow(root: Path) -> None:
+    """Leave ``_PILLOW``, and of the libraries that come with it those that these load."""
+    for path in (root / "PIL").glob("*"):
+        if path.is_file() and path.name.partition(".")[0] not in _PILLOW:
+            path.unlink()
+    needed: set[str] = set()
+    waiting = list((root / "PIL").glob("*.so"))
+    while waiting:
+        library = read_elf(waiting.pop().read_bytes())
+        for name in set(library.needed if library else ()) - needed:
+            needed.add(name)
+            waiting.extend((root / "pillow.libs").glob(name))
+    for path in (root / "pillow.libs").glob("*"):
+        if path.name not in needed:
+            path.unlink()
 
 
 def unneeded_copies(root: Path) -> list[Path]:

@@ -25,6 +25,8 @@ class Target:
     platforms: tuple[str, ...] = ()
     text: bool = False
     """With the operators of onnxruntime-extensions: tokenisers, and what goes with them."""
+    image: bool = False
+    """With what reads files of pictures."""
 
     @property
     def pip_options(self) -> list[str]:
@@ -58,9 +60,16 @@ def with_text(target: Target) -> Target:
     return replace(target, name=f"{target.name}-text", text=True)
 
 
+def with_image(target: Target) -> Target:
+    """The same layer with what reads files of pictures."""
+    return replace(target, name=f"{target.name}-image", image=True)
+
+
 TARGETS = {
     "local": local(),
     "x86_64": Target("x86_64", LAMBDA_PYTHON, "x86_64", glibc_platforms("x86_64")),
     "arm64": Target("arm64", LAMBDA_PYTHON, "aarch64", glibc_platforms("aarch64")),
 }
-TARGETS |= {f"{name}-text": with_text(target) for name, target in list(TARGETS.items())}
+TARGETS |= {
+    made.name: made for target in list(TARGETS.values()) for made in (with_text(target), with_image(target))
+}

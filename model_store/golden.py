@@ -11,6 +11,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from model_store.contract.digest import Digest
 from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.golden import differences
 from model_store.contract.manifest import Golden
+from model_store.contract.pictures import PictureStep
 from model_store.contract.tensors import FLOATS, HALVES, Dimension, TensorData, TensorSpec
 from model_store.onnx_file import RUNTIME_ERRORS, OpenModel, reason
+from model_store.pictures import SUFFIXES, drawn, written
 from model_store.place import local_files
 
 MAX_SAMPLE_BYTES = 4 * 1024 * 1024
@@ -70,13 +73,14 @@ def make_golden(model: OpenModel, digest: Digest, sample: Path | None) -> Golden
     Raises ``InvalidArtifactError`` when the sample does not fit the model, when the model fails or
     gives NaN or infinity on it, and when it gives something else the second time.
     """
+    steps = {step.input: step for step in model.facts.pictures}
     if sample is not None:
-        inputs = read_sample(sample, model.facts.inputs)
+        inputs = read_sample(sample, model.facts.inputs, pictures=frozenset(steps))
         return _run(model, inputs)
     refusals: list[InvalidArtifactError] = []
     for inputs in _generated(model.facts.inputs, digest):
         try:
-            return _run(model, inputs)
+            return _run(model, tuple(_with_pictures(tensor, steps, digest) for tensor in inputs))
         except InvalidArtifactError as error:
             refusals.append(error)
     if not refusals:
@@ -165,12 +169,18 @@ def _said_shapes(tensors: Sequence[Mapping[str, Any]], name: str) -> dict[str, t
     return shapes
 
 
-def read_sample(path: Path, specs: Sequence[TensorSpec]) -> tuple[TensorData, ...]:
+def read_sample(
+    path: Path, specs: Sequence[TensorSpec], *, pictures: frozenset[str] = frozenset()
+) -> tuple[TensorData, ...]:
     """Read a sample file, a V2 request body in JSON or an ``.npz`` with one array per input.
 
-    Raises ``InvalidArtifactError`` that names the input and what was expected of it.
+    Where ``pictures`` name the only input, the file of a picture does too. Raises ``InvalidArtifactError``
+    that names the input and what was expected of it.
     """
-    given = read_npz(path) if path.suffix == ".npz" else _read_request(path)
+    if path.suffix.lower() in SUFFIXES and pictures == {spec.name for spec in specs}:
+        given = {name: _picture(path) for name in pictures}
+    else:
+        given = read_npz(path) if path.suffix == ".npz" else _read_request(path)
     known = {spec.name for spec in specs}
     for name in given:
         if name not in known:
@@ -187,6 +197,18 @@ def read_sample(path: Path, specs: Sequence[TensorSpec]) -> tuple[TensorData, ..
             )
         inputs.append(_tensor(spec.name, spec.datatype, _fitting(given[spec.name], spec)))
     return tuple(inputs)
+
+
+def _picture(path: Path) -> Array:
+    with local_files(path):
+        return np.array([written(path.read_bytes())], object)
+
+
+def _with_pictures(tensor: TensorData, steps: Mapping[str, PictureStep], digest: Digest) -> TensorData:
+    """``tensor``, or pictures in the place of texts where it is one of those."""
+    if tensor.name not in steps:
+        return tensor
+    return replace(tensor, data=drawn(steps[tensor.name], digest, math.prod(tensor.shape)))
 
 
 def observed(specs: Sequence[TensorSpec], tensors: Sequence[TensorData]) -> tuple[TensorSpec, ...]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
 
 import onnx
 import onnxruntime
@@ -20,9 +21,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_errors
 from model_store.bfloat16 import in_floats
 from model_store.contract.errors import InvalidArtifactError
 from model_store.contract.extensions import DOMAIN, FATAL_DOMAIN, OPERATORS, find_library
+from model_store.contract.manifest import PICTURES
+from model_store.contract.pictures import Pictures, PictureStep
 from model_store.contract.pipeline import PIPELINE_FILE, Chain, Session, Step, read_steps, wire
 from model_store.contract.tensors import Dimension, TensorSpec
 from model_store.pickles import looks_like_pickle
+from model_store.pictures import library
 from model_store.place import local_files
 from model_store.source import ENTRY, EXPORT, Source, must_not_carry_pickles
 
@@ -59,13 +63,17 @@ _MEMORY_LOCATION = "_ORT_MEM_ADDR_"
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What an ONNX artifact says about itself. ``origin`` holds opset, producer and the like."""
+    """What an ONNX artifact says about itself. ``origin`` holds opset, producer and the like.
+
+    ``pictures`` are the steps that make tensors of files of pictures.
+    """
 
     entry: str
     files: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     origin: dict[str, str]
+    pictures: tuple[PictureStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ def open_model(source: Source) -> OpenModel:
 
     Raises ``InvalidArtifactError`` for anything that cannot be served safely. Reads only; safe to repeat.
     """
-    names = _steps(source) if source.entry == PIPELINE_FILE else (source.entry,)
+    names, pictures = _steps(source) if source.entry == PIPELINE_FILE else ((source.entry,), ())
     models = {name: _parsed(source.paths[name]) for name in names}
     for name, model in models.items():
         _must_stay_inside(model, source, name)
@@ -107,24 +115,37 @@ def open_model(source: Source) -> OpenModel:
     ]
     for graph in graphs:
         _must_take_and_give_tensors(graph.session, graph.model, PurePosixPath(graph.path).name)
-    inputs, outputs = _followed(graphs)
+    extended = any(_is_extended(graph.model) for graph in graphs)
+    if extended and pictures:
+        raise InvalidArtifactError(
+            f"the steps read pictures and use operators of `{DOMAIN}`, and no runtime layer has both",
+            hint="Publish two models, or let callers send bytes per pixel (UINT8).",
+        )
+    inputs, outputs = _followed(graphs, pictures)
     unnamed = itertools.count()
     facts = ModelFacts(
         entry=source.entry,
         files=tuple(source.paths),
         inputs=tuple(_spec(node, unnamed) for node in inputs),
         outputs=tuple(_spec(node, unnamed) for node in outputs),
-        origin=_origin(_model_among(graphs), extended=any(_is_extended(graph.model) for graph in graphs)),
+        origin=_origin(_model_among(graphs), extended=extended, pictures=pictures),
+        pictures=pictures,
     )
     session: Session = in_floats(graphs[0].session)
     if source.entry == PIPELINE_FILE:
-        session = Chain([(graph.step, in_floats(graph.session)) for graph in graphs])
+        reading = library() if pictures else None
+        steps: list[tuple[Step, Session]] = [
+            (Step.of(picture), Pictures(picture, reading)) for picture in pictures if reading
+        ]
+        session = Chain([*steps, *((graph.step, in_floats(graph.session)) for graph in graphs)])
     return OpenModel(facts, session)
 
 
-def _steps(source: Source) -> tuple[str, ...]:
+def _steps(source: Source) -> tuple[tuple[str, ...], tuple[PictureStep, ...]]:
+    """The graphs of a pipeline, and the pictures before them."""
     with local_files(source.graph):
-        steps = read_steps(source.graph.read_bytes())
+        found = read_steps(source.graph.read_bytes())
+    steps = tuple(step for step in found if isinstance(step, str))
     for step in steps:
         if step not in source.paths:
             raise InvalidArtifactError(
@@ -136,16 +157,35 @@ def _steps(source: Source) -> tuple[str, ...]:
             f"`{unused[0]}` is in the folder and no step of `{PIPELINE_FILE}`",
             hint="Name it among the steps, or take it out: everything in the folder would be published.",
         )
-    return steps
+    return steps, tuple(step for step in found if isinstance(step, PictureStep))
 
 
-def _followed(
-    graphs: Sequence[_Graph],
-) -> tuple[list[onnxruntime.NodeArg], list[onnxruntime.NodeArg]]:
+class _Edge(Protocol):
+    """A tensor at the edge of a step: onnxruntime's ``NodeArg``, or ours where the step is no graph."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[object]: ...
+
+
+class _Node(NamedTuple):
+    name: str
+    type: str
+    shape: tuple[object, ...]
+
+
+def _followed(graphs: Sequence[_Graph], pictures: Sequence[PictureStep]) -> tuple[list[_Edge], list[_Edge]]:
     """What the caller gives and gets; every tensor between two steps is of one type."""
-    wiring = wire([graph.step for graph in graphs])
-    given: dict[str, onnxruntime.NodeArg] = {}
-    asked: dict[str, onnxruntime.NodeArg] = {}
+    wiring = wire([*map(Step.of, pictures), *(graph.step for graph in graphs)])
+    given: dict[str, _Edge] = {}
+    asked: dict[str, _Edge] = {}
+    for picture in pictures:
+        first = _first_size(picture, graphs)
+        asked.setdefault(picture.input, _Node(picture.input, "tensor(string)", (first,)))
+        given[picture.output] = _Node(picture.output, "tensor(uint8)", (first, *picture.shape))
     for graph in graphs:
         for node in graph.session.get_inputs():
             source = given.get(node.name) or asked.setdefault(node.name, node)
@@ -158,6 +198,31 @@ def _followed(
     if not wiring.inputs:
         raise InvalidArtifactError("the steps take nothing from a caller", hint="Check the tensors' names.")
     return [asked[name] for name in wiring.inputs], [given[name] for name in wiring.outputs]
+
+
+def _first_size(picture: PictureStep, graphs: Sequence[_Graph]) -> object:
+    """How many pictures the graph wants that takes them first; its shape has to be that of the step."""
+    for graph in graphs:
+        for node in graph.session.get_inputs():
+            if node.name != picture.output:
+                continue
+            sizes = node.shape[1:]
+            fits = len(node.shape) == 4 and all(
+                not isinstance(size, int) or size in (made, -1)
+                for size, made in zip(sizes, picture.shape, strict=True)
+            )
+            if not fits:
+                raise InvalidArtifactError(
+                    f"`{graph.path}` takes `{node.name}` with shape {node.shape}, and its picture step makes "
+                    f"{['n', *picture.shape]}",
+                    hint="Give the step the `size`, `mode` and `layout` that the graph takes.",
+                )
+            size: object = node.shape[0]
+            return size
+    raise InvalidArtifactError(
+        f"no graph takes `{picture.output}`, which the picture step of `{picture.input}` makes",
+        hint="Let the step give the tensor that a graph takes.",
+    )
 
 
 def _model_among(graphs: Sequence[_Graph]) -> onnx.ModelProto:
@@ -345,7 +410,7 @@ def _must_survive_its_callers(model: onnx.ModelProto, name: str) -> None:
         raise InvalidArtifactError(
             f"`{PurePosixPath(name).name}` uses `{FATAL_DOMAIN}`, whose decoder of pictures "
             "ends the server when a caller sends something else",
-            hint="Let callers send bytes per pixel (UINT8), and resize and scale those in the graph.",
+            hint="Read files by a picture step of `pipeline.json`, or let callers send bytes per pixel.",
         )
 
 
@@ -396,7 +461,7 @@ def _must_take_and_give_tensors(
             )
 
 
-def _spec(node: onnxruntime.NodeArg, unnamed: Iterator[int]) -> TensorSpec:
+def _spec(node: _Edge, unnamed: Iterator[int]) -> TensorSpec:
     return TensorSpec(
         node.name, _DATATYPES[node.type], tuple(_dimension(size, unnamed) for size in node.shape)
     )
@@ -411,7 +476,7 @@ def _dimension(size: object, unnamed: Iterator[int]) -> Dimension:
     return f"?{next(unnamed)}"
 
 
-def _origin(model: onnx.ModelProto, *, extended: bool) -> dict[str, str]:
+def _origin(model: onnx.ModelProto, *, extended: bool, pictures: Sequence[PictureStep]) -> dict[str, str]:
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     facts = {
         "onnx": onnx.__version__,
@@ -421,4 +486,6 @@ def _origin(model: onnx.ModelProto, *, extended: bool) -> dict[str, str]:
         OPERATORS: DOMAIN if extended else "",
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
     }
-    return {key: value[:200] for key, value in facts.items() if value}
+    # By this a server knows which inputs are files, so it is not cut.
+    named = {PICTURES: ", ".join(sorted({step.input for step in pictures}))} if pictures else {}
+    return {key: value[:200] for key, value in facts.items() if value} | named

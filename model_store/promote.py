@@ -22,6 +22,7 @@ from model_store.contract.names import ByVersion
 from model_store.known import look_up, write_down
 from model_store.ports import ObjectStore
 from model_store.publish import Published, utc_now
+from model_store.reports import keep_report, load_report, report_digest
 from model_store.send import OnProgress
 from model_store.sweeps import wait_out
 from model_store.tombstones import is_removed
@@ -118,6 +119,8 @@ def copy_files(source: ObjectStore, target: ObjectStore, manifest: Manifest, say
     if manifest.baseline is not None:
         data = baseline_bytes(source, manifest)
         target.put_once(baseline_key(manifest.model, manifest.baseline), data)
+    if report_digest(manifest) is not None:
+        keep_report(target, manifest.model, load_report(source, manifest))
 
 
 def _copy_file(

@@ -18,7 +18,14 @@ from model_store.contract.errors import (
 )
 from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.kinds import ONNX
-from model_store.contract.manifest import SCHEMA, WITHOUT_BASELINE, Manifest, artifact_digest
+from model_store.contract.manifest import (
+    PICTURES,
+    SCHEMA,
+    WITHOUT_BASELINE,
+    Golden,
+    Manifest,
+    artifact_digest,
+)
 from model_store.contract.names import ByVersion, check_name
 from model_store.describe import make_baseline
 from model_store.golden import given_golden, read_sample
@@ -78,6 +85,7 @@ def publish(
     sleep: Callable[[float], None] = time.sleep,
     force_new: bool = False,
     on_progress: OnProgress | None = None,
+    answered: Callable[[Golden], Golden] = lambda golden: golden,
 ) -> Published:
     """Store the artifact at ``path``, a file or a folder, as the next version of ``model``.
 
@@ -86,7 +94,9 @@ def publish(
     a crash after it leaves the whole version: running it again is safe either way. Publishers never
     share a number; the loser of a race takes the next one. Files that change meanwhile are refused.
     What a collection took meanwhile is put back (see ``model_store.sweeps``); publishing the same bytes
-    again also puts back what a version has lost.
+    again also puts back what a version has lost. ``answered`` may give the golden sample other outputs, or
+    raise: what a model that runs elsewhere answers there. Of a version that exists it is asked too, and
+    changes nothing.
     """
     check_name(model)
     offer = _Offer(sample, _checked(metrics or {}), note, lineage or {}, created_by, baseline)
@@ -108,13 +118,20 @@ def publish(
 
     known = look_up(store, model, None if force_new else digest)
     if known.same:
+        answered(known.same.golden)
         keep(known.same)
         if not is_removed(store, known.same.ref):
             return _already(known.same, offer)
 
     say("checking the model", 0, total)
     examined = examine(source, digest, sample)
+    golden = answered(examined.golden)
     described = None
+    if baseline is not None and PICTURES in examined.origin:
+        raise InvalidArtifactError(
+            "a baseline describes numbers and words, and this model takes files of pictures",
+            hint="Leave `--baseline` out.",
+        )
     if baseline is not None:
         say("running the model on the baseline's rows", 0, total)
         described = make_baseline(source, examined.inputs, examined.outputs, baseline).to_json()
@@ -135,7 +152,7 @@ def publish(
             entry=source.entry,
             inputs=examined.inputs,
             outputs=examined.outputs,
-            golden=examined.golden,
+            golden=golden,
             created_at=clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             created_by=offer.created_by,
             metrics=dict(offer.metrics),
@@ -213,5 +230,5 @@ def _unlike(manifest: Manifest, offer: _Offer) -> list[str]:
 
 def _is_sample_of(sample: Path, manifest: Manifest) -> bool:
     if manifest.kind == ONNX:
-        return read_sample(sample, manifest.inputs) == manifest.golden.inputs
+        return read_sample(sample, manifest.inputs, pictures=manifest.pictures) == manifest.golden.inputs
     return given_golden(sample)[0] == manifest.golden

@@ -44,11 +44,17 @@ class FrontPrices(_Table):
     """What every request and every model costs besides computing."""
 
     http_api_million_requests: float = Field(ge=0)
+    rest_api_million_requests: float = Field(default=3.50, ge=0)
     log_gb: float = Field(ge=0)
     metric_month: float = Field(ge=0)
     alarm_month: float = Field(ge=0)
     composite_alarm_month: float = Field(ge=0)
     dashboard_month: float = Field(ge=0)
+    thousand_puts: float = Field(ge=0)
+
+    def api_million_requests(self, kind: str) -> float:
+        """Of the kind of API that a stage has: ``http`` or ``rest``."""
+        return self.rest_api_million_requests if kind == "rest" else self.http_api_million_requests
 
 
 class InstancePrice(_Table):

@@ -27,7 +27,7 @@ from model_store.contract.keys import awake_key, awake_prefix
 from model_store.contract.names import ByVersion
 from model_store.ports import ObjectStore
 from model_store.versions import models
-from releases.bases import current_base
+from releases.bases import standing_base
 from releases.errors import NotDeployedError
 from releases.ledger import Ledger, Step, aliases_with_history, standing
 from releases.needs import DEEPEST_ROLLBACK
@@ -109,7 +109,7 @@ def targets_of(stage: Stage, model: str) -> dict[int, str]:
     What any alias serves, and the steps before it that stand ready on today's base; the one right before
     also if it stands on an older base, since a rollback would go there.
     """
-    base = current_base(stage.store, model)
+    base = standing_base(stage.store, model)
     found: dict[int, str] = {}
     for alias in aliases_with_history(stage.store, model):
         steps = standing(Ledger(stage.store, model, alias).lines())[-1 - DEEPEST_ROLLBACK :]

@@ -13,7 +13,7 @@ from model_store.contract.endpoints import how_to_provision
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest
 from releases import alarms, headroom
-from releases.bases import current_base
+from releases.bases import current_base, standing_base, waiting_base
 from releases.errors import (
     LostRaceError,
     NothingToRollBackError,
@@ -26,7 +26,7 @@ from releases.ledger import Ledger, Step, in_force, standing
 from releases.move import Mover, Seen, already_serves, shadow_in
 from releases.placement import slow_start
 from releases.prepare import served_by
-from releases.records import UNRELEASED, Line, Prepared
+from releases.records import UNRELEASED, Base, Line, Prepared
 from releases.settle import wait_until_active
 from releases.shifts import end_execution, refuse_while_running
 from releases.stage import Stage
@@ -70,7 +70,7 @@ class Controller:
         if already_serves(seen, prepared):
             warnings = self.settled(ref.model, alias, seen.lines, prepared)
             return Moved(ref, alias, prepared.lambda_version, None, warnings)
-        warnings = slow_start(manifest, base)
+        warnings = (*slow_start(manifest, base), *self._ahead_of_its_wave(ref, base))
         warnings += headroom.check(self._stage, ref, alias, provisioned=base.provisioned)
         self._stage.warm(ref.model).ready([prepared.lambda_version], base.provisioned)
         self._stage.say(f"moving {ref.model}@{alias} to {ref}")
@@ -219,6 +219,13 @@ class Controller:
         watched = alarms.settle(self._stage, ByAlias(model, alias), lines)
         return (*followed, *pinned, *watched, *self._kept_warm(model))
 
+    def _ahead_of_its_wave(self, ref: ByVersion, base: Base) -> tuple[str, ...]:
+        """A release is somebody's decision, so it stands on what the last deploy left; it says so."""
+        if not base.waits or waiting_base(self._stage.store, ref.model) is None:
+            return ()
+        where = f"`{ref}` stands on the base of the last deploy, which `{ref.model}` waits to be moved to"
+        return (f"{where} by `yard rebase`; a rollback goes to the base before",)
+
     def _kept_warm(self, model: str) -> tuple[str, ...]:
         """Only where the catalog asks for it: other models are not looked at."""
         base = current_base(self._stage.store, model)
@@ -281,8 +288,12 @@ class Controller:
         return prepared, warnings
 
     def prepared_before(self, model: str, version: int) -> tuple[Prepared, tuple[str, ...]]:
-        """A Lambda version that passed its checks as ``version``, on today's base if there is one."""
-        base = current_base(self._stage.store, model)
+        """A Lambda version that passed its checks as ``version``, on today's base if there is one.
+
+        While models are rebased in waves that is the base which this model was moved to, not the one that
+        waits for its wave, or failed in it.
+        """
+        base = standing_base(self._stage.store, model)
         prepared = self._stage.preparer.find(model, version, base)
         if prepared is not None:
             return prepared, self._leads_somewhere(prepared)

@@ -8,70 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from model_store.contract.deployment import DEFAULT_ALIAS, is_declarable
-from model_store.contract.names import ByVersion
-from model_store.versions import load_manifest
-from releases.bases import base_with_fingerprint, current_base, record_base
-from releases.errors import DisagreementError, ReleaseError, ShiftRunningError, StillLiveError
+from model_store.contract.deployment import is_declarable
+from releases.bases import base_with_fingerprint, current_base, record_base, standing_base, waiting_base
+from releases.errors import (
+    DisagreementError,
+    NotDeployedError,
+    ReleaseError,
+    ShiftRunningError,
+    StillLiveError,
+    WavesRunningError,
+)
 from releases.kept import DeclaredVersions, refuse_to_lose
-from releases.ledger import in_force, standing, step_before
-from releases.move import Mover, Seen, already_serves, shadow_in
+from releases.ledger import Ledger, aliases_with_history, in_force
 from releases.placement import reads_at_start
 from releases.prepare import served_by
-from releases.records import UNRELEASED, Base, Line, Note, Prepared
+from releases.rebase import DeployedModel, Ready, Rebased, carry_out, prepare_rebase, put_back
+from releases.records import UNRELEASED, Base, Line, Note
 from releases.settle import wait_for_update
 from releases.stage import Stage
+from releases.waves import Campaigns
 
 MODELS_AT_ONCE = 32
 """Models prepared side by side: with SnapStart each takes minutes, nearly all of them waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedModel:
-    """A model as a deploy declares it."""
-
-    model: str
-    fingerprint: str
-    aliases: tuple[str, ...] = (DEFAULT_ALIAS,)
-    rollback_depth: int = 2
-    provisioned: int = 0
-    versions: tuple[int, ...] | None = None
-    """Those that have an endpoint; ``None`` where a version needs none."""
-
-    def can_serve(self, version: int) -> bool:
-        return self.versions is None or version in self.versions
-
-
-@dataclass(slots=True)
-class _Rebase:
-    """A move that a deploy will make once everything is prepared."""
-
-    mover: Mover
-    seen: Seen
-    prepared: Prepared
-    done: Line | None = field(default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A model whose every needed version stands on the new base, and the moves that are left to make."""
-
-    model: str
-    moves: tuple[_Rebase, ...] = ()
-    prepared: tuple[Prepared, ...] = ()
-    base: Base | None = None
-    aliases: tuple[str, ...] = ()
-
-
-def _stands_on(seen: Seen, prepared: Prepared) -> bool:
-    """Whether the alias needs no move: it serves exactly this, or would without a shift or shadow."""
-    return already_serves(seen, prepared) or (
-        bool(seen.state.weights)
-        and seen.state.version == prepared.lambda_version
-        and seen.lines[-1].plan.kind in ("shift", "shadow")
-    )
 
 
 class Deploy:
@@ -94,7 +54,10 @@ class Deploy:
             layers=layers,
             environment=environment,
             provisioned=model.provisioned,
+            rollback_depth=model.rollback_depth,
         )
+        if model.waves and self._moves_something(model.model, base):
+            base = replace(base, waits=True)
         record_base(self._stage.store, model.model, base)
         for alias in model.aliases:
             if self._stage.functions.alias(function, alias) is None:
@@ -110,22 +73,20 @@ class Deploy:
 
         Two phases over all models: everything is prepared and checked before the first alias moves,
         so a failure moves nothing. If a move itself fails, the moves made so far are taken back.
-        ``publish=False`` is for a stack that rolls back: only versions that exist already are used.
+        ``publish=False`` is for a stack that rolls back: only versions that exist already are used. What
+        waits for a wave stays where it is, and so does everything while waves run.
         """
         models = list(models)
+        models = [model for model in models if not self._waits(model)]
         if publish:
+            self.refuse_while_in_waves()
             self.refuse_while_shifting({model.model: model.aliases for model in models})
         with ThreadPoolExecutor(MODELS_AT_ONCE) as pool:
             ready = list(pool.map(lambda model: self._prepare_rebase(model, publish=publish), models))
         moves = [move for of_model in ready for move in of_model.moves]
         try:
             for move in moves:
-                if shadow := shadow_in(move.seen):
-                    plan = shadow.plan
-                    self._stage.say(
-                        f"the shadow of {plan.model}:{plan.toward} ends: it stood on the base before"
-                    )
-                move.done = self._apply(move, reason="deploy")
+                carry_out(self._stage, move, reason="deploy")
             self._follow(ready, must=publish)
         except ReleaseError:
             self._take_back([move for move in moves if move.done])
@@ -137,6 +98,36 @@ class Deploy:
             ):
                 self._stage.say(warning)
         return [move.done for move in moves if move.done]
+
+    def refuse_while_in_waves(self) -> None:
+        """Refuse to change a base while a rebase takes models to the one before, wave by wave.
+
+        Not asked when a stack rolls back: nothing was moved by it.
+        """
+        running = Campaigns(self._stage.store).running()
+        if running is not None:
+            raise WavesRunningError(
+                f"rebase {running.number} takes the models of `{self._stage.name}` to the base of the last "
+                f"deploy in {len(running.waves)} waves (asked for by {running.by} at {running.at}), and "
+                "another deploy would change the ground under it",
+                hint="Complete it (`yard rebase`) or end it (`yard rebase --stop`), then deploy again.",
+            )
+
+    def _moves_something(self, model: str, base: Base) -> bool:
+        """Whether ``base`` is another one than what is live stands on."""
+        ledgers = aliases_with_history(self._stage.store, model)
+        if all(in_force(Ledger(self._stage.store, model, alias).lines()) is None for alias in ledgers):
+            return False
+        try:
+            return standing_base(self._stage.store, model).hash != base.hash
+        except NotDeployedError:  # its ledger was restored, and this is the first deploy it meets
+            return False
+
+    def _waits(self, model: DeployedModel) -> bool:
+        if not model.waves or waiting_base(self._stage.store, model.model) is None:
+            return False
+        self._stage.say(f"{model.model} waits on the base before for its wave: `yard rebase`")
+        return True
 
     def refuse_while_shifting(self, declared: Mapping[str, Iterable[str]]) -> None:
         """Refuse to change a base while a release in steps stands on it.
@@ -203,44 +194,11 @@ class Deploy:
                             "travel as layers until no rollback needs this one.",
                         )
 
-    def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> _Ready:
+    def _prepare_rebase(self, model: DeployedModel, *, publish: bool) -> Ready:
         base = self._base_for(model, publish=publish)
         if base is None:
-            return _Ready(model.model)
-        serving: list[tuple[Mover, Seen, int]] = []
-        needed: list[int] = []
-        warmed: list[int] = []
-        for alias in model.aliases:
-            mover = self._stage.mover(model.model, alias)
-            seen = mover.look()
-            live = in_force(seen.lines)
-            if live is None:
-                continue
-            served = served_by(self._stage.functions.config(base.function, seen.state.version))
-            version = served if served != UNRELEASED else live.version
-            serving.append((mover, seen, version))
-            before = step_before(seen.lines)
-            warmed += [version]
-            if before and model.can_serve(before.version):
-                warmed += [before.version]
-            needed += [
-                version,
-                *(
-                    step.version
-                    for step in standing(seen.lines)[-1 - model.rollback_depth : -1]
-                    if model.can_serve(step.version)
-                ),
-            ]
-        on_base = self._prepared_on(model.model, sorted(set(needed)), base, publish=publish)
-        if publish:
-            warm = [on_base[version].lambda_version for version in sorted(set(warmed))]
-            self._stage.warm(model.model).ready(warm, base.provisioned)
-        moves = tuple(
-            _Rebase(mover, seen, on_base[version])
-            for mover, seen, version in serving
-            if version in on_base and not _stands_on(seen, on_base[version])
-        )
-        return _Ready(model.model, moves, tuple(on_base.values()), base, model.aliases)
+            return Ready(model.model)
+        return prepare_rebase(self._stage, model, base, publish=publish)
 
     def _base_for(self, model: DeployedModel, *, publish: bool) -> Base | None:
         if not publish:
@@ -253,17 +211,7 @@ class Deploy:
             )
         return base
 
-    def _prepared_on(
-        self, model: str, versions: list[int], base: Base, *, publish: bool
-    ) -> dict[int, Prepared]:
-        preparer = self._stage.preparer
-        if not publish:
-            found = {version: preparer.find(model, version, base) for version in versions}
-            return {version: prepared for version, prepared in found.items() if prepared is not None}
-        manifests = [load_manifest(self._stage.store, ByVersion(model, version)) for version in versions]
-        return {prepared.version: prepared for prepared in preparer.prepare_all(manifests, base)}
-
-    def _follow(self, ready: Iterable[_Ready], *, must: bool) -> None:
+    def _follow(self, ready: Iterable[Ready], *, must: bool) -> None:
         """Lead gRPC calls where the aliases are, also those that had not to move.
 
         The fleets that they went to may be deleted next, so a deploy that cannot do it has failed.
@@ -275,19 +223,9 @@ class Deploy:
                         raise DisagreementError(warning, hint="Deploy again.")
                     self._stage.say(warning)
 
-    def _apply(self, move: _Rebase, *, reason: str) -> Line:
-        return move.mover.move(move.seen, kind="rebase", to=move.prepared, reason=reason)
-
-    def _take_back(self, moves: list[_Rebase]) -> None:
+    def _take_back(self, moves: list[Rebased]) -> None:
         """Undo the moves of a rebase that failed half way; what was moved by others since stays."""
         for move in reversed(moves):
-            seen = move.mover.look()
-            if move.done is None or seen.lines[-1].line != move.done.line:
-                continue
-            earlier = move.seen.state.version
-            config = self._stage.functions.config(seen.state.function, earlier)
-            if config is not None:
-                before = Prepared.of(config, model=move.prepared.model)
-                move.mover.move(seen, kind="rebase", to=before, reason="deploy failed: taken back")
+            if move.done and put_back(self._stage, move.mover, move.done, reason="deploy failed: taken back"):
                 for warning in move.mover.followed:
                     self._stage.say(warning)

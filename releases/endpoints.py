@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from model_store.contract import environment as env
 from model_store.contract.endpoints import (
     HEAVY_TARGETS,
+    SAGEMAKER,
     endpoint_name,
     endpoints_prefix,
     how_to_provision,
@@ -54,6 +55,28 @@ class KeptWarm:
     per_hour: float | None
 
 
+ADOPTED = "adopted"
+"""Lineage of a version: what answered before, ``lambda:NAME:QUALIFIER`` or ``sagemaker:ENDPOINT``."""
+
+
+def adopted_endpoint(manifest: Manifest) -> str:
+    """The endpoint that ran this version before there was a stage, and that still may; else empty."""
+    kind, _, name = manifest.lineage.get(ADOPTED, "").partition(":")
+    return name if kind == "sagemaker" else ""
+
+
+def must_stand(endpoints: Endpoints, manifest: Manifest) -> None:
+    """Raise ``UnprovisionedError`` unless the adopted endpoint answers. It is nobody's here to make."""
+    name = adopted_endpoint(manifest)
+    status = endpoints.status(name)
+    if status not in ANSWERING:
+        raise UnprovisionedError(
+            f"`{manifest.ref}` was adopted from the endpoint `{name}`, which is {status or 'gone'}",
+            hint=f"Publish its files again with `--new`, and provision that version: `yard provision "
+            f"{manifest.model}:N`.",
+        )
+
+
 def target_of(base: Base) -> str:
     """Where the versions of a model run: ``lambda``, or behind a gateway."""
     return base.environment.get(env.TARGET, "lambda")
@@ -63,6 +86,8 @@ def endpoint_for(stage: str, manifest: Manifest, base: Base) -> str:
     """The name of the endpoint that a version has on this base; empty for a model on Lambda."""
     if target_of(base) not in HEAVY_TARGETS:
         return ""
+    if target_of(base) == SAGEMAKER and (adopted := adopted_endpoint(manifest)):
+        return adopted
     configuration = base.environment.get(env.ENDPOINT_CONFIGURATION, "")
     return endpoint_name(stage, manifest.model, manifest.version, manifest.digest, configuration)
 
@@ -171,6 +196,16 @@ def endpoint_versions(endpoints: Endpoints, stage: str, model: str) -> dict[str,
         for name in endpoints.names(endpoints_prefix(stage, model))
     }
     return {name: version for name, version in named.items() if version is not None}
+
+
+def container_logs(endpoints: Endpoints, stage: str, model: str) -> list[tuple[int, str]]:
+    """The version and the log group of every endpoint of ``model``. A log goes with its endpoint."""
+    found = []
+    for name, version in endpoint_versions(endpoints, stage, model).items():
+        state = endpoints.describe(name)
+        if state is not None and state.log_group:
+            found.append((version, state.log_group))
+    return sorted(found)
 
 
 def refs_with_endpoints(endpoints: Endpoints, stage: str, model: str) -> set[ByVersion]:

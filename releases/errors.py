@@ -9,6 +9,7 @@ ReleaseError
 ├── NothingToRollBackError  the ledger names no earlier version to go back to
 ├── LostRaceError           somebody else moved the alias, or changed the function, first
 ├── ShiftRunningError       a shift has the alias; it is waited for, stopped or overridden first
+├── WavesRunningError       models are taken to another base in waves; that is completed or ended first
 ├── LeaseHeldError          somebody else prepares a version of this model right now
 ├── NoHeadroomError         a flip would throttle: the numbers say so
 ├── DisagreementError       AWS accepted a change and reports something else
@@ -33,6 +34,7 @@ __all__ = [
     "StillLiveError",
     "UnfitVersionError",
     "UnprovisionedError",
+    "WavesRunningError",
 ]
 
 
@@ -65,12 +67,20 @@ class ShiftRunningError(ReleaseError):
     """A shift has the alias. What was asked for would cross it, and nothing was changed."""
 
 
+class WavesRunningError(ReleaseError):
+    """Models are taken to another base in waves. What was asked for would cross that; nothing was changed."""
+
+
 class LeaseHeldError(ReleaseError):
     """Another release or deploy prepares a version of the same model; one at a time may."""
 
 
 class NoHeadroomError(ReleaseError):
     """A flip at once would leave callers without an environment. Nothing moved."""
+
+
+class QuotaError(ReleaseError):
+    """The account may not have so much; nothing was changed."""
 
 
 class DisagreementError(ReleaseError):

@@ -14,6 +14,8 @@ from itertools import pairwise
 
 from model_store.contract import environment as env
 from model_store.contract.names import ByVersion
+from model_store.versions import load_manifest
+from releases.endpoints import adopted_endpoint
 from releases.errors import StillLiveError
 from releases.ledger import in_force, line_of, standing
 from releases.prepare import served_by
@@ -33,6 +35,8 @@ class DeclaredVersions:
     versions: tuple[int, ...] = ()
     rollback_depth: int = 2
     keep_warm_s: int = 0
+    adopted: tuple[str, ...] = ()
+    """Endpoints that were there before and may be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def refuse_to_lose(stage: Stage, declared: Iterable[DeclaredVersions]) -> None:
         if model.target == LAMBDA:
             _refuse_to_leave(stage, model)
         else:
-            lost += [item for item in needed(stage, model) if item.ref.version not in model.versions]
+            lost += [item for item in needed(stage, model) if not _has_endpoint(stage, model, item.ref)]
     if lost:
         facts = "; ".join(f"`{item.ref}`: {item.why}" for item in lost)
         first = lost[0].ref
@@ -80,6 +84,13 @@ def refuse_to_lose(stage: Stage, declared: Iterable[DeclaredVersions]) -> None:
             hint=f"Put {first.version} back into `models.{first.model}.versions`, or release another version "
             "first and wait for `keep_warm`.",
         )
+
+
+def _has_endpoint(stage: Stage, model: DeclaredVersions, ref: ByVersion) -> bool:
+    """Whether the catalog keeps what runs ``ref``: an endpoint, or the permission to ask an adopted one."""
+    if ref.version in model.versions:
+        return True
+    return bool(model.adopted) and adopted_endpoint(load_manifest(stage.store, ref)) in model.adopted
 
 
 def _refuse_to_leave(stage: Stage, model: DeclaredVersions) -> None:

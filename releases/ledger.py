@@ -80,7 +80,7 @@ class Ledger:
     def __init__(self, store: ObjectStore, model: str, alias: str) -> None:
         self._store = store
         self._model = model
-        self._alias = alias
+        self.alias = alias
         self._folded = 0
         """How many pages there were when the lines were read last."""
 
@@ -88,8 +88,8 @@ class Ledger:
         """All lines, oldest first."""
         pages = self._pages()
         self._folded = len(pages)
-        end = ledger_key(self._model, self._alias, len(pages) * PAGE_LINES) if pages else None
-        keys = list(self._store.keys(ledger_prefix(self._model, self._alias), after=end))
+        end = ledger_key(self._model, self.alias, len(pages) * PAGE_LINES) if pages else None
+        keys = list(self._store.keys(ledger_prefix(self._model, self.alias), after=end))
         found = self._read([*pages, *keys])
         folded = [line for page in found[: len(pages)] for line in json.loads(page)]
         return [Line.of(line) for line in folded] + [Line.from_json(data) for data in found[len(pages) :]]
@@ -106,13 +106,13 @@ class Ledger:
                 return  # a number is missing: what comes there is not known yet
             body = canonical([line.as_json() for line in part])
             # Not ``put_once``: another release of Switchyard writes the same lines in its own format.
-            self._store.try_put_once(ledger_page_key(self._model, self._alias, page + 1), body)
+            self._store.try_put_once(ledger_page_key(self._model, self.alias, page + 1), body)
             self._folded = page + 1
 
     def _pages(self) -> list[str]:
         """The pages from the first one on, without a gap."""
-        keys = self._store.keys(ledger_pages_prefix(self._model, self._alias))
-        expected = (ledger_page_key(self._model, self._alias, page) for page in itertools.count(1))
+        keys = self._store.keys(ledger_pages_prefix(self._model, self.alias))
+        expected = (ledger_page_key(self._model, self.alias, page) for page in itertools.count(1))
         return [key for key, wanted in zip(keys, expected, strict=False) if key == wanted]
 
     def _read(self, keys: list[str]) -> list[bytes]:
@@ -122,12 +122,12 @@ class Ledger:
             return list(pool.map(self._store.get, keys))
 
     def write_plan(self, plan: Plan) -> None:
-        self._store.put_once(plan_key(self._model, self._alias, plan.id), plan.to_json())
+        self._store.put_once(plan_key(self._model, self.alias, plan.id), plan.to_json())
 
     def append(self, number: int, plan: Plan) -> Line:
         """Write line ``number``. The same line again is harmless: anybody may complete it."""
         line = Line(number, plan)
-        key = ledger_key(self._model, self._alias, number)
+        key = ledger_key(self._model, self.alias, number)
         try:
             self._store.put_once(key, line.to_json())
         except AlreadyExistsError:
@@ -144,7 +144,7 @@ class Ledger:
         if note is None or note.line == 0 or any(line.line == note.line for line in lines):
             return None
         try:
-            plan = Plan.from_json(self._store.get(plan_key(self._model, self._alias, note.plan)))
+            plan = Plan.from_json(self._store.get(plan_key(self._model, self.alias, note.plan)))
         except NotFoundError:
             return None
         return Line(note.line, plan)

@@ -25,7 +25,16 @@ from model_store.ports import ObjectStore
 from releases.archive import manifest_archive, model_archive
 from releases.check import check
 from releases.collected import collected
-from releases.endpoints import ByTarget, can_be_asked, endpoint_for, floor_of, must_answer, target_of
+from releases.endpoints import (
+    ByTarget,
+    adopted_endpoint,
+    can_be_asked,
+    endpoint_for,
+    floor_of,
+    must_answer,
+    must_stand,
+    target_of,
+)
 from releases.errors import DisagreementError, LostRaceError, ReleaseError, UnfitVersionError
 from releases.lease import LEASE_SECONDS, lease
 from releases.placement import place
@@ -55,7 +64,9 @@ class Preparer:
         say: Say,
         endpoints: ByTarget | None = None,
         lease_s: float = LEASE_SECONDS,
+        vouched: Callable[[ByVersion], str] = lambda _: "",
     ) -> None:
+        """``vouched`` says which manifest of a version was signed; what is made then loads no other."""
         self._store = store
         self._functions = functions
         self._clock = clock
@@ -64,6 +75,7 @@ class Preparer:
         self._say = say
         self._endpoints = endpoints or {}
         self._lease_s = lease_s
+        self._vouched = vouched
         self._unfit = UnfitMarks(store)
 
     def prepare(self, manifest: Manifest, base: Base) -> Prepared:
@@ -100,7 +112,7 @@ class Preparer:
         endpoint = self._answering_endpoint(manifest, base)
         if ready := self.find(manifest.model, manifest.version, base):
             return ready
-        variables = {env.ENDPOINT: endpoint} if endpoint else {}
+        variables = _pinning(manifest, endpoint)
         if failed := self._unfit.failed(manifest.model, manifest.version, base.hash):
             variables[env.ATTEMPT] = str(failed + 1)
         self._say(f"publishing {manifest.ref} as a Lambda version")
@@ -117,7 +129,7 @@ class Preparer:
                 hint="Release the version as `candidate` and send it the same requests.",
             )
         endpoint = self._answering_endpoint(manifest, base)
-        variables = {env.ENDPOINT: endpoint} if endpoint else {}
+        variables = _pinning(manifest, endpoint)
         made = self._published(manifest, base, endpoint, {**variables, env.SHADOW: shadow})
         check(self._functions, self._clock, manifest, base.function, made.lambda_version)
         return made
@@ -134,6 +146,8 @@ class Preparer:
             env.BASE: base.hash,
             **variables,
         }
+        if signed := self._vouched(manifest.ref):
+            carried[env.SIGNED_MANIFEST] = signed
         published = self._publish(
             manifest.model,
             base,
@@ -155,7 +169,10 @@ class Preparer:
     def _answering_endpoint(self, manifest: Manifest, base: Base) -> str:
         """The endpoint of a heavy version, once it can be asked; empty for a model on Lambda."""
         name = endpoint_for(self._stage, manifest, base)
-        if name and (endpoints := self._endpoints.get(target_of(base))):
+        endpoints = self._endpoints.get(target_of(base)) if name else None
+        if endpoints is not None and name == adopted_endpoint(manifest):
+            must_stand(endpoints, manifest)
+        elif endpoints is not None:
             must_answer(
                 endpoints,
                 self._clock,
@@ -363,13 +380,27 @@ def must_run_on(manifest: Manifest, target: str, *, own_image: bool = False) -> 
 
 
 def must_have_its_operators(manifest: Manifest, base: Base) -> None:
-    """Refuse a graph whose operators the base's runtime layer lacks (law 8): it would fail at init."""
+    """Refuse what the base's runtime layer lacks something for (law 8): it would fail at init."""
     if needs_extensions(manifest.lineage) and base.environment.get(env.RUNTIME) != env.TEXT:
         raise UnfitVersionError(
             f"`{manifest.ref}` uses operators of `{DOMAIN}`, and the runtime layer of `{manifest.model}` "
             "has none of them",
             hint=HINT,
         )
+    if manifest.pictures and base.environment.get(env.RUNTIME) != env.IMAGE:
+        raise UnfitVersionError(
+            f"`{manifest.ref}` takes files of pictures, and the runtime layer of `{manifest.model}` "
+            "cannot read them",
+            hint='Set `runtime = "image"` for the model in the catalog, deploy, and release again.',
+        )
+
+
+def _pinning(manifest: Manifest, endpoint: str) -> dict[str, str]:
+    """What a gateway is told of its endpoint. One that was adopted names neither version nor digest."""
+    if not endpoint:
+        return {}
+    own = {env.OWN_IMAGE: "on"} if endpoint == adopted_endpoint(manifest) else {}
+    return {env.ENDPOINT: endpoint, **own}
 
 
 def _key(prepared: Prepared) -> str:

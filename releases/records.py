@@ -26,6 +26,9 @@ happens on the way of a shift: ``shift`` (another version answers a share), ``st
 restores a line, ``alarm`` (the share is taken back). ``shadow``: a share is mirrored to another version,
 which answers nobody; ``stop`` ends that too."""
 
+DEFAULT_ROLLBACK_DEPTH = 2
+"""Steps back that are kept ready on today's base unless the catalog says otherwise."""
+
 UNRELEASED = 0
 """The model version of a function that carries no model and answers 503."""
 
@@ -65,6 +68,10 @@ class Base:
     """Environments that are kept started. No part of what a Lambda version is."""
     ephemeral_mb: int = DEFAULT_EPHEMERAL_MB
     """MiB of ``/tmp``, where a version that is read from S3 at start is put."""
+    rollback_depth: int = DEFAULT_ROLLBACK_DEPTH
+    """So many steps back are kept ready on it. No part of what a Lambda version is."""
+    waits: bool = False
+    """Left by a deploy that moves nothing itself: the wave of a rebase does, and accepts it."""
 
     @classmethod
     def of(
@@ -75,6 +82,7 @@ class Base:
         layers: tuple[str, ...],
         environment: dict[str, str],
         provisioned: int = 0,
+        rollback_depth: int = DEFAULT_ROLLBACK_DEPTH,
     ) -> Base:
         """The base that ``config`` is, with the layers and environment that the deploy declared."""
         return cls(
@@ -92,6 +100,7 @@ class Base:
             snap_start=config.snap_start,
             provisioned=provisioned,
             ephemeral_mb=config.ephemeral_mb,
+            rollback_depth=rollback_depth,
         )
 
     @property
@@ -102,7 +111,8 @@ class Base:
         is left out too: bases that were recorded before there was a choice keep their names.
         """
         body = asdict(self)
-        del body["fingerprint"], body["provisioned"]
+        for said in ("fingerprint", "provisioned", "rollback_depth", "waits"):
+            del body[said]
         if self.ephemeral_mb == DEFAULT_EPHEMERAL_MB:
             del body["ephemeral_mb"]
         return hashlib.sha256(canonical(body)).hexdigest()[:16]
@@ -132,7 +142,13 @@ class Base:
         ]
 
     def to_json(self) -> bytes:
-        return canonical(asdict(self))
+        """What is as it was before there was a choice is left out, so that an earlier Switchyard reads it."""
+        body = asdict(self)
+        if not self.waits:
+            del body["waits"]
+        if self.rollback_depth == DEFAULT_ROLLBACK_DEPTH:
+            del body["rollback_depth"]
+        return canonical(body)
 
     @classmethod
     def from_json(cls, data: bytes) -> Base:

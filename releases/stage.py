@@ -68,6 +68,7 @@ class Stage:
             say=say,
             endpoints=self._endpoints,
             lease_s=lease_s,
+            vouched=self.vouched,
         )
 
     def must_be_signed(self, ref: ByVersion) -> None:
@@ -83,6 +84,19 @@ class Stage:
                 hint="Give the stage its keys: `model_store.adapters.kms`.",
             )
         check(self.store, ref, self._keys, self._signed_by)
+
+    def vouched(self, ref: ByVersion) -> str:
+        """The sha256 of the manifest that the stage's key has signed and that is stored; empty without one.
+
+        Asked when a Lambda version is made. It refuses nothing: what a deploy re-releases may be older than
+        the key, and must not depend on it.
+        """
+        if self._signed_by is None or self._keys is None:
+            return ""
+        try:
+            return check(self.store, ref, self._keys, self._signed_by).manifest.removeprefix("sha256:")
+        except SwitchyardError:
+            return ""
 
     def endpoints_of(self, base: Base) -> Endpoints | None:
         """What runs the versions of a heavy model; ``None`` for a model on Lambda."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from model_store.contract import environment as env
 from model_store.contract.deployment import DEFAULT_ALIAS
 from model_store.contract.names import ByAlias
-from releases.bases import current_base
+from releases.bases import current_base, standing_base
 from releases.endpoints import ANSWERING, KeptWarm, kept_warm
 from releases.errors import NotDeployedError
 from releases.following import disagreement
@@ -63,6 +63,10 @@ class AliasStatus:
     shadow: ShadowStatus | None = None
     placement: str = ""
     """How the function gets the model: `layer`, or `S3 at start` and its ``/tmp``; empty before a release."""
+    base: str = ""
+    """The hash of the base that it stands on."""
+    waits: bool = False
+    """Whether the base of the last deploy waits for this model's wave of a rebase."""
 
 
 def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStatus:
@@ -80,7 +84,8 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
     last = next((line.plan for line in reversed(lines) if moved_all(line)), None)
     before = step_before(lines)
     shift = _shift(stage, model, alias, lines)
-    ready = stage.preparer.find(model, before.version, base) if before else None
+    stands_on = standing_base(stage.store, model) if base.waits else base
+    ready = stage.preparer.find(model, before.version, stands_on) if before else None
     return AliasStatus(
         ref=ByAlias(model, alias),
         version=served_by(config),
@@ -102,6 +107,8 @@ def status(stage: Stage, model: str, *, alias: str = DEFAULT_ALIAS) -> AliasStat
         shift=shift,
         shadow=_shadow(lines),
         placement=placed(config),
+        base=config.environment.get(env.BASE, "") if config else "",
+        waits=stands_on.hash != base.hash,
     )
 
 

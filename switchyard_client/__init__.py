@@ -11,7 +11,8 @@ Needs numpy and httpx, and nothing else of this project.
 
 from __future__ import annotations
 
-from switchyard_client.auth import Anonymous, Bearer, Iam
+from switchyard_client.arrays import files
+from switchyard_client.auth import Anonymous, Bearer, Iam, Keyed
 from switchyard_client.calls import Job, ModelMetadata, ServerMetadata, TensorMetadata
 from switchyard_client.client import AsyncClient, Client
 from switchyard_client.errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "Iam",
     "InputError",
     "Job",
+    "Keyed",
     "ModelMetadata",
     "NotReadyError",
     "RefusedError",
@@ -63,5 +65,6 @@ __all__ = [
     "UnknownModelError",
     "UnreachableError",
     "UnreadableAnswerError",
+    "files",
     "sign",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ def datatype_of(name: str, array: object) -> str:
             f"input `{name}` has dtype {array.dtype}, for which the protocol has no datatype",
             hint="Cast it, for example with `.astype(numpy.float32)`.",
         ) from None
+
+
+def files(*sources: str | Path | bytes) -> Array:
+    """An array of whole files for an input that takes those: ``files("cat.jpg", "dog.png")``.
+
+    A path is read, bytes are taken as they are. Raises ``OSError`` for what cannot be read.
+    """
+    array = np.empty(len(sources), dtype=object)
+    array[:] = [source if isinstance(source, bytes) else Path(source).read_bytes() for source in sources]
+    return array
 
 
 def elements(name: str, array: Array) -> list[bytes]:

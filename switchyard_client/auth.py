@@ -14,7 +14,7 @@ from switchyard_client.signing import Credentials, sign
 
 SERVICE = "execute-api"
 
-_API_HOST = re.compile(r"[a-z0-9]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+_API_HOST = re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 
 Provider = Callable[[], Credentials]
 """Asked before every request, so that credentials which are renewed in between are the new ones."""
@@ -74,11 +74,53 @@ class Iam:
         return self._provider()
 
 
-Auth = Anonymous | Bearer | Iam
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """For an API that also asks for a caller's key: ``inner``'s proof, and the key beside it.
+
+    ``key`` is the key or a function that fetches it. It says who counts, not who may: that is ``inner``'s.
+    """
+
+    inner: Anonymous | Bearer | Iam
+    key: str | Callable[[], str] = field(repr=False)
+
+    def headers(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        """The headers of ``inner`` with the key among them."""
+        return {**self.inner.headers(method, url, headers, body), **self.key_header()}
+
+    def key_header(self) -> dict[str, str]:
+        """The key alone."""
+        return {KEY_HEADER: self.key if isinstance(self.key, str) else self.key()}
+
+
+Auth = Anonymous | Bearer | Iam | Keyed
 AuthWord = Literal["none", "iam", "jwt"]
+
+KEY_HEADER = "x-api-key"
+KEY = "SWITCHYARD_API_KEY"
+KEY_FILE = "SWITCHYARD_API_KEY_FILE"
 
 TOKEN = "SWITCHYARD_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE = "SWITCHYARD_TOKEN_FILE"  # noqa: S105
+
+
+def with_key(auth: Auth, api_key: str | Callable[[], str] | None) -> Auth:
+    """The same with a caller's key, if there is one."""
+    if api_key is None or isinstance(auth, Keyed):
+        return auth
+    return Keyed(auth, api_key)
+
+
+def key_of_environment() -> str:
+    """The key in ``SWITCHYARD_API_KEY``, else in the file that ``SWITCHYARD_API_KEY_FILE`` names."""
+    if key := os.environ.get(KEY):
+        return key
+    if file := os.environ.get(KEY_FILE):
+        return one_line_of(file, "key")
+    raise CredentialsError(
+        "this API asks for a caller's key and none is known",
+        hint=f"Set {KEY}, or {KEY_FILE} to a file that holds one, or give `api_key`.",
+    )
 
 
 def auth_of(given: Auth | AuthWord) -> Auth:
@@ -109,18 +151,20 @@ def token_of_environment() -> str:
 
 def token_of_file(path: str) -> str:
     """The one line of a file."""
+    return one_line_of(path, "token")
+
+
+def one_line_of(path: str, what: str) -> str:
+    """The one word of a file that holds a secret; no error names more of it than its address."""
+    hint = f"Write the {what} into it, and nothing else."
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            token = file.read().strip()
+            secret = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise CredentialsError(
-            f"the token's file `{path}` cannot be read", hint="Write the token into it, and nothing else."
-        ) from error
-    if token and not token.split()[1:]:
-        return token
-    raise CredentialsError(
-        f"the file `{path}` does not hold one token", hint="Write the token into it, and nothing else."
-    )
+        raise CredentialsError(f"the {what}'s file `{path}` cannot be read", hint=hint) from error
+    if secret and not secret.split()[1:]:
+        return secret
+    raise CredentialsError(f"the file `{path}` does not hold one {what}", hint=hint)
 
 
 def region_of(url: str) -> str:

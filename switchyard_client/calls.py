@@ -166,11 +166,14 @@ class Calls:
                 return (yield from self._by_reference(path, written, timeout_s))
             return (yield from self._directly(path, written, timeout_s))
         except TooLargeError:
-            # The request went through and its answer did not: ask once more for the answer's address.
+            # The request went through and its answer did not: ask once more for the answer's address. Or it
+            # came to a REST API, where JSON is base64 too and less of it goes through: then it is uploaded.
             if not goes_through(written) or not (yield from self._can_hand_off(model, version)):
                 raise
         allowing = replace(question, parameters={**question.parameters, "accept_output_url": True})
         written = write_request(allowing, binary=binary, wants_binary=wants_binary)
+        if not goes_through(written, as_bytes=True):
+            return (yield from self._by_reference(path, written, timeout_s))
         return (yield from self._directly(path, written, timeout_s))
 
     def explain(
@@ -325,7 +328,12 @@ class Calls:
 
 
 def explain_parameters(
-    output: str | None, target: int | None, baseline: float, window: int | None
+    output: str | None,
+    target: int | None,
+    baseline: float,
+    window: int | None,
+    method: str | None = None,
+    steps: int | None = None,
 ) -> dict[str, Any]:
     """The parameters of a request for an explanation; what is ``None`` is the server's choice."""
     asked = {
@@ -333,14 +341,19 @@ def explain_parameters(
         "explain_target": target,
         "explain_baseline": baseline,
         "explain_window": window,
+        "explain_method": method,
+        "explain_steps": steps,
     }
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def goes_through(written: Written) -> bool:
-    """Whether a body fits into Lambda's event, where it is base64, or a string in JSON."""
+def goes_through(written: Written, *, as_bytes: bool = False) -> bool:
+    """Whether a body fits into Lambda's event, where it is base64, or a string in JSON.
+
+    ``as_bytes`` is a REST API's way: base64, whatever it is.
+    """
     room = PAYLOAD_BYTES - ENVELOPE_BYTES
-    if written.header_length is not None:
+    if as_bytes or written.header_length is not None:
         return len(written.body) * 4 / 3 <= room
     if len(written.body) <= room // 2:
         return True

@@ -6,7 +6,7 @@ Safe to share between threads or tasks; close it, or use it in ``with``, to let 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from switchyard_client.arrays import Array
-from switchyard_client.auth import Auth, AuthWord, auth_of
+from switchyard_client.auth import Auth, AuthWord, auth_of, with_key
 from switchyard_client.calls import Calls, Job, ModelMetadata, ServerMetadata, explain_parameters
 from switchyard_client.errors import ClientError, TimedOutError, UnreachableError, UnreadableAnswerError
 from switchyard_client.exchange import Call, Reply, Retries, Send, Wait
@@ -32,6 +32,7 @@ class Client:
     ``binary`` is ``None`` to choose by size and by what the server can, ``True`` or ``False`` to insist.
     Requests that Lambda would not carry go through S3 by themselves where the model allows it. Passing
     failures (429, 5xx, broken connections) are repeated as ``retries`` says; every call may be repeated.
+    ``api_key`` is for a REST API that knows its callers by keys.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Client:
         url: str,
         *,
         auth: Auth | AuthWord = "none",
+        api_key: str | Callable[[], str] | None = None,
         alias: str = "live",
         binary: bool | None = None,
         retries: Retries | None = None,
@@ -46,7 +48,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._calls = Calls(url, alias=alias, binary=binary, retries=retries or Retries())
-        self._auth = auth_of(auth)
+        self._auth = with_key(auth_of(auth), api_key)
         self._timeout_s = timeout_s
         self._http = httpx.Client(transport=transport)
 
@@ -83,19 +85,22 @@ class Client:
         target: int | None = None,
         baseline: float = 0,
         window: int | None = None,
+        method: str | None = None,
+        steps: int | None = None,
         timeout_s: float | None = None,
     ) -> Result:
         """What the answer to one row hangs on: by input, in its shape, what each value was worth.
 
         ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
-        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        floats. ``method`` is ``occlusion``, where parts of ``window`` neighbours are put to ``baseline``, or
+        on endpoints of torch ``integrated_gradients``, added up in ``steps`` from it. For models whose
         catalog has ``explain = true``; others answer that there is no such path.
         """
         call = self._calls.explain(
             model,
             inputs,
             version=version,
-            parameters=explain_parameters(output, target, baseline, window),
+            parameters=explain_parameters(output, target, baseline, window, method, steps),
             timeout_s=timeout_s,
         )
         return self._perform(call)
@@ -176,6 +181,7 @@ class AsyncClient:
         url: str,
         *,
         auth: Auth | AuthWord = "none",
+        api_key: str | Callable[[], str] | None = None,
         alias: str = "live",
         binary: bool | None = None,
         retries: Retries | None = None,
@@ -183,7 +189,7 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._calls = Calls(url, alias=alias, binary=binary, retries=retries or Retries())
-        self._auth = auth_of(auth)
+        self._auth = with_key(auth_of(auth), api_key)
         self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(transport=transport)
 
@@ -220,19 +226,22 @@ class AsyncClient:
         target: int | None = None,
         baseline: float = 0,
         window: int | None = None,
+        method: str | None = None,
+        steps: int | None = None,
         timeout_s: float | None = None,
     ) -> Result:
         """What the answer to one row hangs on: by input, in its shape, what each value was worth.
 
         ``target`` counts the values of ``output``, row-major; else it is the largest of the first output of
-        floats. Parts of ``window`` neighbours are put to ``baseline``, one after the other. For models whose
+        floats. ``method`` is ``occlusion``, where parts of ``window`` neighbours are put to ``baseline``, or
+        on endpoints of torch ``integrated_gradients``, added up in ``steps`` from it. For models whose
         catalog has ``explain = true``; others answer that there is no such path.
         """
         call = self._calls.explain(
             model,
             inputs,
             version=version,
-            parameters=explain_parameters(output, target, baseline, window),
+            parameters=explain_parameters(output, target, baseline, window, method, steps),
             timeout_s=timeout_s,
         )
         return await self._perform(call)

@@ -72,7 +72,9 @@ class Cost:
         return {**asdict(self), **totals}
 
 
-def cost(stage: Stage, numbers: Numbers, model: str, window: Window, prices: Prices) -> Cost:
+def cost(
+    stage: Stage, numbers: Numbers, model: str, window: Window, prices: Prices, *, api: str = "http"
+) -> Cost:
     """What ``model`` cost in ``window``: a reading of CloudWatch, and a look at what stands."""
     base = current_base(stage.store, model)
     counted = versions_counted(numbers, stage.name).get(model, [])
@@ -84,7 +86,7 @@ def cost(stage: Stage, numbers: Numbers, model: str, window: Window, prices: Pri
     items = [
         *_computed(used, base.memory_mb / 1024, prices.lambda_.gb_second(base.architecture), prices),
         *_stood(found, hours),
-        *_front(used, prices),
+        *_front(used, prices, api),
         *_watched(answering, alarms, hours, prices),
     ]
     if base.snap_start != "None":
@@ -152,12 +154,12 @@ def _stood(found: list[Standing], hours: float) -> list[Item]:
     ]
 
 
-def _front(used: dict[str, float], prices: Prices) -> list[Item]:
+def _front(used: dict[str, float], prices: Prices, api: str) -> list[Item]:
     """API and log. Where CloudWatch does not tell the log's bytes, they follow from the requests."""
     requests, told = used["requests"], used["log bytes"]
     log = (told or requests * LOG_BYTES) / 1e9
     return [
-        Item("API", requests, "requests", requests / 1e6 * prices.front.http_api_million_requests),
+        Item("API", requests, "requests", requests / 1e6 * prices.front.api_million_requests(api)),
         Item("log", log, "GB", log * prices.front.log_gb, estimated=not told),
     ]
 

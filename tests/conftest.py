@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks.trial.stage import TrialStage, under_way
 from catalog import lock_path
 from layers.build import build
 from layers.lock import TEXT_PYTHONS
@@ -53,11 +54,13 @@ target = "lambda"
 memory_mb = {memory_mb}
 timeout_s = 10
 aliases = {aliases}
+explain = true
 
 [models.{second}]
 target = "lambda"
 memory_mb = 512
 timeout_s = 10
+explain = {explained}
 
 [models.echo]
 target = "lambda"
@@ -73,12 +76,36 @@ explain = true
 ``echo`` takes requests by every way there is, and versions too large for a layer."""
 
 
+def catalog_text(
+    *,
+    memory_mb: int = 512,
+    second: str = "spare",
+    explained: bool = False,
+    aliases: tuple[str, ...] = ("live",),
+    lease_s: int = 180,
+) -> str:
+    """The catalog that tests deploy, filled in."""
+    return CATALOG.format(
+        memory_mb=memory_mb,
+        second=second,
+        explained=json.dumps(explained),
+        aliases=json.dumps(list(aliases)),
+        lease_s=lease_s,
+    )
+
+
 @pytest.fixture(scope="session")
 def text_layer() -> Path:
     """The built layer with the text operators, its folder of packages."""
     if running_python() not in TEXT_PYTHONS:
         pytest.skip("onnxruntime-extensions has no wheel for this Python")
     return build(TARGETS["local-text"], ROOT / "build" / "layers" / "local-text").folder / "python"
+
+
+@pytest.fixture(scope="session")
+def image_layer() -> Path:
+    """The built layer that reads files of pictures, its folder of packages."""
+    return build(TARGETS["local-image"], ROOT / "build" / "layers" / "local-image").folder / "python"
 
 
 @pytest.fixture
@@ -88,9 +115,29 @@ def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return text_layer
 
 
+@dataclass(frozen=True)
+class RealCloud(Cloud):
+    """The account of a trial (``benchmarks.trial``), in the name of whoever runs it."""
+
+    def environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def real_cloud(home: Path) -> RealCloud:
+    """What tests use instead of an embedded cloud; nothing that has an address or a process is in it."""
+    region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", ""))
+    return RealCloud(endpoint_url="", port=0, pid=0, home=home, region=region)
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded cloud with nothing on it. It ends itself if this process is killed."""
+    """An embedded cloud with nothing on it. It ends itself if this process is killed.
+
+    While a trial in a real account runs the tests, that account.
+    """
+    if under_way() is not None:
+        yield real_cloud(tmp_path_factory.mktemp("cloud"))
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     home = tmp_path_factory.mktemp("cloud")
     running = embedded.start(home)
@@ -146,14 +193,23 @@ class Deployed:
         *,
         memory_mb: int = 512,
         second: str = "spare",
+        explained: bool = False,
         aliases: tuple[str, ...] = ("live",),
         lease_s: int = 180,
     ) -> None:
-        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept."""
-        listed = json.dumps(list(aliases))
-        self.catalog.write_text(
-            CATALOG.format(memory_mb=memory_mb, second=second, aliases=listed, lease_s=lease_s) + self.more
+        """Run ``cdk deploy --all`` with the test catalog; the said lines are kept.
+
+        ``explained`` is whether the second model says what its answers hang on.
+        """
+        self._deploy_as(
+            catalog_text(
+                memory_mb=memory_mb, second=second, explained=explained, aliases=aliases, lease_s=lease_s
+            )
+            + self.more
         )
+
+    def _deploy_as(self, catalog: str) -> None:
+        self.catalog.write_text(catalog)
         self.said.clear()
         deploy(
             self.cloud,
@@ -183,17 +239,42 @@ class Deployed:
         return str(self.yard_json("local", "status")["api_url"])
 
 
+@dataclass
+class RealDeployed(Deployed):
+    """The stage of a trial, deployed to a real account before the tests began."""
+
+    trial: TrialStage = field(kw_only=True)
+
+    def environment(self) -> dict[str, str]:
+        return self.trial.environment()
+
+    def _deploy_as(self, catalog: str) -> None:
+        self.trial.write(catalog)
+        self.trial.deploy()
+
+    @property
+    def api_url(self) -> str:
+        return str(self.yard_json("status")["api_url"])
+
+
 @pytest.fixture(scope="module")
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The project after a real ``cdk bootstrap`` and ``cdk deploy --all``, nothing published yet.
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
-    One that kills commands says ``LEASE_S``.
+    One that kills commands says ``LEASE_S``, one whose catalog has more says it in ``CATALOG_BESIDES``.
+    While a trial in a real account runs the tests, all have the stage that it deployed.
     """
+    trial = under_way()
+    if trial is not None:
+        home = tmp_path_factory.mktemp("trial")
+        yield RealDeployed(real_cloud(home), trial.catalog, trial=trial)
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")
     made = Deployed(embedded.start(home), home / "models.toml")
+    made.more = getattr(request.module, "CATALOG_BESIDES", "")
     try:
         made.deploy(lease_s=getattr(request.module, "LEASE_S", 180))
         yield made

@@ -355,11 +355,12 @@ def _generator(*numbers: int) -> torch.Generator:
 @contextmanager
 def _reproducible(threads: int) -> Iterator[None]:
     """Kernels that add in one order, on a stated number of threads; as before afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True)
+    # What `use_deterministic_algorithms` does, without importing a compiler that nothing here is compiled by.
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])

@@ -26,7 +26,7 @@ from training import checkpoint, networks
 from training.curves import draw
 from training.data.declared import CLASSIFICATION
 from training.data.prepared import Prepared, prepare
-from training.data.sources import OpenBucket
+from training.data.sources import OpenBucket, OpenStage
 from training.errors import RecipeError
 from training.export.parity import Parity, Session, check_parity, samples_of
 from training.export.program import export
@@ -93,10 +93,17 @@ class Task:
         return made
 
 
-def read_task(path: Path, keep: Path, *, bucket: OpenBucket | None = None) -> Task:
+def read_task(
+    path: Path, keep: Path, *, bucket: OpenBucket | None = None, stage: OpenStage | None = None
+) -> Task:
     """Read the recipe at ``path`` and prepare its data, which is kept below ``keep``."""
     recipe = read_recipe(path)
-    data = prepare(path.parent / recipe.data, keep, bucket=bucket)
+    return task_of(path, prepare(path.parent / recipe.data, keep, bucket=bucket, stage=stage))
+
+
+def task_of(path: Path, data: Prepared) -> Task:
+    """The recipe at ``path`` with data that are prepared already, whatever its own file of data says."""
+    recipe = read_recipe(path)
     digest = recipe.digest(networks.network_code(recipe, path.parent))
     return Task(recipe, data, path.parent, str(digest))
 
@@ -163,7 +170,7 @@ def finish(task: Task, fitted: Fitted, folder: Path, *, step: str) -> Made:
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"validation_loss": best.validation_loss, "best_epoch": float(best.number)}
     picture(task, fitted.history, folder)
-    _write_sample(task, folder / SAMPLE)
+    write_sample(task.recipe.export.input, task.data, folder / SAMPLE)
     made = Made(
         folder,
         task.recipe.model,
@@ -233,6 +240,7 @@ def read_made(folder: Path) -> Made:
         ) from error
 
 
-def _write_sample(task: Task, path: Path) -> None:
-    rows: Any = {task.recipe.export.input: task.data.test.inputs[:_SAMPLE_ROWS]}
+def write_sample(name: str, data: Prepared, path: Path) -> None:
+    """Write rows of the test part, for the golden sample, as the input ``name``."""
+    rows: Any = {name: data.test.inputs[:_SAMPLE_ROWS]}
     np.savez(path, **rows)

@@ -1,4 +1,4 @@
-"""Publish what was made: file, metrics, where it comes from, and rows of the test part as its sample."""
+"""Publish what was made: file, metrics, origin, rows of the test part as its sample, and its page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from model_store.lineage import origins, surroundings
 from model_store.ports import ObjectStore
 from model_store.publish import Published, publish
+from model_store.reports import keep_report
 from model_store.send import OnProgress
 from training.make import SAMPLE, Made
 
@@ -19,16 +20,19 @@ def publish_made(
     code: Path,
     parent: str | None = None,
     note: str = "",
+    report: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Published:
     """Publish ``made`` as the next version of its model; the same bytes again are the version they are.
 
-    ``code`` is the folder whose commit stands in the lineage: the recipe's.
+    ``code`` is the folder whose commit stands in the lineage: the recipe's. ``report`` is the page about it
+    (``training.report_page``), which is kept in the store and named by the lineage.
     """
     lineage = {
         **surroundings(code),
         **made.lineage,
         **origins(store, parent=parent, step=made.lineage.get("step", "")),
+        **(keep_report(store, made.model, report.read_bytes()) if report else {}),
     }
     return publish(
         store,

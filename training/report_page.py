@@ -23,6 +23,7 @@ from training.export.parity import Session
 from training.measured import answers, headline, labels_of, measured, probabilities_of
 
 Array = NDArray[Any]
+REPORT = "report.html"
 _ROWS = 500
 _SHOWN = 12
 _BINS = 10

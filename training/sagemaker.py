@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from model_store.contract.environment import TRAINING_BUCKET
 from training.errors import RecipeError
 from training.make import Task
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("training", "model_store")
+_PACKAGES = ("training", "model_store", "drift")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _INSTANCE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 # Where SageMaker puts channels, takes the model from and keeps checkpoints: fixed by its contract.
@@ -39,10 +40,18 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The deployment's bucket for training, and the role that the job runs as."""
+    """The deployment's bucket for training and the role that the job runs as, as ``cdk deploy`` made them.
+
+    ``key`` encrypts what the job writes to S3 and ``volume_key`` its disk; with ``subnets`` and
+    ``security_groups`` its machine stands in the account's own network. Empty: as AWS does by itself.
+    """
 
     bucket: str
     role: str
+    key: str = ""
+    volume_key: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
 
 
 class Jobs(Protocol):
@@ -89,16 +98,24 @@ def training_job(task: Task, place: Place, machine: Machine, *, began: str) -> d
             ],
         },
         "InputDataConfig": [_channel("code", f"{prefix}/code/"), _channel("recipe", f"{prefix}/recipe/")],
-        "OutputDataConfig": {"S3OutputPath": f"{prefix}/output/"},
+        "OutputDataConfig": {
+            "S3OutputPath": f"{prefix}/output/",
+            **({"KmsKeyId": place.key} if place.key else {}),
+        },
         "CheckpointConfig": {"S3Uri": f"{prefix}/checkpoints/", "LocalPath": f"{_CONTAINER}/checkpoints"},
         "ResourceConfig": {
             "InstanceType": machine.instance,
             "InstanceCount": 1,
             "VolumeSizeInGB": machine.disk_gb,
+            **({"VolumeKmsKeyId": place.volume_key} if place.volume_key else {}),
         },
+        **_network(place),
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": machine.spot,
-        "Environment": {"PYTHONPATH": f"{_CONTAINER}/input/data/code"},
+        "Environment": {
+            "PYTHONPATH": f"{_CONTAINER}/input/data/code",
+            TRAINING_BUCKET: place.bucket,
+        },
         "Tags": [
             {"Key": "switchyard:model", "Value": task.recipe.model},
             {"Key": "switchyard:data", "Value": str(task.data.digest)},
@@ -108,7 +125,7 @@ def training_job(task: Task, place: Place, machine: Machine, *, began: str) -> d
 
 
 def uploads(task: Task, recipe: Path, machine: Machine) -> dict[str, bytes]:
-    """What the job needs besides its image, by key: this room, the recipe's folder, and how to start."""
+    """What the job needs besides its image, by key: the rooms, the recipe's folder, and how to start."""
     prefix = _prefix(task)
     found = {
         f"{prefix}/code/{path.relative_to(_ROOT).as_posix()}": path.read_bytes()
@@ -142,6 +159,12 @@ def start(recipe: str, processes: int) -> str:
         "boto3 onnx onnxruntime pydantic\n"
         f"exec {worker}\n"
     )
+
+
+def _network(place: Place) -> dict[str, Any]:
+    if not place.subnets:
+        return {}
+    return {"VpcConfig": {"Subnets": list(place.subnets), "SecurityGroupIds": list(place.security_groups)}}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

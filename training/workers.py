@@ -15,13 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.rendezvous import rendezvous
 
 State = dict[str, Any]
 
@@ -68,17 +62,19 @@ class Workers:
         """The whole state of both, the same whatever the number of processes and the strategy."""
         if self.count == 1:
             return _copied(network.state_dict()), _copied(optimiser.state_dict())
-        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        states = _states()
+        whole = states.StateDictOptions(full_state_dict=True, cpu_offload=True)
         return (
-            _copied(get_model_state_dict(network, options=whole)),
-            _copied(get_optimizer_state_dict(network, optimiser, options=whole)),
+            _copied(states.get_model_state_dict(network, options=whole)),
+            _copied(states.get_optimizer_state_dict(network, optimiser, options=whole)),
         )
 
     def weights(self, network: nn.Module) -> State:
         if self.count == 1:
             return _copied_state(network.state_dict())
-        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        return _copied_state(get_model_state_dict(network, options=whole))
+        states = _states()
+        whole = states.StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return _copied_state(states.get_model_state_dict(network, options=whole))
 
     def restore(
         self, network: nn.Module, optimiser: torch.optim.Optimizer, weights: State, steps: State
@@ -88,9 +84,10 @@ class Workers:
             network.load_state_dict(weights)
             optimiser.load_state_dict(_by_number(network, steps))
             return
-        whole = StateDictOptions(full_state_dict=True)
-        set_model_state_dict(network, weights, options=whole)
-        set_optimizer_state_dict(network, optimiser, _by_name(network, steps), options=whole)
+        states = _states()
+        whole = states.StateDictOptions(full_state_dict=True)
+        states.set_model_state_dict(network, weights, options=whole)
+        states.set_optimizer_state_dict(network, optimiser, _by_name(network, steps), options=whole)
 
 
 @contextmanager
@@ -103,11 +100,23 @@ def joined(device: str = "auto") -> Iterator[Workers]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if there:
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if there else "gloo")
+    store, rank, count = next(rendezvous("env://"))
+    # torchrun keeps its store when it starts workers anew: without a name for each attempt they would find
+    # the addresses of the dead ones there, and lose an attempt to them.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
+    dist.init_process_group("nccl" if there else "gloo", store=store, rank=rank, world_size=count)
     try:
         yield Workers(dist.get_rank(), dist.get_world_size(), f"cuda:{local}" if there else "cpu")
     finally:
         dist.destroy_process_group()
+
+
+def _states() -> Any:
+    """What gathers the states of several processes: a second of imports that one process never pays for."""
+    from torch.distributed.checkpoint import state_dict
+
+    return state_dict
 
 
 def _blocks(network: nn.Module) -> list[nn.Module]:

@@ -5,6 +5,7 @@ What Lambda does not carry goes through S3, there and back, if the model hands o
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from dataclasses import dataclass, replace
@@ -43,15 +44,25 @@ def auth_for(place: Deployment, token_file: Path | None = None) -> Auth:
     """How a request to this stage proves who sends it: signed, with a token, or not at all.
 
     A token comes from ``token_file``, else from the environment (``switchyard_client.auth``); never from the
-    command line, which every user of a machine can read.
+    command line, which every user of a machine can read. Where the stage knows callers by keys, one goes with
+    it, from the environment alone.
     """
-    from switchyard_client.auth import Anonymous, Bearer, Iam, token_of_environment, token_of_file
+    from switchyard_client.auth import (
+        Anonymous,
+        Bearer,
+        Iam,
+        key_of_environment,
+        token_of_environment,
+        token_of_file,
+        with_key,
+    )
 
+    auth: Auth = Anonymous()
     if place.auth == "iam":
-        return Iam()
-    if place.auth == "jwt":
-        return Bearer(token_of_environment if token_file is None else lambda: token_of_file(str(token_file)))
-    return Anonymous()
+        auth = Iam()
+    elif place.auth == "jwt":
+        auth = Bearer(token_of_environment if token_file is None else lambda: token_of_file(str(token_file)))
+    return with_key(auth, key_of_environment if place.asks_for_key else None)
 
 
 def submit(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
@@ -62,7 +73,8 @@ def submit(place: Deployment, path: str, body: bytes, *, token_file: Path | None
     from switchyard_client.calls import LATER, goes_through
     from switchyard_client.messages import Written
 
-    sent = body if goes_through(Written(body)) else _by_reference(place, path, body, token_file)
+    fits = goes_through(Written(body), as_bytes=place.api_kind == "rest")
+    sent = body if fits else _by_reference(place, path, body, token_file)
     return _fetched(call(place, "POST", f"{path}/infer", sent, token_file=token_file, headers=LATER))
 
 
@@ -89,7 +101,8 @@ def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None 
     from switchyard_client.calls import goes_through
     from switchyard_client.messages import Written
 
-    fits = goes_through(Written(body))
+    # A REST API carries every body as base64.
+    fits = goes_through(Written(body), as_bytes=place.api_kind == "rest")
     answer = call(
         place,
         "POST",
@@ -100,6 +113,32 @@ def infer(place: Deployment, path: str, body: bytes, *, token_file: Path | None 
     if answer.status == 413 and fits and _hands_off(place, path, token_file):
         answer = call(place, "POST", f"{path}/infer", _allowing_a_pointer(body), token_file=token_file)
     return _fetched(answer)
+
+
+def explain(place: Deployment, path: str, body: bytes, *, token_file: Path | None = None) -> Answer:
+    """Ask the model at ``path`` what its answer to a JSON request hangs on; returns whatever was answered."""
+    return call(place, "POST", f"{path}/explain", body, token_file=token_file)
+
+
+def of_pictures(place: Deployment, path: str, file: bytes, *, token_file: Path | None = None) -> bytes:
+    """The request that hands ``file`` to the model at ``path``.
+
+    Raises ``CallRefusedError`` where the model has not the one input that takes files, and no other.
+    """
+    inputs = _document(call(place, "GET", path, token_file=token_file)).get("inputs") or []
+    if len(inputs) != 1 or "content_type" not in (inputs[0].get("parameters") or {}):
+        raise CallRefusedError(
+            "the file is a picture, and the model takes other inputs than one of pictures",
+            hint="Give a V2 infer request in JSON.",
+        )
+    data = [base64.b64encode(file).decode()]
+    tensor = {"name": inputs[0]["name"], "datatype": "BYTES", "shape": [1], "data": data}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether ``data`` begin as a JPEG or PNG does, and as no JSON does."""
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
 
 def call(
@@ -212,8 +251,18 @@ def _sent(method: str, url: str, body: bytes | None, headers: dict[str, str]) ->
 
 def _signed(auth: Auth, method: str, url: str, headers: dict[str, str], body: bytes | None) -> dict[str, str]:
     """Add what proves who sends this; nothing is sent where nobody can."""
-    from switchyard_client import Bearer, CredentialsError
+    from switchyard_client import Bearer, CredentialsError, Keyed
 
+    if isinstance(auth, Keyed):
+        signed = _signed(auth.inner, method, url, headers, body)
+        try:
+            return signed | auth.key_header()
+        except CredentialsError as error:
+            raise CallRefusedError(
+                f"this call has no key: {error}",
+                hint="Set SWITCHYARD_API_KEY, or SWITCHYARD_API_KEY_FILE to a file that holds it; whoever "
+                "runs the stage prints it with `yard callers CALLER --key LABEL`.",
+            ) from error
     try:
         return auth.headers(method, url, headers, body or b"")
     except CredentialsError as error:

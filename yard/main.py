@@ -11,9 +11,12 @@ import typer
 
 from model_store.contract.errors import CatalogError, InvalidNameError, RecipeError, SwitchyardError
 from yard import output
+from yard.commands.adopt import adopt
+from yard.commands.callers import callers
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
+from yard.commands.doctor import doctor
 from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
@@ -28,6 +31,7 @@ from yard.commands.provision import provision
 from yard.commands.proxy import proxy
 from yard.commands.publish import import_, publish
 from yard.commands.pull import pull
+from yard.commands.rebase import rebase
 from yard.commands.release import release, retire, rollback
 from yard.commands.restore import restore
 from yard.commands.shadow import shadow
@@ -54,10 +58,11 @@ app = typer.Typer(
     help="Serve models on AWS: publish immutable versions, release them by alias, roll back with one move.",
 )
 for command in (
-    *(publish, sign, versions, show, diff, pull, verify, promote, restore),
-    *(release, rollback, watch, stop, flip, shadow, status, history, invoke, retire, proxy, plan),
+    *(publish, adopt, sign, versions, show, diff, pull, verify, promote, restore),
+    *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire),
+    *(proxy, callers, plan),
     *(collect, pin, unpin, pins),
-    *(lock, provision),
+    *(lock, provision, doctor),
     *(train, tune, optimise, pipeline),
     *(metrics, top, logs, cost, dash, drift, truth),
 ):

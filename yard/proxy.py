@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from switchyard_client import Anonymous, ClientError, CredentialsError, TimedOutError
+from switchyard_client import Anonymous, ClientError, CredentialsError, Keyed, TimedOutError
 
 if TYPE_CHECKING:
     from switchyard_client.auth import Auth
@@ -55,6 +55,8 @@ _HOP_BY_HOP = frozenset(
 _SIGNED = frozenset({"content-type", "inference-header-content-length"})
 
 _PROOF = frozenset({"authorization", "x-amz-date", "x-amz-security-token"})
+
+KEY_HEADER = "x-api-key"
 
 _BROWSER = ("origin", "sec-fetch-site")
 
@@ -133,9 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             name.lower(): value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP
         }
-        if not isinstance(self.server.auth, Anonymous):
-            # What a program calls its credentials is not what the API is to hear.
-            headers = {name: value for name, value in headers.items() if name not in _PROOF}
+        # What a program calls its credentials is not what the API is to hear.
+        replaced = _replaced_by(self.server.auth)
+        headers = {name: value for name, value in headers.items() if name not in replaced}
         with translated(self.server.api_url):
             request = self.server.http.build_request(
                 self.command, self.server.api_url + self.path, content=body, headers=headers
@@ -237,6 +239,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """One line of our own stands for each request."""
+
+
+def _replaced_by(auth: Auth) -> frozenset[str]:
+    """The headers of a program's own that this proof stands in place of."""
+    if isinstance(auth, Keyed):
+        return _replaced_by(auth.inner) | {KEY_HEADER}
+    return frozenset() if isinstance(auth, Anonymous) else _PROOF
 
 
 def _too_large(size: int) -> str:

@@ -2,10 +2,14 @@
 
     python -m examples.digits.steps build/digits-with-steps
     yard publish digits build/digits-with-steps
+    python -m examples.digits.steps build/digits-of-files --files
 
 ``before.onnx`` takes grey pictures of any size, one byte per pixel and bright on dark, and makes of them
 what the model takes; ``after.onnx`` makes words of its labels. All three are ONNX graphs, so publishing
 runs the whole chain for the golden sample, and no Python travels with the model.
+
+With ``--files`` callers send the files themselves, JPEG or PNG of any size: a picture step, which is data,
+makes of them what ``before.onnx`` then takes.
 """
 
 from __future__ import annotations
@@ -50,6 +54,22 @@ def before() -> onnx.ModelProto:
     return _model("before", nodes, pixels, image, constants)
 
 
+def scaled() -> onnx.ModelProto:
+    """``pixels`` UINT8 [batch, 8, 8, 1], as a picture step makes them, to ``image`` FP32 [batch, 64]."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["bytes"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["bytes", "scale"], ["bright"]),
+        helper.make_node("Reshape", ["bright", "flat"], ["image"]),
+    ]
+    constants: dict[str, np.ndarray] = {
+        "scale": np.array(BRIGHTEST / 255, np.float32),
+        "flat": np.array([-1, SIDE * SIDE], np.int64),
+    }
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", SIDE, SIDE, 1])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", SIDE * SIDE])
+    return _model("before", nodes, pixels, image, constants)
+
+
 def after() -> onnx.ModelProto:
     """``label`` INT64 [batch] to ``digit`` BYTES [batch]."""
     node = helper.make_node(
@@ -65,13 +85,27 @@ def after() -> onnx.ModelProto:
     return _model("after", [node], label, digit, {})
 
 
-def build(folder: Path, *, model: Path = HERE / "v1" / "model.onnx") -> Path:
-    """Write the artifact with its three graphs into ``folder``, and return it. Safe to repeat."""
+READ: dict[str, object] = {
+    "picture": "file",
+    "gives": "pixels",
+    "size": [SIDE, SIDE],
+    "mode": "L",
+    "resample": "box",
+}
+"""A file to the pixels that ``scaled`` takes: grey, each the mean of what it covers."""
+
+
+def build(folder: Path, *, model: Path = HERE / "v1" / "model.onnx", files: bool = False) -> Path:
+    """Write the artifact with its three graphs into ``folder``, and return it. Safe to repeat.
+
+    With ``files`` it takes pictures as files, else as bytes per pixel.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "before.onnx").write_bytes(before().SerializeToString())
+    (folder / "before.onnx").write_bytes((scaled() if files else before()).SerializeToString())
     shutil.copyfile(model, folder / "model.onnx")
     (folder / "after.onnx").write_bytes(after().SerializeToString())
-    steps = {"steps": ["before.onnx", "model.onnx", "after.onnx"]}
+    graphs = ["before.onnx", "model.onnx", "after.onnx"]
+    steps = {"steps": [READ, *graphs] if files else graphs}
     (folder / "pipeline.json").write_text(json.dumps(steps) + "\n", "utf-8")
     return folder
 
@@ -91,4 +125,4 @@ def _model(
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1])))
+    print(build(Path(sys.argv[1]), files="--files" in sys.argv[2:]))

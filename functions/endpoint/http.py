@@ -23,6 +23,7 @@ from functions import server_metadata
 from functions.endpoint.batches import Outputs
 from functions.endpoint.connections import Exchange, Headers
 from functions.endpoint.errors import DrainingError, NotServingError
+from functions.endpoint.explanations import Explanations
 from functions.endpoint.health import Health, State
 from functions.endpoint.metrics import CONTENT_TYPE, Metrics
 from functions.endpoint.service import EndpointService
@@ -30,10 +31,10 @@ from functions.endpoint.statuses import HTTP, outcome_of
 from functions.inference.predictor import BadInputError
 from functions.inference.request_log import INTERNAL_ERROR, RequestLog, cut_prefix
 from functions.protocol.answers import Encoded
-from functions.protocol.errors import ProtocolError
+from functions.protocol.errors import ProtocolError, UnknownModelError
 from functions.protocol.headers import JSON_LENGTH, json_length
 from functions.protocol.requests import InferRequest
-from functions.protocol.trace import sampled
+from functions.protocol.trace import ATTRIBUTES, CALL, EXPLAIN_CALL, sampled
 
 Message = MutableMapping[str, Any]
 
@@ -52,8 +53,11 @@ _BODY_HEADERS = frozenset({b"inference-header-content-length", b"content-encodin
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 _MODEL_PATH = re.compile(
-    r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<call>/ready|/infer)?"
+    r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<call>/ready|/infer|/explain)?"
 )
+
+_ATTRIBUTES_NAME = ATTRIBUTES.encode()
+_WANTS_EXPLANATION = f"{CALL}={EXPLAIN_CALL}".encode()
 
 
 class HttpApp:
@@ -81,6 +85,8 @@ class HttpApp:
         self._service: EndpointService | None = None
         self._framework: Any = None
         self._infer_targets: dict[bytes, bool] = {}
+        self._explain_targets: set[bytes] = set()
+        self._explanations: Explanations | None = None
         self._model_paths: dict[str, Callable[[], dict[str, Any]]] = {}
         self._answer_head = b""
         self._attributes = b""
@@ -90,9 +96,10 @@ class HttpApp:
         """Inferences that wait for their run or for its end."""
         metrics.watch_open(lambda: self.open)
 
-    def serve(self, service: EndpointService) -> None:
-        """Answer for this model from now on."""
+    def serve(self, service: EndpointService, explanations: Explanations | None = None) -> None:
+        """Answer for this model from now on, and explain its answers if there is what explains them."""
         self._service = service
+        self._explanations = explanations
         served = service.loaded
         self._answer_head = "".join(f"{name}: {value}\r\n" for name, value in served.headers.items()).encode()
         self._attributes = ";".join(f"{name}={value}" for name, value in served.headers.items()).encode()
@@ -100,6 +107,8 @@ class HttpApp:
         self._infer_targets = {b"/invocations": True}
         for path in (f"/v2/models/{model}", f"/v2/models/{model}/versions/{version}"):
             self._infer_targets[f"{path}/infer".encode()] = False
+            if explanations is not None:
+                self._explain_targets.add(f"{path}/explain".encode())
             self._model_paths[path] = lambda: service.metadata(model)
             self._model_paths[f"{path}/ready"] = lambda: {"name": model, "ready": True}
 
@@ -111,13 +120,19 @@ class HttpApp:
                 self._infer(exchange, by_sagemaker)
                 return
         path = _path_of(exchange.target)
-        by_sagemaker = self._infer_targets.get(path.encode("utf-8", "surrogateescape"))
+        target = path.encode("utf-8", "surrogateescape")
+        by_sagemaker = self._infer_targets.get(target)
         if by_sagemaker is not None and exchange.method == b"POST":
             self._infer(exchange, by_sagemaker)
+        elif target in self._explain_targets and exchange.method == b"POST":
+            self._explain(exchange, by_sagemaker=False)
         else:
             self._other(exchange, path)
 
     def _infer(self, exchange: Exchange, by_sagemaker: bool) -> None:
+        if by_sagemaker and _wants_explanation(exchange.headers):
+            self._explain(exchange, by_sagemaker=True)
+            return
         started = time.perf_counter()
         try:
             service = self._serving()
@@ -166,12 +181,48 @@ class HttpApp:
 
         waiting.future.add_done_callback(finished)
 
-    def _refuse(self, exchange: Exchange, error: Exception, by_sagemaker: bool, started: float) -> None:
+    def _explain(self, exchange: Exchange, *, by_sagemaker: bool) -> None:
+        """Let a thread explain an inference. It is none, so the metrics of inferences do not hear of it."""
+        try:
+            service, explanations = self._serving(), self._explaining()
+            if exchange.body is None:
+                service.must_go_through(exchange.size)
+            future = explanations.begin(exchange.body or b"", _json_length(exchange.headers, by_sagemaker))
+        except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+            self._explained(exchange, error, by_sagemaker)
+            return
+        self.open += 1
+
+        def finished(future: asyncio.Future[Encoded]) -> None:
+            self.open -= 1
+            if future.cancelled():
+                return
+            try:
+                found: Encoded | Exception = future.result()
+            except Exception as error:  # noqa: BLE001 - as above
+                found = error
+            self._explained(exchange, found, by_sagemaker)
+
+        future.add_done_callback(finished)
+
+    def _explaining(self) -> Explanations:
+        if self._explanations is None:
+            raise UnknownModelError("answers of this model are not explained here")
+        return self._explanations
+
+    def _explained(self, exchange: Exchange, found: Encoded | Exception, by_sagemaker: bool) -> None:
+        status, encoded = (200, found) if isinstance(found, Encoded) else self._refusal(found, None)
+        head = self._head_of(encoded, by_sagemaker)
+        exchange.respond(status, head, encoded.body, close=self._health.state is State.DRAINING)
+
+    def _refusal(self, error: Exception, started: float | None) -> tuple[int, Encoded]:
         if isinstance(error, ProtocolError | BadInputError):
-            status, encoded = HTTP[type(error)], _error(str(error))
-        else:
-            status, encoded = 500, Encoded(INTERNAL_ERROR)
-            self.failed(error, started)
+            return HTTP[type(error)], _error(str(error))
+        self.failed(error, started)
+        return 500, Encoded(INTERNAL_ERROR)
+
+    def _refuse(self, exchange: Exchange, error: Exception, by_sagemaker: bool, started: float) -> None:
+        status, encoded = self._refusal(error, started)
         self._finish(exchange, status, encoded, by_sagemaker, started)
 
     def _finish(
@@ -246,7 +297,7 @@ class HttpApp:
         exchange.respond(status, head, orjson.dumps(content), close=close)
 
     def _infer_paths(self) -> set[str]:
-        return {target.decode() for target in self._infer_targets}
+        return {target.decode() for target in (*self._infer_targets, *self._explain_targets)}
 
     def _said(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         if method == "GET" and (found := self._about_server(path)) is not None:
@@ -328,6 +379,12 @@ def _path_of(target: bytes) -> str:
         except ValueError:
             path = "/"
     return cut_prefix(unquote(path, errors="replace") if "%" in path else path)
+
+
+def _wants_explanation(headers: Headers) -> bool:
+    return any(
+        name == _ATTRIBUTES_NAME and _WANTS_EXPLANATION in value.split(b";") for name, value in headers
+    )
 
 
 def _json_length(headers: Headers, by_sagemaker: bool) -> int | None:

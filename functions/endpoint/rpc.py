@@ -22,6 +22,7 @@ from functions.endpoint.service import EndpointService
 from functions.endpoint.statuses import GRPC, HTTP, outcome_of
 from functions.inference.predictor import BadInputError
 from functions.protocol.binary import binary_from_array
+from functions.protocol.carried import to_base64
 from functions.protocol.errors import BadRequestError, ProtocolError
 from functions.protocol.requests import InferRequest, request_of
 from functions.protocol.tensors import DATATYPES, Array, quoted
@@ -63,14 +64,15 @@ def request_from(message: Any, service: EndpointService) -> InferRequest:
     document = {
         "id": message.id or None,
         "inputs": [
-            _input(tensor, raw[position] if raw else None) for position, tensor in enumerate(message.inputs)
+            _input(tensor, raw[position] if raw else None, service.loaded.signature.files)
+            for position, tensor in enumerate(message.inputs)
         ],
         "outputs": [{"name": output.name} for output in message.outputs],
     }
     return request_of(document, service.loaded.signature, RawContents(raw) if raw else None)
 
 
-def _input(tensor: Any, raw: bytes | None) -> dict[str, Any]:
+def _input(tensor: Any, raw: bytes | None, files: frozenset[str]) -> dict[str, Any]:
     described = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     if raw is not None:
         return {**described, "parameters": {"binary_data_size": len(raw)}}
@@ -80,10 +82,10 @@ def _input(tensor: Any, raw: bytes | None) -> dict[str, Any]:
             f"input {quoted(tensor.name)} is {quoted(tensor.datatype)}, which goes into `raw_input_contents`"
         )
     data = list(getattr(tensor.contents, field))
-    return {
-        **described,
-        "data": [_text(tensor.name, item) for item in data] if field == "bytes_contents" else data,
-    }
+    if field == "bytes_contents":
+        file = tensor.name in files
+        data = [to_base64(item) if file else _text(tensor.name, item) for item in data]
+    return {**described, "data": data}
 
 
 def _text(name: str, item: bytes) -> str:

@@ -31,6 +31,7 @@ from functions.endpoint.batcher import Batcher, Policy
 from functions.endpoint.batches import Work, is_batched, is_bounded, keeps_rows_apart
 from functions.endpoint.connections import HttpServer
 from functions.endpoint.engines import load_engine
+from functions.endpoint.explanations import Explanations
 from functions.endpoint.health import Health
 from functions.endpoint.http import HttpApp
 from functions.endpoint.lanes import Lane, LoopLane, ThreadLane
@@ -75,7 +76,8 @@ def load(settings: Settings, environ: Mapping[str, str]) -> Loaded:
         )
     manifest = artifact.manifest
     engine = load_engine(artifact, settings)
-    served = Served(manifest, engine, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
+    signature = Signature.of(manifest.inputs, manifest.outputs, manifest.pictures)
+    served = Served(manifest, engine, signature, artifact.golden)
     golden = None
     batched = settings.batching != "off" and is_batched(served.signature)
     sample = artifact.golden()
@@ -115,6 +117,7 @@ class EndpointServer:
         self._rpc: Any = None
         self._grpc: Any = None
         self._batcher: Batcher | None = None
+        self._explanations: Explanations | None = None
         self._started = time.perf_counter()
 
     async def run(self) -> int:
@@ -135,6 +138,8 @@ class EndpointServer:
         await self._http.close(FLUSH_S)
         if self._batcher is not None:
             self._batcher.close()
+        if self._explanations is not None:
+            self._explanations.close()
         self._say("stopped")
         return 0
 
@@ -143,7 +148,7 @@ class EndpointServer:
         try:
             loaded = await asyncio.to_thread(load, self._settings, self._environ)
             service = self._service(loaded)
-            self._app.serve(service)
+            self._app.serve(service, self._explaining(service))
             port = await self._open_grpc(service)
         except Exception as error:  # noqa: BLE001 - law 2: whatever it is, this server does not serve
             self._app.failed(error)
@@ -188,6 +193,12 @@ class EndpointServer:
         )
         self._metrics.watch_queue(lambda: batcher.depth, lambda: batcher.running)
         return EndpointService(loaded.served, settings.limits(self._environ), batcher)
+
+    def _explaining(self, service: EndpointService) -> Explanations | None:
+        if not self._settings.explain:
+            return None
+        self._explanations = Explanations(service, timeout_s=self._settings.timeout_s)
+        return self._explanations
 
     def _lanes(self, loaded: Loaded, runner: Runner) -> list[Lane]:
         loop = asyncio.get_running_loop()

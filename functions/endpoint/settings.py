@@ -71,6 +71,7 @@ class Settings:
     timeout_s: int = 55
     drain_s: int = 25
     tracing: bool = False
+    explain: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -96,6 +97,7 @@ class Settings:
             timeout_s=_whole(environ, environment.TIMEOUT, default.timeout_s),
             drain_s=_whole(environ, DRAIN_S, default.drain_s),
             tracing=_word(environ, environment.TRACING) == "on",
+            explain=environment.EXPLAIN in environ,
         )
 
     def limits(self, environ: Mapping[str, str]) -> EndpointLimits:
@@ -104,6 +106,7 @@ class Settings:
             max_payload_bytes=self.max_body_bytes,
             max_batch=self.max_batch if environ.get(environment.MAX_BATCH) else None,
             deadline_ms=self.timeout_s * 1000,
+            explain_max_parts=environment.EXPLAIN_MAX_PARTS if self.explain else None,
         )
 
 

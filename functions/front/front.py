@@ -22,6 +22,7 @@ from model_store.contract.environment import MODELS, STAGE
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.events import NotAnHttpAnswerError, http_event, read_answer
 from model_store.contract.names import ByAlias, check_alias, check_name
+from model_store.contract.rest_events import as_http_event, is_rest_event
 
 MAX_THREADS = 32
 
@@ -62,8 +63,10 @@ class Front:
             ) from error
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
-        """Answer an HTTP API event; an exception never gets past here."""
+        """Answer an event of an HTTP API or of a REST API; an exception never gets past here."""
         started = time.perf_counter()
+        if isinstance(event, Mapping) and is_rest_event(event):
+            event = as_http_event(event)
         method, path, request_id = _called(event)
         failure: dict[str, str] = {}
         try:

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 from functions.gateway.adapters import endpoint_of, job_routes, later_of
-from functions.gateway.openai import openai_routes
+from functions.gateway.explanations import explain_routes
+from functions.gateway.openai import openai_routes, own_paths
 from functions.gateway.pin import find_pin
 from functions.gateway.service import GatewayService
 from functions.inference.door import Handler, HttpDoor
@@ -31,13 +32,17 @@ _service = GatewayService(_pin, Limits.from_environment(os.environ), connect=_co
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_pin.labels, **_stage})
 
-_payloads = handoff_routes if _later is None else job_routes
-_http: Handler = HttpDoor(_service, _log, {**openai_routes(_service), **_payloads(_service, os.environ)})
-
+_recorder = None
 if CAPTURE in os.environ:
-    from functions.inference.capture import capturing
+    from functions.inference.capture import CaptureDoor, recording
 
-    _http = capturing(_http, _pin, os.environ, _log)
+    _recorder = recording(_pin, os.environ, _log, own_paths=own_paths(_service))
+
+_payloads = handoff_routes if _later is None else job_routes
+_routes = {**openai_routes(_service), **explain_routes(_service, os.environ)}
+_http: Handler = HttpDoor(_service, _log, {**_routes, **_payloads(_service, os.environ, _recorder)})
+if _recorder is not None:
+    _http = CaptureDoor(_http, _recorder)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored
@@ -53,5 +58,10 @@ def _compare(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 handler = Doors(
-    PinnedDoor(_http, _pin, connect=siblings_of(os.environ)), _service, _log, os.environ, compare=_compare
+    PinnedDoor(_http, _pin, connect=siblings_of(os.environ)),
+    _service,
+    _log,
+    os.environ,
+    compare=_compare,
+    recorder=_recorder,
 )

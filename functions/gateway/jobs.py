@@ -12,7 +12,7 @@ result that Lambda does not carry is an address, and so is one that was asked fo
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -38,6 +38,10 @@ from functions.protocol.headers import json_length
 from model_store.contract.environment import DIGEST_HEADER, MODEL_HEADER
 from model_store.contract.names import ByVersion
 
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
+    from functions.inference.captured_rows import Carried
+
 ASK_AGAIN_S = 2
 
 _WAIT = re.compile(r"wait=\"?(\d{1,5})\"?")
@@ -53,8 +57,15 @@ class _Preferred(NamedTuple):
 class Jobs(Handoff):
     """The hand-off of a model whose answers may come later."""
 
-    def __init__(self, service: GatewayService, objects: Objects, *, bucket: str) -> None:
-        super().__init__(service, objects, bucket=bucket)
+    def __init__(
+        self,
+        service: GatewayService,
+        objects: Objects,
+        *,
+        bucket: str,
+        recorder: Recorder | None = None,
+    ) -> None:
+        super().__init__(service, objects, bucket=bucket, recorder=recorder)
         self._gateway = service
         # What is uploaded is read by SageMaker, and does not go through here.
         self._max_bytes = MAX_INPUT_BYTES
@@ -82,9 +93,13 @@ class Jobs(Handoff):
             payload, length = self._upload_of(caller, parameters)
         else:
             payload = self._gateway.content_of(body)
-        id_ = self._gateway.begin(caller, payload, length, end)
+        request_id = str((event.get("requestContext") or {}).get("requestId") or "")
+        id_ = self._gateway.begin(caller, payload, length, end, request_id=request_id)
         wait_s = preferred.wait_s if preferred.later else None
         found = self._gateway.wait_for(caller, id_, end=end, wait_s=wait_s)
+        if self._recorder is not None:
+            asked = self._asked(payload, length, self._recorder.most_bytes)
+            self._tell(self._recorder, asked, found)
         if found is None:
             return _accepted(id_, _relative(event, id_))
         return self._said(found, pointing=preferred.later or parameters.get(ACCEPT_OUTPUT_URL) is True)
@@ -93,6 +108,9 @@ class Jobs(Handoff):
         """What came of a request of this caller's."""
         id_ = event["requestContext"]["http"]["path"].rpartition("/")[2]
         found = self._gateway.look(caller_of(event), id_)
+        if self._recorder is not None:
+            # The call that began it was kept as a request; this is its answer.
+            self._tell(self._recorder, None, found)
         return _accepted(id_, id_) if found is None else self._said(found, pointing=True)
 
     def _upload_of(self, caller: str, parameters: dict[str, Any]) -> tuple[str, int | None]:
@@ -101,6 +119,30 @@ class Jobs(Handoff):
         key = payload_key(self._gateway.served.model, caller, "in", ref)
         must_be_young(self._objects.look(self._bucket, key, first=0).age_s)
         return key, length
+
+    def _tell(self, recorder: Recorder, request: Carried | None, found: Lying | None) -> None:
+        """Say what was asked and answered: an event of this door's may hold neither.
+
+        A result is found after a flip too, by a version whose rows it does not belong to.
+        """
+        known = found is not None and found.version == recorder.version
+        answer = self._lies(found, recorder.most_bytes) if found is not None and known else None
+        recorder.instead(request, answer, found.request_id if found is not None and known else None)
+
+    def _asked(self, payload: bytes | str, length: int | None, most: int) -> Carried:
+        from functions.inference.captured_rows import Half
+
+        if isinstance(payload, bytes):
+            return Half(payload, length)
+        return lambda: Half(self._objects.read(self._bucket, payload, limit=most).body, length)
+
+    def _lies(self, found: Lying, most: int) -> Carried:
+        from functions.inference.captured_rows import Half
+
+        if found.encoded is not None:
+            return Half(found.encoded.body, found.json_length)
+        key, length = found.key, found.json_length
+        return lambda: Half(self._objects.read(self._bucket, key, limit=most).body, length)
 
     def _said(self, found: Lying, *, pointing: bool) -> Answered:
         """The answer, or where it lies, for a caller who knows what to do with an address.

@@ -57,6 +57,8 @@ class Lying(NamedTuple):
     size: int
     json_length: int | None
     encoded: Encoded | None
+    request_id: str = ""
+    """The API's id of the call that began it."""
 
 
 class _Ticket(NamedTuple):
@@ -65,6 +67,7 @@ class _Ticket(NamedTuple):
     output: str
     failure: str
     until: float
+    request_id: str = ""
 
 
 class Later:
@@ -91,7 +94,15 @@ class Later:
     def patience(self) -> Patience:
         return self._patience
 
-    def begin(self, caller: str, payload: bytes | str, json_length: int | None, *, seconds: float) -> str:
+    def begin(
+        self,
+        caller: str,
+        payload: bytes | str,
+        json_length: int | None,
+        *,
+        seconds: float,
+        request_id: str = "",
+    ) -> str:
         """Queue a request and return its id; ``payload`` is its body, or the key of an upload that is it."""
         id_ = secrets.token_urlsafe(32)
         if isinstance(payload, bytes) and len(payload) > INLINE_BYTES:
@@ -103,7 +114,7 @@ class Later:
         places = self._connect().begin(
             payload, json_length, name=id_, patience=self._patience, seconds=seconds
         )
-        self._write_down(caller, id_, places)
+        self._write_down(caller, id_, places, request_id)
         return id_
 
     def look(self, caller: str, id_: str, *, most: int) -> Lying | None:
@@ -125,7 +136,7 @@ class Later:
             )
         return None
 
-    def _write_down(self, caller: str, id_: str, places: Places) -> None:
+    def _write_down(self, caller: str, id_: str, places: Places, request_id: str) -> None:
         patience = self._patience
         ticket = {
             "version": self._pin.manifest.version,
@@ -133,6 +144,7 @@ class Later:
             "output": self._key_in(places.output),
             "failure": self._key_in(places.failure),
             "until": self._now() + patience.expires_s + patience.timeout_s + LATE_S,
+            "request_id": request_id,
         }
         key = payload_key(self._pin.model, caller, "jobs", id_)
         self._objects.write(self._bucket, key, Stored(json.dumps(ticket).encode()))
@@ -172,7 +184,9 @@ class Later:
                     f"expected `{ticket.version}`"
                 )
         whole = Encoded(found.head, length) if found.size <= most else None
-        return Lying(ticket.version, ticket.digest, ticket.output, found.size, length, whole)
+        return Lying(
+            ticket.version, ticket.digest, ticket.output, found.size, length, whole, ticket.request_id
+        )
 
     def _failure(self, failed: Seen) -> SwitchyardError:
         """The model's own sentence, where it has one for the caller."""

@@ -18,6 +18,14 @@ from functions.protocol.errors import BadRequestError
 ASKED = ("chat/completions", "completions", "embeddings", "responses")
 
 
+def own_paths(service: GatewayService) -> tuple[str, ...]:
+    """How the paths that are passed through end, where there are any."""
+    served = service.served
+    if isinstance(served, Unreleased) or not served.own_image:
+        return ()
+    return tuple(f"/openai/v1/{what}" for what in ASKED)
+
+
 def openai_routes(service: GatewayService) -> dict[tuple[str, str], Route]:
     """The paths that are passed through; none for a model that our own container serves."""
     served = service.served

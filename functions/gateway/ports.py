@@ -3,7 +3,8 @@
 The laws, checked against every adapter in ``tests/contract/test_endpoints.py``:
 
 * ``infer`` returns what the endpoint answered, whatever its status: body, length of the JSON, and who the
-  endpoint says it is. Nothing is repeated but a request that a kept connection lost before any answer.
+  endpoint says it is. With ``explain`` it is asked what its answer hangs on. Nothing is repeated but a
+  request that a kept connection lost before any answer.
 * Not answered within ``seconds`` is ``DeadlineError``. Asked for too often is ``ThrottledError``. No endpoint
   of that name, or none that can be asked yet, is ``NotReadyError``. Whatever else is
   ``CloudUnavailableError``, and its message is fit for a caller: no address, no ARN.
@@ -73,7 +74,9 @@ class Places(NamedTuple):
 class Endpoint(Protocol):
     """One endpoint: one version of one model, on machines of its own."""
 
-    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said: ...
+    def infer(
+        self, body: bytes, json_length: int | None, *, seconds: float, explain: bool = False
+    ) -> Said: ...
 
     def must_be_ready(self, *, seconds: float) -> None: ...
 

@@ -124,10 +124,12 @@ class GatewayService:
         json_length: int | None = None,
         remaining_s: float | None = None,
         max_bytes: int | None = None,
+        explain: bool = False,
     ) -> Encoded:
         """Let the endpoint answer one inference request, in time to say so if it does not.
 
-        A busy endpoint is asked once more. Inference changes nothing, so a repeated request is the same one.
+        With ``explain`` it says what its answer hangs on. A busy endpoint is asked once more. Neither changes
+        anything, so a repeated request is the same one.
         """
         pin = self.select(model, version)
         end = self.end_of(remaining_s)
@@ -136,7 +138,7 @@ class GatewayService:
             return self._waited(content, json_length, end, max_bytes)
         began = time.perf_counter()
         said = self._twice(
-            lambda: self._connect().infer(content, json_length, seconds=self._left(end)),
+            lambda: self._connect().infer(content, json_length, seconds=self._left(end), explain=explain),
             busy=lambda said: said.status in (429, 503),
         )
         model_ms = (time.perf_counter() - began) * 1000
@@ -165,12 +167,21 @@ class GatewayService:
             raise TooLargeError(f"the body has {len(content)} bytes, and at most {most} go through here")
         return content
 
-    def begin(self, caller: str, payload: bytes | str, json_length: int | None, end: float) -> str:
+    def begin(
+        self,
+        caller: str,
+        payload: bytes | str,
+        json_length: int | None,
+        end: float,
+        *,
+        request_id: str = "",
+    ) -> str:
         """Queue a caller's request and return its id. A busy endpoint is asked once more."""
         self.select()
         later = self._queue()
         return self._twice(
-            lambda: later.begin(caller, payload, json_length, seconds=self._left(end)), busy=lambda _: False
+            lambda: later.begin(caller, payload, json_length, seconds=self._left(end), request_id=request_id),
+            busy=lambda _: False,
         )
 
     def look(self, caller: str, id_: str, most: int | None = None) -> Lying | None:

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import orjson
@@ -107,7 +108,16 @@ def find_manifest(environ: Mapping[str, str], *, package: str | None = None) -> 
     package = package or _model_package()
     manifest = _manifest(package)
     must_be_named(environ, manifest, where="the model layer")
+    if signed := environ.get(environment.SIGNED_MANIFEST):
+        # The layer has the golden sample's values in a file of their own; what was signed has them inside.
+        whole = replace(manifest, golden=golden_in(package, manifest)).to_json()
+        must_be_signed(signed, Digest.of(whole), manifest)
     return package, manifest
+
+
+def must_be_signed(signed: str, found: Digest, manifest: Manifest) -> None:
+    """Refuse a manifest that is not, byte for byte, the one whose signature the release verified."""
+    Digest(signed).must_equal(found, what=f"the signed manifest of {manifest.ref}")
 
 
 def must_be_named(environ: Mapping[str, str], manifest: Manifest, *, where: str) -> None:

@@ -6,6 +6,9 @@ to a thread that nobody waits for, which reads both halves, leaves out and hashe
 writes a Parquet file with every row that came since the last one (ADR 39). Lambda may freeze the environment
 half way; then it is written when the environment is used again, or lost.
 
+One recorder takes what every door has answered (ADR 52): ``CaptureDoor`` stands around the HTTP door, the
+doors of invocations, messages and objects tell it themselves, and so does who answers by reference.
+
 Which requests are sampled follows from their id alone: whoever has the id knows, and sampling again after the
 fact gives the same ones.
 """
@@ -19,54 +22,82 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
-from functions.inference.captured_rows import Rows
-from functions.inference.mirror import is_inference
+from functions.inference.captured_rows import About, Carried, Rows, size_of
+from functions.inference.mirror import DIRECT
 from functions.inference.ports import Captures
 from functions.inference.released import Released, Unreleased
-from functions.inference.request_log import RequestLog
+from functions.inference.request_log import RequestLog, alias_of
 from model_store.contract import capture as contract
 from model_store.contract import parquet
 from model_store.contract.capture import CaptureSettings
 from model_store.contract.environment import CAPTURE, CAPTURE_BUCKET
 
 MOST_WAITING = 32
-"""So many sampled requests wait to be written. Each may hold megabytes."""
+"""So many sampled requests wait to be read."""
 
-MOST_BYTES = 1_000_000
-"""A request whose halves are larger together is not kept, and counted as lost."""
+SHARE_WAITING = 8
+"""What waits holds no more than this part of the function's memory: each may be tens of megabytes."""
+
+MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 WRITE_EVERY_S = 10.0
 """A file at most that often; the first rows of an environment, and any after a pause, are written at once."""
 
 MOST_BUFFERED = 1_000
+MOST_BUFFERED_WEIGHT = 524_288
+"""Rows, and values in them, that are written without waiting for more."""
 
 HOUR_S = 3_600
+
+INFER = "/infer"
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 Row = tuple[Any, ...]
 
 
-def capturing(
-    inner: Handler, served: Released | Unreleased, environ: Mapping[str, str], log: RequestLog
-) -> Handler:
-    """Return ``inner`` so that it keeps what the environment asks for, or as it is, if that cannot be done.
+class _Sampled(NamedTuple):
+    """A request on its way to the thread."""
+
+    request: Carried | None
+    answer: Carried | None
+    about: About
+    at: float
+    held: int
+
+
+def recording(
+    served: Released | Unreleased,
+    environ: Mapping[str, str],
+    log: RequestLog,
+    *,
+    own_paths: tuple[str, ...] = (),
+) -> Recorder | None:
+    """Return what keeps requests as the environment asks for, or nothing, if that cannot be done.
 
     What the catalog wants left out and the version has not is a reason to keep nothing; the log says so.
+    ``own_paths`` are how paths of a team's own container end, whose bodies are nobody's here to read.
     """
     if isinstance(served, Unreleased):
-        return inner
+        return None
     try:
         settings = CaptureSettings.from_json(environ[CAPTURE])
         if settings.rate <= 0:
-            return inner
+            return None
         bucket = environ[CAPTURE_BUCKET]
-        return CaptureDoor(inner, cache(lambda: _connect(bucket, environ)), served, settings, log)
+        return Recorder(
+            cache(lambda: _connect(bucket, environ)),
+            served,
+            settings,
+            log,
+            own_paths=own_paths,
+            most_held=int(environ.get(MEMORY, "512")) * 1_000_000 // SHARE_WAITING,
+        )
     except Exception as error:  # noqa: BLE001 - whatever is wrong with capture is nothing to a caller
         log.aside({"capture": "off", "why": str(error)})
-        return inner
+        return None
 
 
 def _connect(bucket: str, environ: Mapping[str, str]) -> Captures:
@@ -79,76 +110,149 @@ def _connect(bucket: str, environ: Mapping[str, str]) -> Captures:
 class CaptureDoor:
     """A Lambda handler around another one, whose answers it returns as they are."""
 
+    def __init__(self, inner: Handler, recorder: Recorder) -> None:
+        self._inner = inner
+        self._recorder = recorder
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        self._recorder.forget()
+        answer = self._inner(event, context)
+        if answer.get("statusCode") in (200, 202):
+            self._recorder.answered(event, answer, context)
+        return answer
+
+
+class Recorder:
+    """Takes requests with their answers, and keeps its share of them. Nothing is raised, nobody waits."""
+
     def __init__(
         self,
-        inner: Handler,
         connect: Callable[[], Captures],
         served: Released,
         settings: CaptureSettings,
         log: RequestLog,
         *,
+        own_paths: tuple[str, ...] = (),
+        most_held: int = 64_000_000,
         now: Callable[[], float] = time.time,
         write_every_s: float = WRITE_EVERY_S,
     ) -> None:
         """Raises ``ValueError`` where the settings do not fit the version."""
-        self._inner = inner
         self._connect = connect
         self._manifest = served.manifest
-        self._rows = Rows(served.manifest, settings)
+        self._rows = Rows(served.manifest, settings, whole=bool(own_paths))
+        self._paths = (INFER, *own_paths)
+        self._most_held = most_held
         self._most_an_hour = settings.rows_per_hour
         self._below = round(settings.rate * 2**32)
         self._hashed = ",".join(settings.hash)
         self._log = log
         self._now = now
         self._write_every_s = write_every_s
-        self._waiting: queue.Queue[tuple[dict[str, Any], dict[str, Any], float]] = queue.Queue(MOST_WAITING)
+        self._instead: tuple[Carried | None, Carried | None, str | None] | None = None
+        self._waiting: queue.Queue[_Sampled] = queue.Queue(MOST_WAITING)
         self._lock = threading.Lock()
-        self._lost = 0
+        self._lost = self._held = 0
         self._thread: threading.Thread | None = None
         # The thread's own.
         self._buffer: list[Row] = []
+        self._weight = 0
         self._written_at = -write_every_s
         self._hour, self._of_hour = -1, 0
         self._environment = ""
         self._files = 0
         self._said = False
 
-    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
-        answer = self._inner(event, context)
-        if answer.get("statusCode") == 200 and is_inference(event):
-            request_id = event["requestContext"].get("requestId")
-            if request_id and crc32(request_id.encode()) < self._below:
-                self._keep(event, answer)
-        return answer
+    # Told by doors
 
-    def _keep(self, event: dict[str, Any], answer: dict[str, Any]) -> None:
+    @property
+    def version(self) -> int:
+        """Whose rows these are: an answer of another version is nothing to keep here."""
+        return self._manifest.version
+
+    @property
+    def most_bytes(self) -> int:
+        """Largest half that is worth fetching."""
+        return self._most_held
+
+    def keep(
+        self,
+        request_id: object,
+        request: Carried | None,
+        answer: Carried | None,
+        context: object = None,
+        *,
+        own: str = "",
+    ) -> None:
+        """Hand a request to the thread, if it is of the sample. ``own`` names it where it has no id in it."""
+        if (request is None and answer is None) or not request_id:
+            return
+        if crc32(str(request_id).encode()) >= self._below:
+            return
+        at = self._now()
+        about = About(str(request_id), int(at * 1000), alias_of(context) or "", own)
+        held = size_of(request) + size_of(answer)
+        with self._lock:
+            if self._held + held > self._most_held:
+                self._lost += 1
+                return
+            self._held += held
         try:
-            self._waiting.put_nowait((event, answer, self._now()))
+            self._waiting.put_nowait(_Sampled(request, answer, about, at, held))
             if self._thread is None or not self._thread.is_alive():
                 # Here and not at the start: a thread does not survive a snapshot.
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
         except (queue.Full, RuntimeError):
-            self._lose(1)
+            self._lose(1, held)
 
-    def _lose(self, count: int) -> None:
+    def instead(self, request: Carried | None, answer: Carried | None, request_id: str | None = None) -> None:
+        """Say what was asked and answered, where the event of this call only says where that lies."""
+        self._instead = (request, answer, request_id)
+
+    def forget(self) -> None:
+        """Another event comes."""
+        self._instead = None
+
+    def answered(self, event: dict[str, Any], answer: dict[str, Any], context: object) -> None:
+        """An HTTP call was answered, or its answer promised, which is a request without one."""
+        gateway = event["requestContext"]
+        if gateway.get("apiId") == DIRECT:
+            return  # the release controller's check, and no caller's
+        if self._instead is not None:
+            request, said, request_id = self._instead
+            self.keep(request_id or gateway.get("requestId"), request, said, context)
+        elif gateway["http"]["method"] == "POST" and str(gateway["http"]["path"]).endswith(self._paths):
+            said = answer if answer["statusCode"] == 200 else None
+            self.keep(gateway.get("requestId"), event, said, context)
+
+    # The thread
+
+    def _lose(self, count: int, held: int = 0) -> None:
         with self._lock:
             self._lost += count
+            self._held -= held
 
     def _work(self) -> None:
         while True:
             try:
-                event, answer, at = self._waiting.get(timeout=self._pause())
+                sampled = self._waiting.get(timeout=self._pause())
             except queue.Empty:
                 self._write()
                 continue
             try:
-                self._take(event, answer, at)
-                if len(self._buffer) >= MOST_BUFFERED or self._pause() == 0:
+                self._take(sampled)
+                if (
+                    len(self._buffer) >= MOST_BUFFERED
+                    or self._weight >= MOST_BUFFERED_WEIGHT
+                    or self._pause() == 0
+                ):
                     self._write()
             except Exception:  # noqa: BLE001 - nobody is there to hear it; the count of lost ones is written
                 self._lose(1)
             finally:
+                self._lose(0, sampled.held)
+                del sampled  # it may be megabytes, and the next one may be hours away
                 self._waiting.task_done()
 
     def _pause(self) -> float | None:
@@ -157,26 +261,22 @@ class CaptureDoor:
             return None
         return max(0.0, self._written_at + self._write_every_s - time.monotonic())
 
-    def _take(self, event: dict[str, Any], answer: dict[str, Any], at: float) -> None:
-        if len(event.get("body") or "") + len(answer.get("body") or "") > MOST_BYTES:
-            self._lose(1)
-            return
-        hour = int(at // HOUR_S)
+    def _take(self, sampled: _Sampled) -> None:
+        hour = int(sampled.at // HOUR_S)
         if hour != self._hour:
             self._write()  # a file is of one hour
             self._hour, self._of_hour = hour, 0
         if self._of_hour >= self._most_an_hour:
             return
-        rows = self._rows.of(
-            event, answer, request_id=event["requestContext"]["requestId"], at_ms=int(at * 1000)
-        )
+        rows = self._rows.of(sampled.request, sampled.answer, sampled.about)
         kept = rows[: self._most_an_hour - self._of_hour]
         self._of_hour += len(kept)
         self._buffer += kept
+        self._weight += sum(map(_weight, kept))
 
     def _write(self) -> None:
         """Write what is buffered, or count it as lost: a second attempt, and no third."""
-        rows, self._buffer = self._buffer, []
+        rows, self._buffer, self._weight = self._buffer, [], 0
         if not rows:
             return
         self._written_at = time.monotonic()
@@ -218,3 +318,13 @@ class CaptureDoor:
     def drain(self) -> None:
         """Wait until all that was handed over is written or buffered. For tests; a function never waits."""
         self._waiting.join()
+
+
+def _weight(row: Row) -> int:
+    """How many values a row holds; four letters of a text count as one."""
+    return sum(
+        1 + len(value) // 4 if isinstance(value, str) else 1
+        for cell in row
+        if isinstance(cell, list)
+        for value in cell
+    )

@@ -32,7 +32,10 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 class HttpDoor:
-    """A Lambda handler for API Gateway's HTTP API events, payload format 2.0 (function URLs send it too)."""
+    """A Lambda handler for API Gateway's HTTP events, payload format 2.0 (function URLs send it too).
+
+    What a REST API sends has been read into that format before (``functions.inference.doors``).
+    """
 
     def __init__(
         self, service: Service, log: RequestLog, routes: Mapping[tuple[str, str], Route] | None = None

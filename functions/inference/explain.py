@@ -12,6 +12,7 @@ The request is an inference request with one row; what it asks besides stands in
 | ``explain_target`` | which of its values, row-major | the largest |
 | ``explain_baseline`` | what a part is put to | 0 |
 | ``explain_window`` | how many neighbours are one part, along each axis | what makes 256 parts |
+| ``explain_method`` | how; here there is ``occlusion`` alone, on endpoints more | what there is |
 
 The answer has a tensor for each explained input, of its name and shape in FP32: positive where the part
 spoke for the target, negative where against it. Inputs that hold no numbers keep their values. Along axes
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 64
 """Occluded copies that are run together, where the model takes rows and nobody allows fewer."""
 
-_ASKED = ("explain_output", "explain_target", "explain_baseline", "explain_window")
+OCCLUSION = "occlusion"
+METHOD = "explain_method"
+
+_ASKED = ("explain_output", "explain_target", "explain_baseline", "explain_window", METHOD)
 
 
 class Asked(NamedTuple):
@@ -93,25 +97,39 @@ class Explainer:
         served = self._service.select()
         length = json_length((event.get("headers") or {}).items())
         request = decode_request(body_of(event), served.signature, json_length=length)
-        found = explain(self._service, served, request, remaining_s(context))
-        said = {
-            "method": "occlusion",
-            "output": found.asked.output,
-            "target": found.asked.target,
-            "value": found.asked.value,
-            "baseline": found.asked.baseline,
-            "windows": found.windows,
-            "runs": found.runs,
-        }
-        answer = encode_answer(
-            served.manifest.ref,
-            found.attributions,
-            id_=request.id,
-            binary=frozenset(found.attributions) if request.binary else (),
-            parameters=said,
-        )
+        if (method := request.parameters.get(METHOD, OCCLUSION)) != OCCLUSION:
+            raise BadRequestError(f"`{METHOD}` is {quoted(str(method))}, and here there is: {OCCLUSION}")
+        answer = occluded(self._service, served, request, remaining_s(context))
         self._service.must_fit(answer)
         return answer
+
+
+def occluded(service: ModelService, served: Served, request: InferRequest, left_s: float | None) -> Encoded:
+    """The answer to a request for an explanation by occlusion."""
+    found = explain(service, served, request, left_s)
+    said = {
+        "method": OCCLUSION,
+        "output": found.asked.output,
+        "target": found.asked.target,
+        "value": found.asked.value,
+        "baseline": found.asked.baseline,
+        "windows": found.windows,
+        "runs": found.runs,
+    }
+    return written(served, request, found.attributions, said)
+
+
+def written(
+    served: Served, request: InferRequest, attributions: dict[str, Array], said: dict[str, Any]
+) -> Encoded:
+    """What each input was worth as an answer of the protocol, and how it was found out in ``parameters``."""
+    return encode_answer(
+        served.manifest.ref,
+        attributions,
+        id_=request.id,
+        binary=frozenset(attributions) if request.binary else (),
+        parameters=said,
+    )
 
 
 def explain(
@@ -119,10 +137,7 @@ def explain(
 ) -> Explanation:
     """Occlude every part of every numeric input, in time to say so if there is too little of it."""
     clock = _Clock(math.inf if left_s is None else time.perf_counter() + left_s - MARGIN_S)
-    if (rows := service.rows_of(request)) != 1:
-        raise BadRequestError(f"the inputs have {rows} rows, and one is explained at a time")
-    outputs = service.run(served, request._replace(outputs=tuple(served.signature.outputs)), left_s)
-    asked = _asked(request.parameters, outputs)
+    asked = asked_of(service, served, request, left_s)
     explained = [name for name, array in request.inputs.items() if _is_numeric(array)]
     if not explained:
         raise BadRequestError("none of the inputs holds numbers, and only numbers can be put to a baseline")
@@ -142,6 +157,20 @@ def explain(
         attributions[name] = worth
     windows = {name: part.window for name, part in parts.items()}
     return Explanation(asked, attributions, windows, 1 + clock.total)
+
+
+def asked_of(
+    service: ModelService,
+    served: Served,
+    request: InferRequest,
+    left_s: float | None,
+    known: tuple[str, ...] = _ASKED,
+) -> Asked:
+    """What a request wants explained, checked against what the model answers to it; ``known`` parameters."""
+    if (rows := service.rows_of(request)) != 1:
+        raise BadRequestError(f"the inputs have {rows} rows, and one is explained at a time")
+    outputs = service.run(served, request._replace(outputs=tuple(served.signature.outputs)), left_s)
+    return _asked(request.parameters, outputs, known)
 
 
 class _Clock:
@@ -239,10 +268,10 @@ class _Parts(NamedTuple):
             yield tuple(place)
 
 
-def _asked(parameters: Mapping[str, Any], outputs: Mapping[str, Array]) -> Asked:
-    unknown = [name for name in parameters if name.startswith("explain_") and name not in _ASKED]
+def _asked(parameters: Mapping[str, Any], outputs: Mapping[str, Array], known: tuple[str, ...]) -> Asked:
+    unknown = [name for name in parameters if name.startswith("explain_") and name not in known]
     if unknown:
-        raise BadRequestError(f"there is no parameter {quoted(unknown[0])}; there are {', '.join(_ASKED)}")
+        raise BadRequestError(f"there is no parameter {quoted(unknown[0])}; there are {', '.join(known)}")
     floats = [name for name, array in outputs.items() if array.dtype.kind == "f" and array.size]
     output = parameters.get("explain_output", floats[0] if floats else None)
     if output not in floats:

@@ -49,14 +49,19 @@ _service = ModelService(_served, Limits.from_environment(os.environ))
 _stage = {"stage": os.environ[STAGE]} if STAGE in os.environ else {}
 _log = RequestLog({**_served.labels, **_stage})
 
-_http: Handler = HttpDoor(
-    _service, _log, {**handoff_routes(_service, os.environ), **explain_routes(_service, os.environ)}
-)
-
+_recorder = None
 if CAPTURE in os.environ:
-    from functions.inference.capture import capturing
+    from functions.inference.capture import CaptureDoor, recording
 
-    _http = capturing(_http, _served, os.environ, _log)
+    _recorder = recording(_served, os.environ, _log)
+
+_http: Handler = HttpDoor(
+    _service,
+    _log,
+    {**handoff_routes(_service, os.environ, _recorder), **explain_routes(_service, os.environ)},
+)
+if _recorder is not None:
+    _http = CaptureDoor(_http, _recorder)
 
 if SHADOW in os.environ:
     from functions.inference.mirror import mirrored
@@ -71,7 +76,12 @@ def _compare(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 handler = Doors(
-    PinnedDoor(_http, _served, connect=siblings_of(os.environ)), _service, _log, os.environ, compare=_compare
+    PinnedDoor(_http, _served, connect=siblings_of(os.environ)),
+    _service,
+    _log,
+    os.environ,
+    compare=_compare,
+    recorder=_recorder,
 )
 
 

@@ -21,7 +21,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -32,6 +32,9 @@ from functions.protocol.encoded import Answered, Encoded, Work
 from functions.protocol.errors import BadRequestError, TooLargeError, UnknownUploadError
 from functions.protocol.headers import json_length
 from functions.protocol.words import kind
+
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
 ADDRESS_S = 15 * 60
 """How long an address works. A role's own credentials, which sign it, last longer."""
@@ -51,8 +54,12 @@ _REFERENCE_BYTES = 4096
 class Handoff:
     """The hand-off of one model. Safe to repeat: an upload may be inferred from more than once."""
 
-    def __init__(self, service: Service, objects: Objects, *, bucket: str) -> None:
+    def __init__(
+        self, service: Service, objects: Objects, *, bucket: str, recorder: Recorder | None = None
+    ) -> None:
+        """``recorder`` is told what is asked by an event that refers to an upload."""
         self._service = service
+        self._recorder = recorder
         self._objects = objects
         self._bucket = bucket
         self._max_bytes = service.limits.max_object_bytes
@@ -118,6 +125,10 @@ class Handoff:
             remaining_s=remaining_s(context),
             max_bytes=self._max_bytes,
         )
+        if self._recorder is not None:
+            from functions.inference.captured_rows import Half
+
+            self._recorder.instead(Half(body, length), Half(answer.body, answer.json_length))
         try:
             self._service.must_fit(answer)
         except TooLargeError:
@@ -182,7 +193,7 @@ def caller_of(event: Event) -> str:
     """The caller as the API knows them, as a folder's name that tells nothing about them.
 
     With IAM it is the principal with its session: two people behind one role are two callers. With a JWT it
-    is the subject at its issuer.
+    is the subject at its issuer, and with neither of them the key that a REST API knows them by.
     """
     authorizer = (event.get("requestContext") or {}).get("authorizer") or {}
     iam, jwt = authorizer.get("iam"), authorizer.get("jwt")
@@ -191,6 +202,8 @@ def caller_of(event: Event) -> str:
     elif isinstance(jwt, dict):
         claims = jwt.get("claims") or {}
         who = ["jwt", claims.get("iss"), claims.get("sub") or claims.get("client_id")]
+    elif isinstance(authorizer.get("key"), str):
+        who = ["key", authorizer["key"]]
     else:
         who = ["anybody"]
     return hashlib.sha256(orjson.dumps(who)).hexdigest()[:32]

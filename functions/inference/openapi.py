@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import orjson
+
 from functions.inference.released import Service, Unreleased
 from model_store.contract.tensors import DATATYPES, TensorSpec
 
@@ -16,6 +18,14 @@ Errors are `{"error": "…"}`: 400 for a request that cannot mean anything, 404 
 """
 
 _MOST_EXAMPLE_VALUES = 64
+_MOST_EXAMPLE_BYTES = 16_384
+"""A text may be a whole picture."""
+_DATA = {"type": "array", "description": "Row-major, flat or nested"}
+_PICTURES = {
+    "type": "array",
+    "description": "Each the file of a picture, JPEG or PNG, as base64; binary data carry it as it is",
+    "items": {"type": "string", "contentEncoding": "base64"},
+}
 _PARAMETERS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
 
@@ -116,6 +126,7 @@ def upload_operation(max_bytes: int) -> dict[str, Any]:
 def _request_schema(service: Service) -> dict[str, Any]:
     served = service.served
     inputs = [] if isinstance(served, Unreleased) else list(served.manifest.inputs)
+    pictures = frozenset() if isinstance(served, Unreleased) else served.manifest.pictures
     outputs = [] if isinstance(served, Unreleased) else [spec.name for spec in served.manifest.outputs]
     name = {"type": "string", "enum": outputs} if outputs else {"type": "string"}
     return _object(
@@ -124,7 +135,7 @@ def _request_schema(service: Service) -> dict[str, Any]:
             "parameters": _PARAMETERS,
             "inputs": {
                 "type": "array",
-                "items": {"oneOf": [_input_schema(spec) for spec in inputs]}
+                "items": {"oneOf": [_input_schema(spec, spec.name in pictures) for spec in inputs]}
                 if inputs
                 else {"type": "object"},
             },
@@ -137,7 +148,7 @@ def _request_schema(service: Service) -> dict[str, Any]:
     )
 
 
-def _input_schema(spec: TensorSpec) -> dict[str, Any]:
+def _input_schema(spec: TensorSpec, is_picture: bool) -> dict[str, Any]:
     sizes = [
         {"type": "integer", "minimum": 0} if size < 0 else {"type": "integer", "const": size}
         for size in spec.wire_shape
@@ -148,7 +159,7 @@ def _input_schema(spec: TensorSpec) -> dict[str, Any]:
             "datatype": {"type": "string", "const": spec.datatype},
             "shape": {"type": "array", "prefixItems": sizes, "minItems": len(sizes), "maxItems": len(sizes)},
             "parameters": _PARAMETERS,
-            "data": {"type": "array", "description": "Row-major, flat or nested"},
+            "data": _PICTURES if is_picture else _DATA,
         },
         "name",
         "datatype",
@@ -188,7 +199,8 @@ def _example(service: Service) -> dict[str, Any] | None:
     inputs = served.manifest.golden.inputs  # its values may stand elsewhere, its shapes are here
     if not inputs or sum(math.prod(tensor.shape) for tensor in inputs) > _MOST_EXAMPLE_VALUES:
         return None
-    return {"inputs": [tensor.as_json() for tensor in served.golden().inputs]}
+    example = {"inputs": [tensor.as_json() for tensor in served.golden().inputs]}
+    return example if len(orjson.dumps(example)) <= _MOST_EXAMPLE_BYTES else None
 
 
 def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from functions.inference.artifact import Artifact
 from functions.protocol.errors import BadInputError as BadInputError
 from functions.protocol.tensors import Array
 from model_store.contract.environment import PIPELINE_FILE
-from model_store.contract.errors import IntegrityError
+from model_store.contract.errors import IntegrityError, PictureError
 
 if TYPE_CHECKING:
     from model_store.contract.pipeline import Session
@@ -81,9 +81,16 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, artifact: Artifact, *, threads: int = 1, providers: Sequence[str] = (CPU_PROVIDER,)
+        cls,
+        artifact: Artifact,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] = (CPU_PROVIDER,),
+        memory_mb: int = 0,
     ) -> Predictor:
         """Load the artifact, once all of its files are verified (law 2).
+
+        ``memory_mb`` is what Lambda gives the function, 0 elsewhere.
 
         By path and not from bytes: external data are found beside the graph, and no second copy of the
         model is made on the way.
@@ -91,7 +98,7 @@ class Predictor:
         folder, entry = artifact.verified(), artifact.manifest.entry
         library = _library(artifact) if artifact.manifest.lineage.get("operators") else None
         if entry == PIPELINE_FILE:
-            return cls(*_chain(folder, threads, providers, library))
+            return cls(*_chain(folder, threads, providers, library, memory_mb))
         session = _session(os.path.join(folder, entry), threads, providers, library)
         return cls(session, session.get_providers())
 
@@ -156,17 +163,22 @@ def _session(graph: str, threads: int, providers: Sequence[str], library: str | 
 
 
 def _chain(
-    folder: str, threads: int, providers: Sequence[str], library: str | None
+    folder: str, threads: int, providers: Sequence[str], library: str | None, memory_mb: int
 ) -> tuple[Session, list[str]]:
-    """The graphs that a pipeline names, and the providers that run every one of them.
+    """The steps that a pipeline names, and the providers that run every graph of it.
 
     Few artifacts are one, so the others do not import it.
     """
+    from model_store.contract.pictures import Pictures, PictureStep
     from model_store.contract.pipeline import Chain, Step, read_steps
 
     common = list(providers)
 
-    def step(path: str) -> tuple[Step, Session]:
+    def step(path: str | PictureStep) -> tuple[Step, Session]:
+        if isinstance(path, PictureStep):
+            from functions.inference.pictures import library as reading
+
+            return Step.of(path), Pictures(path, reading(), memory_mb=memory_mb)
         session = _session(os.path.join(folder, path), threads, providers, library)
         common[:] = [name for name in common if name in session.get_providers()]
         inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -188,6 +200,8 @@ def _options(threads: int) -> ort.SessionOptions:
 
 def _why_not(error: Exception) -> str:
     """Say which step refused and why, without the paths and signatures of onnxruntime's sources."""
+    if isinstance(error, PictureError):
+        return str(error)
     text = str(error).strip()
     node = re.search(_NODE, text)
     status = re.search(_STATUS, text)

@@ -59,6 +59,7 @@ def load_served(
     if artifact is None:
         return Unreleased(check_name(required(environ, environment.MODEL)))
     manifest = artifact.manifest
-    threads = threads_for(int(environ.get(MEMORY_VARIABLE) or 0))
-    predictor = Predictor.load(artifact, threads=threads)
-    return Served(manifest, predictor, Signature.of(manifest.inputs, manifest.outputs), artifact.golden)
+    memory_mb = int(environ.get(MEMORY_VARIABLE) or 0)
+    predictor = Predictor.load(artifact, threads=threads_for(memory_mb), memory_mb=memory_mb)
+    signature = Signature.of(manifest.inputs, manifest.outputs, manifest.pictures)
+    return Served(manifest, predictor, signature, artifact.golden)

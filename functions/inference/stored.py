@@ -31,7 +31,14 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
 
-from functions.inference.artifact import InBackground, must_be_named, must_hold_exactly, required, sha256_of
+from functions.inference.artifact import (
+    InBackground,
+    must_be_named,
+    must_be_signed,
+    must_hold_exactly,
+    required,
+    sha256_of,
+)
 from functions.inference.ports import Blobs
 from model_store.contract import environment
 from model_store.contract.digest import Digest
@@ -254,6 +261,8 @@ def find_stored(
     with _told(write, None):
         manifest = _manifest(blobs, key, Digest(required(environ, environment.MANIFEST_DIGEST)))
         must_be_named(environ, manifest, where="the store's manifest")
+        if signed := environ.get(environment.SIGNED_MANIFEST):
+            must_be_signed(signed, Digest(required(environ, environment.MANIFEST_DIGEST)), manifest)
     folder = Path(environ.get("TMPDIR") or "/tmp", "switchyard", manifest.digest.hex)  # noqa: S108
     return StoredArtifact(manifest, blobs, folder, write=write)
 

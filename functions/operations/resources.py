@@ -17,9 +17,10 @@ from model_store.contract.names import ByVersion
 from model_store.lay_out import lay_out
 from model_store.ports import ObjectStore
 from model_store.versions import models
-from releases.deploy import Deploy, DeployedModel
+from releases.deploy import Deploy
 from releases.errors import DisagreementError
 from releases.kept import LAMBDA, DeclaredVersions
+from releases.rebase import DeployedModel
 
 GUARD = "Custom::SwitchyardGuard"
 MODEL = "Custom::SwitchyardModel"
@@ -65,6 +66,7 @@ def _guard(
     declared = {item["Model"]: tuple(item["Aliases"]) for item in properties.get("Models", [])}
     if not rolling_back:
         deploy.refuse_while_shifting(declared)
+        deploy.refuse_while_in_waves()
         deploy.guard(declared, models(store))
         deploy.guard_endpoints([_declared(item) for item in properties.get("Models", [])])
         # Absent in what an earlier Switchyard declared, where no version was read from S3.
@@ -105,6 +107,8 @@ def _deployed(item: Properties) -> DeployedModel:
         rollback_depth=int(item.get("RollbackDepth", 2)),
         provisioned=int(item.get("ProvisionedConcurrency", 0)),
         versions=_numbers(item["Versions"]) if "Versions" in item else None,
+        waves=str(item.get("Waves")) == "true",
+        adopted=tuple(item.get("Adopted", ())),
     )
 
 
@@ -116,6 +120,7 @@ def _declared(item: Properties) -> DeclaredVersions:
         versions=_numbers(item.get("Versions", [])),
         rollback_depth=int(item.get("RollbackDepth", 2)),
         keep_warm_s=int(item.get("KeepWarmS", 0)),
+        adopted=tuple(item.get("Adopted", ())),
     )
 
 

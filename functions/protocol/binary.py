@@ -1,7 +1,7 @@
 """Tensors between raw bytes and numpy arrays: the binary tensor data extension.
 
 Little-endian, row-major, no padding; a BOOL is one byte, 0 or 1; an element of BYTES is its length as
-four bytes followed by that many bytes of UTF-8 text.
+four bytes followed by that many bytes of UTF-8 text, or any bytes where a model takes files.
 
 Source: github.com/triton-inference-server/server, ``docs/protocol/extension_binary_data.md``.
 """
@@ -22,14 +22,17 @@ _LENGTH = struct.Struct("<I")
 _LITTLE = {name: dtype.newbyteorder("<") for name, dtype in DTYPES.items()}
 
 
-def array_from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Array:
+def array_from_binary(
+    name: str, datatype: str, shape: Sequence[int], data: memoryview, *, files: bool = False
+) -> Array:
     """The array that ``data`` holds, as a view over it wherever the processor can read it in place.
 
     ``datatype`` and ``shape`` are trusted to be well formed; ``data`` is not trusted at all. NaN and
-    infinity pass: unlike JSON, this form has them.
+    infinity pass: unlike JSON, this form has them. Elements of BYTES come as texts, or as bytes if they are
+    ``files``.
     """
     if datatype == "BYTES":
-        return _texts(name, shape, data)
+        return _elements(name, shape, data, files=files)
     dtype = _LITTLE[datatype]
     expected = math.prod(shape) * dtype.itemsize
     if len(data) != expected:
@@ -42,6 +45,13 @@ def array_from_binary(name: str, datatype: str, shape: Sequence[int], data: memo
         array = _booleans(name, array)
     # A model's code may read several elements with one instruction, which needs them where they belong.
     return (array if array.flags.aligned else array.copy()).reshape(tuple(shape))
+
+
+def array_of_element(name: str, data: memoryview, *, file: bool) -> Array:
+    """BYTES of shape [1] from its element alone, without a length before it."""
+    array = np.empty(1, object)
+    array[0] = bytes(data) if file else _text(name, 0, data)
+    return array
 
 
 def binary_from_array(array: Array) -> memoryview:
@@ -62,26 +72,27 @@ def _booleans(name: str, array: Array) -> Array:
     return array.view(np.bool_)
 
 
-def _texts(name: str, shape: Sequence[int], data: memoryview) -> Array:
+def _elements(name: str, shape: Sequence[int], data: memoryview, *, files: bool) -> Array:
     count = math.prod(shape)
     # Before anything is made for them: every element takes four bytes at least.
     if count * _LENGTH.size > len(data):
         raise _wrong_count(name, shape, count)
-    texts: list[str] = []
+    found: list[str | bytes] = []
     at = 0
-    while at < len(data) and len(texts) < count:
+    while at < len(data) and len(found) < count:
         if len(data) - at < _LENGTH.size:
-            raise _cut_short(name, len(texts))
+            raise _cut_short(name, len(found))
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if len(data) - at < length:
-            raise _cut_short(name, len(texts))
-        texts.append(_text(name, len(texts), data[at : at + length]))
+            raise _cut_short(name, len(found))
+        element = data[at : at + length]
+        found.append(bytes(element) if files else _text(name, len(found), element))
         at += length
-    if len(texts) != count or at != len(data):
+    if len(found) != count or at != len(data):
         raise _wrong_count(name, shape, count)
     array = np.empty(count, object)
-    array[:] = texts
+    array[:] = found
     return array.reshape(tuple(shape))
 
 

@@ -19,6 +19,10 @@ PLATFORMS = {
 form for those that it does not, ``<project>_<format>``."""
 
 
+PICTURE_TYPES = "image/jpeg, image/png"
+"""What the elements of an input are that are files of pictures; as base64, where JSON carries them."""
+
+
 def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Describe a version as the protocol's model metadata.
 
@@ -29,14 +33,17 @@ def model_metadata(manifest: Manifest, limits: Mapping[str, int] | None = None) 
         "name": manifest.model,
         "versions": [str(manifest.version)],
         "platform": PLATFORMS[manifest.kind],
-        "inputs": [_tensor(spec) for spec in manifest.inputs],
+        "inputs": [_tensor(spec, manifest.pictures) for spec in manifest.inputs],
         "outputs": [_tensor(spec) for spec in manifest.outputs],
         "parameters": {"digest": str(manifest.digest), **(limits or {})},
     }
 
 
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
+def _tensor(spec: TensorSpec, pictures: frozenset[str] = frozenset()) -> dict[str, Any]:
     tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
+    parameters: dict[str, str] = {}
     if any(isinstance(size, str) for size in spec.shape):
-        tensor["parameters"] = {"symbolic_shape": ",".join(map(str, spec.shape))}
-    return tensor
+        parameters["symbolic_shape"] = ",".join(map(str, spec.shape))
+    if spec.name in pictures:
+        parameters["content_type"] = PICTURE_TYPES
+    return {**tensor, "parameters": parameters} if parameters else tensor

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from functions.protocol.binary import array_from_binary
+from functions.protocol.binary import array_from_binary, array_of_element
 from functions.protocol.errors import BadRequestError
 from functions.protocol.floats import FloatInput, FloatReader
 from functions.protocol.tensors import DTYPES, MAX_ELEMENTS, Array, array_from_json, kind, quoted
@@ -22,14 +22,23 @@ _NOT_A_NUMBER = r"(?i:[+-]?(?P<word>nan|inf(?:inity)?)\b)"
 
 
 class Signature(NamedTuple):
-    """What a model takes and gives, by name, in the model's own order."""
+    """What a model takes and gives, by name, in the model's own order.
+
+    ``files`` are the inputs of BYTES whose elements may be any bytes, and not only text.
+    """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
+    files: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> Signature:
-        return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs})
+    def of(
+        cls,
+        inputs: Iterable[TensorSpec],
+        outputs: Iterable[TensorSpec],
+        files: frozenset[str] = frozenset(),
+    ) -> Signature:
+        return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs}, files)
 
 
 class InferRequest(NamedTuple):
@@ -85,7 +94,7 @@ def request_of(document: object, signature: Signature, data: BinaryData | None =
     request = _object(document, "the body")
     id_ = _optional(request, "id", str, "the body")
     parameters = _optional(request, "parameters", dict, "the body") or {}
-    inputs = _inputs(request, signature.inputs, data)
+    inputs = _inputs(request, signature, data)
     if data is not None and data.left:
         raise BadRequestError(f"the body has {data.left} bytes of binary data that belong to no input")
     outputs, binary = _outputs(
@@ -167,7 +176,8 @@ class _BinaryData:
 def _raw_request(data: memoryview, signature: Signature) -> InferRequest:
     """A body without JSON: the data of the only input, whose shape follows from its size.
 
-    As the extension has it, every output is then wanted as binary data.
+    One of BYTES is its only element, without a length before it. As the extension has it, every output is
+    then wanted as binary data; but who sends a file may read the answer as JSON, as from ``curl``.
     """
     if len(signature.inputs) != 1:
         raise BadRequestError(
@@ -176,10 +186,15 @@ def _raw_request(data: memoryview, signature: Signature) -> InferRequest:
         )
     (spec,) = signature.inputs.values()
     shape = _shape_of_raw(spec, len(data))
+    file = spec.name in signature.files
+    if spec.datatype == "BYTES":
+        array = array_of_element(spec.name, data, file=file)
+    else:
+        array = array_from_binary(spec.name, spec.datatype, shape, data)
     return InferRequest(
-        inputs={spec.name: array_from_binary(spec.name, spec.datatype, shape, data)},
+        inputs={spec.name: array},
         outputs=tuple(signature.outputs),
-        binary=frozenset(signature.outputs),
+        binary=frozenset() if file else frozenset(signature.outputs),
     )
 
 
@@ -265,9 +280,8 @@ def _list_of(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def _inputs(
-    request: dict[str, Any], specs: Mapping[str, TensorSpec], binary: BinaryData | None
-) -> dict[str, Array]:
+def _inputs(request: dict[str, Any], signature: Signature, binary: BinaryData | None) -> dict[str, Array]:
+    specs = signature.inputs
     items = request.get("inputs")
     if type(items) is not list:
         what = "has no `inputs`" if items is None else f"has {kind(items)} as `inputs`"
@@ -278,14 +292,14 @@ def _inputs(
     for name, item in _named(items, "input"):
         if name not in specs:
             raise BadRequestError(f"the model has no input {quoted(name)}: it takes {_list_of(specs)}")
-        arrays[name] = _input(item, specs[name], binary)
+        arrays[name] = _input(item, specs[name], binary, file=name in signature.files)
     if len(arrays) < len(specs):
         missing = [name for name in specs if name not in arrays]
         raise BadRequestError(f"input {_list_of(missing)} is missing")
     return arrays
 
 
-def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None) -> Array:
+def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None, *, file: bool) -> Array:
     datatype = item.get("datatype")
     if datatype != spec.datatype:
         got = quoted(datatype) if isinstance(datatype, str) else kind(datatype)
@@ -295,7 +309,7 @@ def _input(item: dict[str, Any], spec: TensorSpec, binary: BinaryData | None) ->
     size = (item.get("parameters") or {}).get("binary_data_size")
     if size is not None:
         taken = _binary(size, data, binary, _input_named(spec))
-        return array_from_binary(spec.name, spec.datatype, shape, taken)
+        return array_from_binary(spec.name, spec.datatype, shape, taken, files=file)
     if type(data) is not list:
         raise BadRequestError(f"{_input_named(spec)} has {kind(data)} as `data`, and has to have a list")
     return array_from_json(spec.name, spec.datatype, shape, data)

@@ -19,6 +19,10 @@ TRACEPARENT = "traceparent"
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 """The one header of a caller that SageMaker hands to the container."""
 
+CALL = "x-switchyard-call"
+EXPLAIN_CALL = "explain"
+"""Among the attributes: what is asked of a container, where SageMaker has one path for all."""
+
 _XRAY = re.compile(r"(?:^|;)Root=1-([0-9a-f]{8})-([0-9a-f]{24})(?:;|$)")
 _PARENT = re.compile(r"(?:^|;)Parent=([0-9a-f]{16})(?:;|$)")
 _W3C = re.compile(rb"(?:^|;)\s*(?:traceparent=)?00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:;|$)")

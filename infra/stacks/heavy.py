@@ -31,6 +31,7 @@ from model_store.contract.environment import (
     DIGEST,
     ENDPOINT_CONFIGURATION,
     ENDPOINT_FLOOR,
+    EXPLAIN,
     FILES_FOLDER,
     MAX_BATCH,
     MODEL,
@@ -53,6 +54,7 @@ def guarded(model: Model) -> dict[str, Any]:
         "Versions": list(model.versions),
         "RollbackDepth": model.rollback_depth,
         "KeepWarmS": seconds(model.keep_warm),
+        **({"Adopted": list(model.adopted)} if model.adopted else {}),
     }
 
 
@@ -99,6 +101,8 @@ class HeavyStack(ModelStack):
         told = {MODEL: self.model.name, VERSION: str(locked.ref.version), DIGEST: str(locked.digest)}
         if self.model.max_batch is not None:
             told[MAX_BATCH] = str(self.model.max_batch)
+        if self.model.explain:
+            told[EXPLAIN] = "1"
         if self._traced:
             told[TRACING] = "on"
         return {**self.model.environment, **told, **self.settings}
@@ -162,6 +166,7 @@ class HeavyStack(ModelStack):
                 "settings": self.settings,
                 **({"environment": self.model.environment} if self.model.environment else {}),
                 **({"tracing": True} if self._traced else {}),
+                **({"explain": True} if self.model.explain else {}),
             }
         )
         told = {TARGET: self.model.target, ENDPOINT_CONFIGURATION: self.configuration}

@@ -19,7 +19,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IDependable
 
-from catalog.schema import Model, Stage
+from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import model_board
 from infra.acknowledged import (
     acknowledge_last_queues,
@@ -50,6 +50,7 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    marks_function_name,
     model_dashboard_name,
     queries_prefix,
     runtime_layer_name,
@@ -245,7 +246,12 @@ class ModelStack(StageStack):
             "Dashboard",
             dashboard_name=model_dashboard_name(self.stage.name, self.model.name),
             dashboard_body=self.to_json_string(
-                model_board(shown, region=self.region, alarm_arn=self.alarm_arn(""))
+                model_board(
+                    shown,
+                    region=self.region,
+                    alarm_arn=self.alarm_arn(""),
+                    marks_arn=self.function_arn(marks_function_name(self.stage.name)),
+                )
             ),
         )
 
@@ -258,6 +264,7 @@ class ModelStack(StageStack):
             "Aliases": list(self.model.aliases),
             "RollbackDepth": self.model.rollback_depth,
             "ProvisionedConcurrency": self.model.provisioned_concurrency,
+            **({"Waves": "true"} if moves_in_waves(self.stage, self.model) else {}),
         }
 
     def _told(self) -> dict[str, str]:

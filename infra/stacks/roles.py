@@ -27,7 +27,10 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     collector_role_parameter,
+    fleet_dashboard_name,
     front_function_name,
+    marks_function_name,
+    messenger_function_name,
     model_layer_name,
     monitor_function_name,
     operations_function_name,
@@ -53,11 +56,15 @@ MOVE_ALIASES = ("lambda:CreateAlias", "lambda:InvokeFunction", "lambda:UpdateAli
 PREPARE = ("lambda:PublishVersion", "lambda:UpdateFunctionConfiguration")
 START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
+DRAWS_ONLY = tuple(action for action in CHANGE if action != "lambda:InvokeFunction")
 
-PUBLISHED = ("baselines", "digests", "indexed", "signatures", "versions")
+PUBLISHED = ("baselines", "digests", "indexed", "reports", "signatures", "versions")
 MOVED = ("pages", "plans", "releases")
 PREPARED = ("lease", "prepared", "shifts", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""
+
+WAVED = ("models/*/bases/*.accepted", "rebases/*", "waves/*")
+"""What a rebase in waves writes down. The bases themselves are a deploy's."""
 
 DENY = iam.Effect.DENY
 
@@ -69,7 +76,7 @@ WHY_WILDCARDS = (
 
 
 class RolesStack(StageStack):
-    """Publisher, releaser, on-call, reader and deployer of a stage. The collector is the store's own.
+    """The roles of people and pipelines in one stage. The collector's is the store's own.
 
     Who may assume them stands in the catalog (``publishers`` and the like); without that, whoever the
     account's own policies allow.
@@ -83,6 +90,7 @@ class RolesStack(StageStack):
             description=f"Switchyard {stage.name}: what publishers, releasers, on-call and readers may do",
         )
         self._targets = {model.target for model in models.values()}
+        self._adopted = [name for model in models.values() for name in model.adopted]
         parameter = ssm.StringParameter.value_for_string_parameter
         self._bucket = f"arn:{self.partition}:s3:::{parameter(self, bucket_parameter(stage.name))}"
         self._key = parameter(self, bucket_key_parameter(stage.name))
@@ -97,20 +105,27 @@ class RolesStack(StageStack):
             stage.readers,
             [*self._reading_store(), *self._looking()],
         )
-        self._role(
+        publisher = self._role(
             "Publisher",
             "Stores versions of models",
             stage.publishers,
             [*self._reading_store(), *self._publishing()],
         )
-        self._role(
+        releaser = self._role(
             "Releaser",
             "Prepares, checks and releases versions, and takes them back",
             stage.releasers,
             [*moving, *self._preparing()],
-            besides=reader,
+            besides=(reader,),
         )
-        self._role("OnCall", "Flips, stops and rolls back", stage.on_call, moving, besides=reader)
+        self._role("OnCall", "Flips, stops and rolls back", stage.on_call, moving, besides=(reader,))
+        self._role(
+            "Restorer",
+            "Brings a lost region's models and ledgers here, and releases what was live",
+            stage.restorers,
+            [self._writing("BringTombstones", *_folders("removed"))],
+            besides=(reader, publisher, releaser),
+        )
         self._role(
             "Deployer",
             "Deploys the stacks through the roles of the CDK's bootstrap",
@@ -124,9 +139,9 @@ class RolesStack(StageStack):
         does: str,
         trusted: tuple[str, ...],
         statements: list[iam.PolicyStatement],
-        besides: iam.ManagedPolicy | None = None,
+        besides: tuple[iam.ManagedPolicy, ...] = (),
     ) -> iam.ManagedPolicy:
-        """A role and its policy. ``besides`` is another's that it carries too: together they are too long."""
+        """A role and its policy. ``besides`` are others' that it carries too: together they are too long."""
         name = role_name(self.stage.name, who, self.region)
         policy = iam.ManagedPolicy(
             self,
@@ -146,7 +161,7 @@ class RolesStack(StageStack):
             path=ROLE_PATH,
             description=f"{does}: Switchyard {self.stage.name}",
             assumed_by=iam.CompositePrincipal(*(principals or [iam.AccountRootPrincipal()])),
-            managed_policies=[policy, *([besides] if besides else [])],
+            managed_policies=[policy, *besides],
             max_session_duration=cdk.Duration.hours(1),
         )
         cdk.CfnOutput(self, f"{who}Arn", value=role.role_arn, description=does)
@@ -201,12 +216,19 @@ class RolesStack(StageStack):
                     "lambda:GetAccountSettings",
                     "lambda:ListLayerVersions",
                     "logs:GetQueryResults",
+                    "servicequotas:ListAWSDefaultServiceQuotas",
+                    "servicequotas:ListServiceQuotas",
                 ],
                 ["*"],
             ),
             _allow("ReadLogs", ["logs:FilterLogEvents", "logs:StartQuery"], [logs]),
+            _allow("SeePages", ["cloudwatch:GetDashboard"], self._pages()),
+            # CloudWatch asks it in the name of who looks at a page.
+            _allow("SeeMarks", ["lambda:InvokeFunction"], self._marks()),
             _allow("FollowShifts", ["states:DescribeExecution"], [self._executions()]),
             _allow("SeeUploads", ["s3:ListBucketMultipartUploads"], [self._bucket]),
+            # Whose sizes a collection's plan adds up.
+            _allow("MeasureUploads", ["s3:ListMultipartUploadParts"], self._keys("blobs/*", "layers/*")),
         ]
         if SAGEMAKER in self._targets:
             endpoints = [
@@ -215,12 +237,28 @@ class RolesStack(StageStack):
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
             ]
+            endpoints += [
+                self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+                for name in self._adopted
+            ]
             looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
             found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
             found.append(_allow("ListEndpoints", ["sagemaker:ListEndpoints"], ["*"]))
+            found.append(self._reading_containers("ReadEndpointLogs", "/aws/sagemaker/Endpoints"))
         if EC2 in self._targets:
             found.append(_allow("SeeFleets", LOOK_AT_FLEETS, ["*"]))
+            found.append(self._reading_containers("ReadFleetLogs", "/switchyard/endpoints"))
         return found
+
+    def _reading_containers(self, sid: str, where: str) -> iam.PolicyStatement:
+        """What containers wrote. Each endpoint has a log group of its own, named like it."""
+        groups = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{where}/switchyard-{self.stage.name}-*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return _allow(sid, ["logs:FilterLogEvents", "logs:StartQuery"], [groups])
 
     def _moving(self) -> list[iam.PolicyStatement]:
         """One call moves the alias; the rest is the ledger, the alarms and what is kept started."""
@@ -234,6 +272,7 @@ class RolesStack(StageStack):
             _allow("MoveAliases", [*MOVE_ALIASES, *START_AND_STOP], [self._functions]),
             # The prefix covers the platform's own functions too. Nobody here needs them.
             _allow("NeverThePlatform", CHANGE, self._platform(), effect=DENY),
+            _allow("NeverWhatDraws", DRAWS_ONLY, self._marks(), effect=DENY),
             # Who moves may note that a shift ended, and not claim one.
             self._writing("WriteLedgers", *_folders(*MOVED), "models/*/shifts/*.ended"),
             self._using_key("kms:GenerateDataKey", sid="Encrypt"),
@@ -253,7 +292,7 @@ class RolesStack(StageStack):
         return [
             _allow("Prepare", PREPARE, [self._functions]),
             _allow("CarryModelsInLayers", ["lambda:PublishLayerVersion"], self._layers("model")),
-            self._writing("WritePreparations", *_folders(*PREPARED, "pins"), "layers/*"),
+            self._writing("WritePreparations", *_folders(*PREPARED, "pins"), "layers/*", *WAVED),
             _allow("StartShifts", ["states:StartExecution"], [machine]),
             # Its own trust policy (`collectors`) decides; this only lets them ask.
             _allow("AskToCollect", ["sts:AssumeRole"], [self._collector]),
@@ -268,11 +307,16 @@ class RolesStack(StageStack):
         """The roles that ``cdk bootstrap`` made; what they may do was decided there."""
         qualifier = self.synthesizer.bootstrap_qualifier
         roles = [
-            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-"
-            f"{self.account}-{self.region}"
+            f"arn:{self.partition}:iam::{self.account}:role/cdk-{qualifier}-{kind}-role-{self.account}-{region}"
+            for region in (self.region, *self._other_region())
             for kind in ("deploy", "file-publishing", "image-publishing", "lookup")
         ]
         return _allow("DeployThroughTheBootstrap", ["sts:AssumeRole"], roles)
+
+    def _other_region(self) -> list[str]:
+        """Where the stage has a stack besides: the copy of its store."""
+        replica = self.stage.replica
+        return [replica.region] if replica is not None and replica.region else []
 
     def _leading_calls(self) -> list[iam.PolicyStatement]:
         """gRPC calls follow the alias by rules of load balancers that no template holds."""
@@ -290,7 +334,10 @@ class RolesStack(StageStack):
         ]
 
     def _writing(self, sid: str, *keys: str) -> iam.PolicyStatement:
-        return _allow(sid, ["s3:PutObject"], [f"{self._bucket}/{key}" for key in keys])
+        return _allow(sid, ["s3:PutObject"], self._keys(*keys))
+
+    def _keys(self, *keys: str) -> list[str]:
+        return [f"{self._bucket}/{key}" for key in keys]
 
     def _using_key(self, action: str, *, sid: str = "Decrypt") -> iam.PolicyStatement:
         """Through S3 only: nobody decrypts by hand."""
@@ -306,9 +353,24 @@ class RolesStack(StageStack):
         return [_allow(sid, list(actions), [self.stage.signed_by])] if self.stage.signed_by else []
 
     def _platform(self) -> list[str]:
-        named = (operations_function_name, front_function_name, monitor_function_name)
+        named = (
+            *(operations_function_name, front_function_name),
+            *(messenger_function_name, monitor_function_name),
+        )
         names = [name(self.stage.name) for name in named]
         return [self.function_arn(name + suffix) for name in names for suffix in ("", ":*")]
+
+    def _marks(self) -> list[str]:
+        name = marks_function_name(self.stage.name)
+        return [self.function_arn(name + suffix) for suffix in ("", ":*")]
+
+    def _pages(self) -> list[str]:
+        """Dashboards, which belong to no region."""
+        page = fleet_dashboard_name(self.stage.name)
+        return [
+            self.format_arn(service="cloudwatch", region="", resource="dashboard", resource_name=name)
+            for name in (page, f"{page}-*")
+        ]
 
     def _layers(self, *kinds: str) -> list[str]:
         of = {"model": model_layer_name, "runtime": runtime_layer_name}

@@ -79,6 +79,8 @@ class SageMakerStack(HeavyStack):
     def endpoints(
         self, gateway: PythonFunction, folders: Sequence[cdk.CustomResource]
     ) -> Sequence[Construct]:
+        if self.model.adopted:
+            self._ask_adopted(gateway)
         if not self.locked:
             return ()
         self.queue = self._queue()
@@ -98,6 +100,19 @@ class SageMakerStack(HeavyStack):
         gateway.role.add_to_policy(asking)
         acknowledge_wildcards(gateway.role, asking, WHY_ANY_CONFIGURATION)
         return made
+
+    def _ask_adopted(self, gateway: PythonFunction) -> None:
+        """Endpoints that were there before may be asked, by their names, and nothing else be done to them."""
+        gateway.role.add_to_policy(
+            iam.PolicyStatement(
+                sid="AskAdoptedEndpoints",
+                actions=["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
+                resources=[
+                    self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+                    for name in self.model.adopted
+                ],
+            )
+        )
 
     @property
     def _subnets(self) -> tuple[str, ...]:

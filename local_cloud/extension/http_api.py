@@ -1,11 +1,11 @@
 """HTTP APIs: an address Python can reach, Amazon's errors and limits, and the access log.
 
 Stock: ``ApiEndpoint`` is a host name that only some programs resolve; a function's error reaches the caller
-as a 502 with its body; bodies of any size pass; access log settings are stored and never used.
+as a 502 with its body; bodies of any size pass; access log settings and throttles are stored and never used.
 AWS: "Troubleshooting issues with HTTP API Lambda integrations" and the AWS Lambda test tool (500
 ``{"message":"Internal Server Error"}``); "Quotas for HTTP API" (10 MB); "Customize HTTP API access logs" (the
 variables; ``-`` for one without a value). The 413 bodies are those seen in public reports, not documented
-ones.
+ones. "Throttle requests to your HTTP APIs": a token bucket for each route, 429 when it is empty.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import contextvars
 import json
 import os
 import re
+import threading
 import time
 from typing import Any
 
 from ministack import app
 from ministack.core import tls
-from ministack.services import apigateway, cloudwatch_logs, lambda_svc
+from ministack.services import apigateway, apigateway_v1, cloudwatch_logs, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from local_cloud.extension.limits import REQUEST_LIMIT
@@ -29,6 +30,8 @@ BODY_LIMIT = 10 * 1024 * 1024
 _JSON = {"Content-Type": "application/json"}
 _VARIABLE = re.compile(r"\$context\.([A-Za-z][A-Za-z0-9_.]*)|\$\{context\.([A-Za-z][A-Za-z0-9_.]*)\}")
 _BARE = re.compile(r"^/_aws/execute-api/[^/]+$")
+
+_buckets = threading.Lock()
 
 _in_http_api: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "in_http_api", default=None
@@ -87,7 +90,9 @@ async def _execute_in_scope(
     request: dict[str, Any] = {"requestId": base64.b64encode(os.urandom(11)).decode(), "started": time.time()}
     token = _in_http_api.set(request)
     try:
-        if len(body or b"") > BODY_LIMIT:
+        if not _may_pass(api_id, stage, path, method):
+            answer = 429, dict(_JSON), b'{"message":"Too Many Requests"}'
+        elif len(body or b"") > BODY_LIMIT:
             answer = 413, dict(_JSON), b'{"message":"Request Too Long"}'
         else:
             answer = await _stock_execute_in_scope(
@@ -99,6 +104,17 @@ async def _execute_in_scope(
     answer_headers["apigw-requestid"] = str(request["requestId"])
     _log_access(api_id, stage, path, method, headers, request, status, answer_body)
     return status, answer_headers, answer_body
+
+
+def _may_pass(api_id: str, stage: str, path: str, method: str) -> bool:
+    """Take a token of the route's bucket, whose size is the route's own setting or else the stage's."""
+    settings = (apigateway._stages.get(api_id) or {}).get(stage, {})
+    route = str((apigateway._match_route(api_id, method, "/" + path.lstrip("/")) or {}).get("routeKey"))
+    limits = (settings.get("routeSettings") or {}).get(route) or settings.get("defaultRouteSettings") or {}
+    said = {name.lower(): value for name, value in limits.items()}
+    bucket = {"rateLimit": said.get("throttlingratelimit"), "burstLimit": said.get("throttlingburstlimit")}
+    with _buckets:
+        return bool(apigateway_v1._take_token(("http", api_id, stage, route), bucket))
 
 
 def _new_uuid() -> str:

@@ -30,8 +30,8 @@ from ministack.services import lambda_svc
 from local_cloud.extension import packages
 from local_cloud.extension.worker import LOG_END
 
-INHERITED = ("PATH", "LANG", "LC_ALL", "HOME")
-"""What a function sees of the cloud's own environment."""
+INHERITED = ("PATH", "LANG", "LC_ALL", "HOME", "SSL_CERT_FILE")
+"""What a function sees of the cloud's own environment; the last is whom this machine trusts."""
 
 _RUNTIME_DIR = Path(__file__).parent / "runtime"
 _WORKER = Path(__file__).with_name("worker.py")

@@ -6,10 +6,16 @@
     truth/<model>/2026/11/22/<sha256>.parquet                               labels that were given on that day
     reports/<model>/000000007/2026/11/22/15.html                            a monitor's report of that hour
 
-One row for each row that was asked about: ``request_id`` (the gateway's, which the caller sees), ``id`` (the
-request's own), ``row`` (its place in the request), ``at``, and a list column for every tensor,
+One row for each row that was asked about: ``request_id`` (the gateway's, which the caller sees, or a
+message's, or an invocation's), ``id`` (the request's own, else the name of the object that it was), ``row``
+(its place in the request), ``at``, ``alias`` (the one it came through, if any), and a list for every tensor,
 ``input.<name>`` and ``output.<name>``. No header, no address and nobody's name is in it, but for what the
 model itself is given; ``drop`` and ``hash`` are for that.
+
+A row may lie in two files: its inputs in one, with empty lists for what was not answered yet, and its outputs
+in another. Whoever reads puts them together by ``request_id`` and ``row``, and takes what came twice once.
+
+A version of a team's own container has no tensors: ``input.request`` and ``output.answer`` are whole bodies.
 """
 
 from __future__ import annotations
@@ -27,10 +33,14 @@ FORMAT = "1"
 """Stands in every file's footer, with ``model``, ``version``, ``digest``, ``hashed`` and ``lost``."""
 
 REQUEST_ID, ID, ROW, AT = "request_id", "id", "row", "at"
+ALIAS = "alias"
 INPUT_PREFIX, OUTPUT_PREFIX = "input.", "output."
 
 FORMAT_KEY, MODEL_KEY, VERSION_KEY, DIGEST_KEY = "format", "model", "version", "digest"
 HASHED_KEY, LOST_KEY = "hashed", "lost"
+
+WHOLE_REQUEST, WHOLE_ANSWER = "request", "answer"
+"""What stands for tensors where a container's bodies are nobody's here to read."""
 
 MOST_ROWS = 64
 """So many rows of one request are kept, evenly spread over it."""

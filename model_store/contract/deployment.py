@@ -70,6 +70,20 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+UNDOING_ALARMS = ("errors", "errors-while-shifting", "faults", "latency")
+TELLING_ALARMS = ("p99", "start-failures", "throttles-while-shifting")
+"""The alarms on a released version, by the ends of their names: those that take it back, and those that tell
+people of it and take nothing back (ADR 51)."""
+
+ALARMS_OF_A_RELEASE = 5
+"""So many an alias has: three that undo, two that tell. While it is shifted, one more."""
+
+
+def model_alarms_prefix(stage: str, model: str) -> str:
+    """What the names of all alarms on a model begin with, whoever made them."""
+    return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
+
+
 def queries_prefix(stage: str, model: str) -> str:
     """What the names of a model's saved queries begin with; Logs Insights shows the parts as folders."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -138,6 +152,21 @@ def front_function_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-Front"
 
 
+def authorizer_function_name(stage: str) -> str:
+    """The function that checks tokens where the API is a REST API."""
+    return f"switchyard-{check_stage(stage)}-Authorizer"
+
+
+def api_key_name(stage: str, caller: str, label: str) -> str:
+    """The name of a caller's key; ``api_key_prefix`` is where those of a stage begin."""
+    return f"{api_key_prefix(stage)}{caller}.{label}"
+
+
+def api_key_prefix(stage: str) -> str:
+    """How the names of all keys of a stage begin. A dot ends each part: no part may hold one."""
+    return f"switchyard.{check_stage(stage)}."
+
+
 def model_layer_name(stage: str, model: str) -> str:
     """The Lambda layer whose versions carry the model's versions."""
     return f"{function_name(stage, model)}-model"
@@ -161,6 +190,17 @@ def parameters_path(stage: str) -> str:
 def bucket_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the model store's bucket."""
     return f"{parameters_path(stage)}bucket"
+
+
+def copy_bucket_name(stage: str, account: str, region: str) -> str:
+    """The bucket that holds a copy of a stage's store in another region. Known without asking anybody there:
+    a rule in the one region names it, and who restores has lost that region."""
+    return f"switchyard-{check_stage(stage)}-copy-{account}-{region}"
+
+
+def copy_key_alias(stage: str) -> str:
+    """The alias of the key that encrypts that copy."""
+    return f"alias/switchyard-{check_stage(stage)}-copy"
 
 
 def bucket_key_parameter(stage: str) -> str:
@@ -221,9 +261,38 @@ def monitor_function_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-Monitor"
 
 
+def marks_function_name(stage: str) -> str:
+    """The function that CloudWatch's pages ask who moved which alias when."""
+    return f"switchyard-{check_stage(stage)}-Marks"
+
+
 def monitor_rule_name(stage: str) -> str:
     """The rule that has it do so."""
     return f"switchyard-{check_stage(stage)}-CompareHourly"
+
+
+def training_parameter(stage: str) -> str:
+    """SSM parameter: where training jobs run and as whom, a JSON object. None without ``training``."""
+    return f"{parameters_path(stage)}training"
+
+
+def pipeline_machine_name(stage: str, model: str) -> str:
+    """The state machine that trains and releases ``model``."""
+    return f"switchyard-{check_stage(stage)}-Pipeline-{check_name(model)}"
+
+
+def pipeline_parameter(stage: str, model: str) -> str:
+    """SSM parameter: the ARN of that machine."""
+    return f"{parameters_path(stage)}pipeline-{check_name(model)}"
+
+
+def new_data_prefix(model: str) -> str:
+    """Where in the training bucket new data of ``model`` are put."""
+    return f"data/{check_name(model)}/"
+
+
+DATA_COMPLETE = "_SUCCESS"
+"""The object that is written last below that prefix, as Spark does: then the data are whole."""
 
 
 def shifts_machine_parameter(stage: str) -> str:
@@ -254,6 +323,16 @@ def api_url_parameter(stage: str) -> str:
 def api_id_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the API's id, which permissions to call it name."""
     return f"{parameters_path(stage)}api-id"
+
+
+def api_kind_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says which kind of API it is: ``http`` or ``rest``."""
+    return f"{parameters_path(stage)}api-kind"
+
+
+def api_key_parameter(stage: str) -> str:
+    """Name of the SSM parameter that says whether callers send a key: ``required`` or ``none``."""
+    return f"{parameters_path(stage)}api-key"
 
 
 def api_auth_parameter(stage: str) -> str:

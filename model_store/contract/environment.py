@@ -29,9 +29,13 @@ MAX_BATCH = "SWITCHYARD_MAX_BATCH"
 """The most rows that one request may have. Part of the base; without it the other limits decide."""
 
 RUNTIME = "SWITCHYARD_RUNTIME"
-"""Which runtime layer lies under the function where it is not the plain one: ``text``. Part of the base."""
+"""Which runtime layer lies under the function where it is not the plain one. Part of the base."""
 
 TEXT = "text"
+"""The layer with the operators of onnxruntime-extensions."""
+
+IMAGE = "image"
+"""The layer that reads files of pictures."""
 
 EXPLAIN = "SWITCHYARD_EXPLAIN"
 """Set where callers may ask which parts of an input an answer hangs on."""
@@ -59,8 +63,15 @@ MANIFEST = "SWITCHYARD_MANIFEST"
 MANIFEST_DIGEST = "SWITCHYARD_MANIFEST_DIGEST"
 """Set with it: the sha256 of that manifest, 64 characters. The files' digests stand in there."""
 
+SIGNED_MANIFEST = "SWITCHYARD_SIGNED_MANIFEST"
+"""Set on a version whose signature was verified when it was made: the sha256 of the manifest as it was
+signed, 64 characters. What it loads must be that manifest, golden sample and all, or it does not start."""
+
 MODELS = "SWITCHYARD_MODELS"
 """Set on the front: a JSON list of ``{"model", "alias"}``, everything the address serves."""
+
+JWT = "SWITCHYARD_JWT"
+"""Whose tokens the authorizer of a REST API takes, as JSON: ``issuer``, ``audience`` and ``scopes``."""
 
 ALARM_TOPIC = "SWITCHYARD_ALARM_TOPIC"
 """Set on the operations function: where the alarms of a release report, and it listens."""
@@ -123,6 +134,12 @@ LEASE = "SWITCHYARD_LEASE_S"
 
 SIGNED_BY = "SWITCHYARD_SIGNED_BY"
 """Set on the operations function of a stage with ``signed_by``: the key that must have signed a version."""
+
+SHIFTS = "SWITCHYARD_SHIFTS"
+"""Set on the operations function of a stage with pipelines: the machine that takes releases in steps."""
+
+TRAINING_BUCKET = "SWITCHYARD_TRAINING_BUCKET"
+"""Set on training jobs and by `yard`: the bucket that ``s3:///data/digits/`` in a ``data.toml`` means."""
 
 SHADOW = "SWITCHYARD_SHADOW"
 """Set on a *mirror*: a Lambda version of what is live that hands every inference on to another version.

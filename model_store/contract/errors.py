@@ -4,6 +4,7 @@ SwitchyardError
 ├── ModelStoreError
 │   ├── InvalidNameError        the caller wrote something that cannot be parsed
 │   ├── InvalidArtifactError    the bytes are not a model this project serves
+│   ├── PictureError            a caller's bytes are no picture, or a larger one than is decoded
 │   ├── NotFoundError           the name is fine, nothing is there
 │   ├── AlreadyExistsError      the key holds other bytes; nothing was overwritten
 │   ├── IntegrityError          bytes do not match the digest that names them
@@ -46,6 +47,10 @@ class InvalidNameError(ModelStoreError, ValueError):
 
 class InvalidArtifactError(ModelStoreError, ValueError):
     """The offered bytes are not a model that can be served safely."""
+
+
+class PictureError(ModelStoreError, ValueError):
+    """The bytes that a caller sent as a picture are none, or more of one than is decoded."""
 
 
 class NotFoundError(ModelStoreError, LookupError):

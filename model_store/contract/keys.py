@@ -5,6 +5,7 @@
     blobs/sha256/ab/ab12…                                bytes, named by their digest
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
     models/<m>/baselines/ab12….json                      how a version's training sample was distributed
+    models/<m>/reports/ab12….html                        the page about a version, made before its publish
     models/<m>/digests/ab12…/000000007.json              version 7 has this digest: a hint, no more
     models/<m>/indexed/999999992.json                    every version up to 7 has its hint (999999999 - 7)
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
@@ -19,8 +20,12 @@
     models/<m>/unfit/000000007/<base>-000000032.json     Lambda version 32 failed its checks: never used
     models/<m>/awake/000000365.json                      which versions could answer on that day
     models/<m>/bases/000000003.json                      the third configuration a deploy recorded
+    models/<m>/bases/000000003.accepted                  its wave held: ways back go to it from now on
     models/<m>/lease/000000044.json                      who prepares a version now, and until when
     collect/000000005.json                               what the fifth collection is taking away
+    rebases/000000002.json                               the second rebase in waves: which models, in which
+    waves/000000002/000000003.began                      its third wave: when, and what was wrong before it
+    waves/000000002/000000003.judged                     whether that wave held
 """
 
 from __future__ import annotations
@@ -61,6 +66,11 @@ def signature_key(model: str, version: int, signed_by: Digest) -> str:
 def baseline_key(model: str, digest: Digest) -> str:
     """How inputs and outputs were distributed at training; the manifest of a version names the digest."""
     return f"models/{model}/baselines/{digest.hex}.json"
+
+
+def report_key(model: str, digest: Digest) -> str:
+    """The page about a version; its lineage names the digest."""
+    return f"models/{model}/reports/{digest.hex}.html"
 
 
 def digest_prefix(model: str, digest: Digest) -> str:
@@ -240,6 +250,34 @@ def bases_prefix(model: str) -> str:
 def base_key(model: str, number: int) -> str:
     """One recorded configuration."""
     return f"{bases_prefix(model)}{number:0{DIGITS}d}.json"
+
+
+def base_accepted_key(model: str, number: int) -> str:
+    """Written when a configuration that waited for a wave of a rebase has held in it."""
+    return f"{bases_prefix(model)}{number:0{DIGITS}d}.accepted"
+
+
+REBASES_PREFIX = "rebases/"
+
+
+def rebase_key(number: int) -> str:
+    """What a rebase in waves is to do. Writing it claims the stage for it."""
+    return f"{REBASES_PREFIX}{number:0{DIGITS}d}.json"
+
+
+def rebase_end_key(number: int) -> str:
+    """Written when a rebase in waves is over, with how it ended."""
+    return f"{REBASES_PREFIX}{number:0{DIGITS}d}.ended"
+
+
+def wave_began_key(number: int, wave: int) -> str:
+    """Written before the first alias of a wave moves: when, and what was wrong already."""
+    return f"waves/{number:0{DIGITS}d}/{wave:0{DIGITS}d}.began"
+
+
+def wave_judged_key(number: int, wave: int) -> str:
+    """Whether a wave held. The first judgement stands, and what follows from it follows from this key."""
+    return f"waves/{number:0{DIGITS}d}/{wave:0{DIGITS}d}.judged"
 
 
 def lease_prefix(model: str) -> str:

@@ -19,6 +19,9 @@ SCHEMA = 3
 """The newest that is read. 1: ONNX only. 2: says its kind; other kinds may have no golden sample; large files
 carry the digests of their parts. 3: names a baseline. Older ones are read, and written back as they were."""
 
+PICTURES = "pictures"
+"""In the lineage of a version: which of its inputs are files of pictures, joined by commas."""
+
 WITHOUT_BASELINE = 2
 """What a version without a baseline is written as: an older Switchyard reads it too."""
 
@@ -148,6 +151,12 @@ class Manifest:
     def digest(self) -> Digest:
         """The digest of the whole artifact; it names the bytes that answer requests."""
         return artifact_digest(self.files)
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        """The inputs whose elements are files of pictures and not texts."""
+        named = self.lineage.get(PICTURES)
+        return frozenset(named.split(", ")) if named else frozenset()
 
     @property
     def size(self) -> int:

@@ -3,7 +3,8 @@
 An artifact whose entry is ``pipeline.json`` names its graphs in the order they run, for example text to
 numbers, the model, numbers to labels. Tensors flow by name: whatever an earlier step gave, or the caller,
 a later step may take. What nobody gives is what the caller has to; what no step takes is what the caller
-gets. Graphs and nothing else: no code of an artifact is ever executed (law 12).
+gets. Graphs and nothing else, but for files of pictures, which no graph can read
+(``model_store.contract.pictures``): no code of an artifact is ever executed (law 12).
 
 The file is part of the artifact like any other, so the digest that names a version covers the order of its
 steps too, and the manifest needs no word for it.
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 from model_store.contract.environment import PIPELINE_FILE as PIPELINE_FILE
 from model_store.contract.errors import InvalidArtifactError
+from model_store.contract.pictures import PictureStep
 
 MAX_STEPS = 8
 """More is a program; every step is a session to start."""
@@ -34,11 +36,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One graph: its file, and the names of what it takes and gives."""
+    """One step: the file of its graph, and the names of what it takes and gives."""
 
     path: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, picture: PictureStep) -> Step:
+        """A picture step as a step among graphs."""
+        return cls(picture.path, (picture.input,), (picture.output,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +56,10 @@ class Wiring:
     outputs: dict[str, str]
 
 
-def read_steps(data: bytes) -> tuple[str, ...]:
-    """The graphs that ``pipeline.json`` names, in order.
+def read_steps(data: bytes) -> tuple[str | PictureStep, ...]:
+    """What ``pipeline.json`` names, in order: pictures first, if any, then graphs by their files.
 
-    Raises ``InvalidArtifactError`` for anything but a list of ONNX files inside the artifact.
+    Raises ``InvalidArtifactError`` for anything but a list of those, the files inside the artifact.
     """
     try:
         document = json.loads(data)
@@ -61,24 +68,31 @@ def read_steps(data: bytes) -> tuple[str, ...]:
     if not isinstance(document, dict) or set(document) != {"steps"}:
         raise InvalidArtifactError(f"`{PIPELINE_FILE}` is not an object with `steps` alone", hint=_EXAMPLE)
     steps = document["steps"]
-    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str | dict) for step in steps):
         raise InvalidArtifactError(f"`steps` of `{PIPELINE_FILE}` is not a list of files", hint=_EXAMPLE)
     if len(steps) > MAX_STEPS:
         raise InvalidArtifactError(
             f"`{PIPELINE_FILE}` has {len(steps)} steps, more than {MAX_STEPS}",
             hint="Merge some of the graphs.",
         )
-    for step in steps:
+    graphs = [step for step in steps if isinstance(step, str)]
+    pictures = [PictureStep.from_json(step) for step in steps if not isinstance(step, str)]
+    if not graphs or steps[len(pictures) :] != graphs:
+        raise InvalidArtifactError(
+            f"`{PIPELINE_FILE}` reads pictures after a graph, or names no graph",
+            hint="Put the picture steps first and the graphs after them.",
+        )
+    for step in graphs:
         path = PurePosixPath(step)
         if path.suffix != ".onnx" or path.is_absolute() or ".." in path.parts or str(path) != step:
             raise InvalidArtifactError(
                 f"`{step}` in `{PIPELINE_FILE}` is not an ONNX file of this folder", hint=_EXAMPLE
             )
-    if len(set(steps)) != len(steps):
+    if len(set(graphs)) != len(graphs):
         raise InvalidArtifactError(
             f"`{PIPELINE_FILE}` names a graph twice, and a tensor is made once", hint="Name each graph once."
         )
-    return tuple(steps)
+    return (*pictures, *graphs)
 
 
 def wire(steps: Sequence[Step]) -> Wiring:

@@ -84,7 +84,10 @@ class CloudWatchMonitoring:
                 AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"]
             )
             return {
-                alarm["AlarmName"]: AlarmState(alarm["StateValue"] == "ALARM", float(alarm["Threshold"]))
+                # An alarm on a band has no threshold of its own.
+                alarm["AlarmName"]: AlarmState(
+                    alarm["StateValue"] == "ALARM", float(alarm.get("Threshold", 0.0))
+                )
                 for page in pages
                 for alarm in page["MetricAlarms"]
             }

@@ -272,8 +272,9 @@ class MemoryFunctions:
             found = self._existing(function)
             state = found.aliases.get(qualifier)
             number = state.version if state else qualifier
-            self._must_exist(found, number)
-            version = found.versions[number]
+            if number != LATEST:
+                self._must_exist(found, number)
+            version = found.latest if number == LATEST else found.versions[number]
             if version.state == "Inactive":
                 found.versions[number] = replace(version, state="Active")
                 return Invocation({}, number, error="the function is being activated")

@@ -20,7 +20,9 @@ CONFIG: Any = Config(
 _DENIED = frozenset(
     {"AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "ExpiredTokenException"}
 )
-_GONE = frozenset({"StateMachineDoesNotExist", "ResourceNotFoundException", "ResourceNotFound"})
+_GONE = frozenset(
+    {"StateMachineDoesNotExist", "ResourceNotFoundException", "ResourceNotFound", "NotFoundException"}
+)
 
 
 @contextmanager

@@ -34,7 +34,9 @@ from functions.inference.service import ModelService
 from functions.protocol.tensors import Array
 from model_store.contract import environment
 from model_store.contract.tensors import TensorSpec
-from tests.unit.functions.conftest import Layer, lay_out, onnx_model
+from switchyard_client import files
+from tests.unit.functions.conftest import Layer, lay_out, lay_out_pictures, onnx_model
+from tests.unit.pictures import digit
 
 ROOT = Path(__file__).parents[2]
 TABLE = np.arange(8, dtype=np.float32) * 1.5
@@ -508,6 +510,23 @@ def test_json_and_binary_answers_are_the_function_s_byte_for_byte(
     assert binary.headers["inference-header-content-length"] == str(expected.json_length)
     wrong = b'{"inputs": []}'
     assert "`inputs` is empty" in httpx.post(url, content=wrong).json()["error"]
+
+
+def test_files_of_pictures_are_words_over_http_and_grpc_and_odd_ones_end_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    """ADR 64: the container reads them as the function does."""
+    endpoint = start(lay_out_pictures(tmp_path / "pictures"), SWITCHYARD_GRPC_PORT="0").ready()
+    three, zero = digit(3), digit(0, "JPEG")
+    for module, client in clients(endpoint):
+        tensor = module.InferInput("file", [2], "BYTES")
+        tensor.set_data_from_numpy(files(three, zero))
+        assert client.infer("digits", [tensor]).as_numpy("digit").tolist() == [b"three", b"zero"]
+    url, alone = f"{endpoint.url}/v2/models/digits/infer", {"inference-header-content-length": "0"}
+    odd = httpx.post(url, content=zero[:100], headers=alone)
+    assert (odd.status_code, odd.json()["error"].partition(":")[0]) == (400, "picture 0 cannot be read")
+    outputs = httpx.post(url, content=zero, headers=alone).json()["outputs"]
+    assert [output["data"] for output in outputs if output["name"] == "digit"] == [["zero"]]
 
 
 def test_unmodified_clients_get_the_function_s_answers_over_http_and_grpc(

@@ -273,6 +273,22 @@ def test_an_endpoint_is_told_in_which_trace_it_is_asked(behaviour: Behaviour, ad
     assert names[0] in signed["authorization"]
 
 
+def test_an_explanation_is_asked_for_where_inferences_are(behaviour: Behaviour, address: str) -> None:
+    """SageMaker has one path, so its container is told in the attributes; a load balancer passes paths on."""
+    environ = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    environ |= {"AWS_ENDPOINT_URL": address, "SWITCHYARD_ENDPOINT_URL": address, "_X_AMZN_TRACE_ID": XRAY}
+    pin = SimpleNamespace(endpoint=NAME, model="digits")
+    by_sagemaker = behaviour.closing(SageMakerEndpoint.from_environment(NAME, environ))
+    by_balancer = behaviour.closing(BalancedEndpoint.from_environment(cast("Pin", pin), environ))
+    for endpoint in (by_sagemaker, by_balancer):
+        assert endpoint.infer(BODY, None, seconds=30, explain=True).body == ANSWER
+    asked, other = behaviour.requests
+    told = {name.lower(): value for name, value in asked["headers"].items()}
+    assert asked["path"] == f"/endpoints/{NAME}/invocations"
+    assert told["x-amzn-sagemaker-custom-attributes"] == f"x-switchyard-call=explain;traceparent={W3C}"
+    assert other["path"] == "/v2/models/digits/explain"
+
+
 def test_an_answer_comes_as_it_is_with_who_gave_it(make: Make) -> None:
     """Law 2: what the endpoint says it serves travels with the answer."""
     assert make("answers").infer(BODY, None, seconds=30) == Said(200, ANSWER, None, CLAIMS)

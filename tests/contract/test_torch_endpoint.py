@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc
@@ -113,7 +114,7 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, En
                 store, "digits", path, kind=kind, sample=golden, created_by="tests", force_new=True
             ).manifest
             layer = laid_out(store, manifest, folder / kind)
-            started[kind] = Endpoint(layer, layer.package, SWITCHYARD_GRPC_PORT="0")
+            started[kind] = Endpoint(layer, layer.package, SWITCHYARD_GRPC_PORT="0", SWITCHYARD_EXPLAIN="1")
         for endpoint in started.values():
             endpoint.ready()
         yield started
@@ -163,3 +164,54 @@ def test_torch_refuses_what_onnx_refuses(endpoints: dict[str, Endpoint]) -> None
     for endpoint in endpoints.values():
         with pytest.raises(tritonclient.utils.InferenceServerException, match=r"\[2, 63\]"):
             next(ask(endpoint, images))
+
+
+def explained(endpoint: Endpoint, path: str, image: Array, *attributes: str, **parameters: Any) -> Any:
+    body = {
+        "inputs": [
+            {"name": "image", "datatype": "FP32", "shape": [1, 64], "data": image.reshape(-1).tolist()}
+        ],
+        "parameters": {"explain_target": 3, **parameters},
+    }
+    told = {"x-amzn-sagemaker-custom-attributes": ";".join(attributes)} if attributes else {}
+    answer = httpx.post(endpoint.url + path, json=body, headers=told, timeout=20)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-switchyard-model"].startswith("digits:")
+    return answer.json()
+
+
+@pytest.mark.parametrize("kind", ["torch-export", "torchscript"])
+def test_gradients_explain_an_answer_of_torch_completely(kind: str, endpoints: dict[str, Endpoint]) -> None:
+    """Completeness, on the path of the protocol and on the one that SageMaker has for everything."""
+    image = np.random.default_rng(2).random((1, 64), np.float32)
+    endpoint = endpoints[kind]
+    said = explained(endpoint, "/v2/models/digits/explain", image)
+    (worth,) = said["outputs"]
+    told = said["parameters"]
+    assert (worth["name"], worth["shape"], told["method"]) == ("image", [1, 64], "integrated_gradients")
+    missing = told["value"] - told["baseline_value"] - sum(worth["data"])
+    assert missing == pytest.approx(0, abs=3e-3)
+    assert told["unexplained"] == pytest.approx(missing, abs=1e-5)
+    closer = explained(endpoint, "/v2/models/digits/explain", image, explain_steps=256)["parameters"]
+    assert abs(closer["unexplained"]) < 5e-4
+    (scores, _) = ask(endpoint, image)
+    assert told["value"] == pytest.approx(scores["scores"][0, 3], abs=1e-4)
+    attributes = ("x-switchyard-call=explain", "traceparent=00-0-0-00")
+    assert explained(endpoint, "/invocations", image, *attributes) == said
+    # The same network as a graph has no gradients; occlusion ranks its pixels much as they do.
+    occluded = explained(endpoints["onnx"], "/v2/models/digits/explain", image)
+    assert occluded["parameters"]["method"] == "occlusion"
+    assert np.corrcoef(worth["data"], occluded["outputs"][0]["data"])[0, 1] > 0.9
+
+
+def test_an_explanation_is_no_inference(endpoints: dict[str, Endpoint]) -> None:
+    endpoint = endpoints["torch-export"]
+    before = endpoint.get("/metrics").text
+    explained(endpoint, "/v2/models/digits/explain", np.ones((1, 64), np.float32))
+    counted = [line for line in before.splitlines() if "requests_total" in line]
+    assert [
+        line for line in endpoint.get("/metrics").text.splitlines() if "requests_total" in line
+    ] == counted
+    assert endpoint.get("/v2/models/digits").json()["parameters"]["explain_max_parts"] == 256
+    assert endpoint.get("/v2/models/digits/explain").status_code == 405
+    assert httpx.post(endpoint.url + "/v2/models/cats/explain", json={}, timeout=20).status_code == 404

@@ -21,6 +21,7 @@ import pytest
 
 from local_cloud.cloud import Cloud
 from local_cloud.deploy import deploy
+from model_store.contract.pipeline import read_steps
 from tests.docs.pages import ROOT, Block, anchors, blocks, code_words, every_block, links, name_of, pages
 
 STAGE = "prod"
@@ -71,6 +72,11 @@ PARSERS: dict[str, Callable[[str], object]] = {"python": ast.parse, "json": json
 @pytest.mark.parametrize("block", listed([b for language in PARSERS for b in every_block(language)]))
 def test_python_json_and_toml_blocks_parse(block: Block) -> None:
     PARSERS[block.language](block.text)
+
+
+@pytest.mark.parametrize("block", listed([b for b in every_block("json") if '"steps"' in b.text]))
+def test_every_pipeline_that_is_shown_is_one(block: Block) -> None:
+    assert read_steps(block.text.encode())
 
 
 @pytest.mark.parametrize("block", listed(every_block("bash")))

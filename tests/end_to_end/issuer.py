@@ -78,7 +78,7 @@ def serving(certificate: Path | None = None) -> Iterator[Issuer]:
     scheme = "http"
     if certificate is not None:
         scheme = "https"
-        _write_certificate(issuer.key, certificate)
+        write_certificate(issuer.key, certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -93,7 +93,7 @@ def serving(certificate: Path | None = None) -> Iterator[Issuer]:
         server.server_close()
 
 
-def _write_certificate(key: rsa.RSAPrivateKey, path: Path) -> None:
+def write_certificate(key: rsa.RSAPrivateKey, path: Path) -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an issuer of tokens")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +18,26 @@ import tritonclient.http as triton
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
+from drift.captured import Together
 from examples.digits.steps import WORDS, build
 from local_cloud.deploy import deploy
+from model_store.contract import parquet
 from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError
 from tests.conftest import ROOT, Deployed
 from tests.end_to_end.issuer import Issuer, serving
+from tests.end_to_end.proxies import yard_proxy
 from tests.unit import text_graphs
 
 pytestmark = pytest.mark.cloud
 
 FUNCTION = "switchyard-local-echo"
 TWENTY_MB = 20 * 1024 * 1024
+
+CATALOG_BESIDES = """
+[models.echo.capture]
+rate = 1
+rows_per_hour = 100000
+"""
 
 
 def model() -> bytes:
@@ -128,36 +134,6 @@ def test_a_model_that_hands_nothing_off_has_no_uploads(echo: Deployed) -> None:
     assert answer.status_code == 404
 
 
-@contextmanager
-def yard_proxy(
-    echo: Deployed, besides: dict[str, str] | None = None
-) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """``yard proxy`` until Ctrl-C: what it printed, and afterwards its log."""
-    command = [sys.executable, "-m", "yard.main", "proxy", "--json"]
-    log: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=echo.environment() | (besides or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        said = b""
-        while not said.endswith(b"}\n"):
-            said += running.stdout.readline()
-        yield json.loads(said), log
-        running.send_signal(signal.SIGINT)
-        try:
-            _, said = running.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            raise
-        log += said.decode().splitlines()
-        assert running.returncode == 0
-
-
 def test_an_unsigning_client_calls_through_yard_proxy_until_ctrl_c(echo: Deployed) -> None:
     with yard_proxy(echo) as (place, log), Client(place["url"]) as client:
         x = np.ones((100, 1024), np.float32)
@@ -226,7 +202,7 @@ def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
     x = {"name": "x", "datatype": "FP32", "shape": [1, 1024], "data": [1.0] * 1024}
     sent = {
         sqs.send_message(QueueUrl=outputs["RequestQueue"], MessageBody=body)["MessageId"]: status
-        for body, status in ((json.dumps({"inputs": [x]}), None), ("not json", 400))
+        for body, status in ((json.dumps({"id": "queued", "inputs": [x]}), None), ("not json", 400))
     }
     answers: dict[str, Any] = {}
     until = time.monotonic() + 30
@@ -242,6 +218,33 @@ def test_messages_are_answered_in_the_other_queue(echo: Deployed) -> None:
             answers[name] = json.loads(message["Body"])
     assert {name: answer.get("status") for name, answer in answers.items()} == sent
     assert any("outputs" in answer for answer in answers.values())
+
+
+def test_whatever_came_in_by_any_way_is_kept(echo: Deployed) -> None:
+    """ADR 52: what the tests above sent; of twenty megabytes some rows, of a mistake nothing."""
+    s3 = aws(echo, "s3")
+    bucket = aws(echo, "ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
+    x, name = np.random.default_rng(2).random((TWENTY_MB // 4096, 1024), np.float32), "echo/a b+c.bin"
+    until = time.monotonic() + 90
+    while True:
+        together = Together()
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix="captured/echo/000000001/").get("Contents", []):
+            columns, _ = parquet.read(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+            together.add({column.name: values for column, values in columns.items()}, 0, sys.maxsize)
+        cells = together.columns()
+        by_id = {row.id: place for place, row in enumerate(together.rows)}
+        sent = [place for place, row in enumerate(together.rows) if row.row == len(x) * 63 // 64]
+        messages = [row for row in together.rows if row.id == "queued"]
+        if {"seven", name, "queued"} <= by_id.keys() and sent:
+            break
+        assert time.monotonic() < until, (by_id, together.rows[-3:])
+        time.sleep(0.5)
+    assert cells["input.x"][by_id["seven"]] == [1.0] * 1024
+    assert cells["output.y"][by_id[name]][:1] == [2 * cells["input.x"][by_id[name]][0]]
+    assert len(messages) == 1
+    assert any(np.array_equal(cells["input.x"][place], x[len(x) * 63 // 64]) for place in sent)
+    assert {row.alias for row in together.rows} <= {"live", ""}
+    assert {len(cell) for side in cells.values() for cell in side} == {1024}
 
 
 def test_no_payload_key_or_token_is_in_any_log(echo: Deployed) -> None:
@@ -309,7 +312,7 @@ def test_what_an_answer_hangs_on_can_be_asked_where_the_catalog_says_so(
     assert not worth[8:].any()
     assert found.parameters["runs"] == 1 + 256
     assert client.metadata("echo").parameters["explain_max_parts"] == 256
-    refused = httpx.post(f"{echo.api_url}/v2/models/digits/explain", json={"inputs": []}, timeout=30)
+    refused = httpx.post(f"{echo.api_url}/v2/models/spare/explain", json={"inputs": []}, timeout=30)
     assert refused.status_code in (404, 503), "a model whose catalog says nothing explains nothing"
 
 

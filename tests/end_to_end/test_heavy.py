@@ -30,9 +30,11 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from drift.captured import Together
 from examples.minilm.build import build, package, weights
 from local_cloud import cloud as embedded
 from local_cloud.deploy import deploy
+from model_store.contract import parquet
 from model_store.contract.names import ByVersion
 from model_store.contract.tensors import TensorData
 from releases.controller import Controller
@@ -84,6 +86,15 @@ target_invocations_per_instance = 600
 memory_mb = 512
 timeout_s = 20
 component = { memory_mb = 2000 }
+
+[models.minilm.capture]
+rate = 1
+
+[models.scenes.capture]
+rate = 1
+
+[models.captions.capture]
+rate = 1
 """
 
 MOVES = 6
@@ -241,7 +252,9 @@ def publish_doubling(made: Deployed, name: str, path: Path) -> None:
     sample.write_text(
         json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]})
     )
-    made.yard_json("publish", name, str(path), "--sample", str(sample))
+    rows = path.with_suffix(".npz")
+    np.savez(rows, x=np.random.default_rng(5).normal(size=2_000).astype(np.float32))
+    made.yard_json("publish", name, str(path), "--sample", str(sample), "--baseline", str(rows))
 
 
 def publish_weights(made: Deployed, name: str, folder: Path, sentence: Sentence) -> None:
@@ -524,6 +537,61 @@ def test_a_model_that_nobody_asks_has_no_machine_and_the_first_caller_wakes_one(
         wait_until(lambda: httpx.post(f"{url}/infer", json=asked, timeout=35).status_code == 200)
     (endpoint,) = made.yard_json("status", "captions")["models"][0]["endpoints"]
     assert endpoint["instances"] == 1
+
+
+def kept_of(made: Deployed, model: str) -> Together:
+    """What the gateway of a model has kept so far, halves put together."""
+    s3 = boto3.client("s3", **made_for(made))
+    found = boto3.client("ssm", **made_for(made)).get_parameter(Name="/switchyard/local/capture-bucket")
+    bucket, together = found["Parameter"]["Value"], Together()
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"captured/{model}/").get("Contents", []):
+        columns, _ = parquet.read(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+        together.add({column.name: values for column, values in columns.items()}, 0, sys.maxsize)
+    return together
+
+
+def test_what_passes_through_a_gateway_is_kept_with_what_the_endpoint_answered(
+    heavy: Heavy, sentences: list[Sentence]
+) -> None:
+    """Binary tensors of callers who waited, and those of ``scenes``, whose answers came later (ADR 52)."""
+    ids = sentences[0].ids[0].tolist()
+    answers = [sentences[0].answers[version].ravel() for version in ("1", "2", "3")]
+
+    def embeddings() -> list[Any]:
+        cells = kept_of(heavy.made, "minilm").columns()
+        pairs = zip(cells.get("input.input_ids", []), cells.get("output.embedding", []), strict=True)
+        return [said for asked, said in pairs if asked == ids]
+
+    wait_until(lambda: bool(embeddings()))
+    for said in embeddings():
+        assert any(np.allclose(said, answer, atol=1e-4) for answer in answers)
+    wait_until(lambda: [1_968_750.0] in kept_of(heavy.made, "scenes").columns()["input.x"])
+    scenes = kept_of(heavy.made, "scenes").columns()
+    pairs = zip(scenes["input.x"], scenes["output.y"], strict=True)
+    assert {2 * x[0] == y[0] for x, y in pairs if x and y} == {True}
+
+
+def test_drift_of_a_model_on_an_endpoint_is_judged_as_of_any_other(heavy: Heavy) -> None:
+    made, random = heavy.made, np.random.default_rng(6)
+    found: dict[str, Any] = {}
+
+    def send(shift: float, requests: int, least: int) -> None:
+        with Client(made.api_url) as api:
+            for _ in range(requests):
+                api.infer("captions", {"x": (random.normal(size=64) + shift).astype(np.float32)})
+
+        def came() -> bool:
+            done = made.yard("drift", "captions", "--json")
+            found.update(json.loads(done.stdout or b"{}"), returncode=done.returncode)
+            return bool(found.get("rows", 0) >= least)
+
+        wait_until(came)
+
+    send(0.0, 5, 320)
+    assert (found["drifted"], found["returncode"]) == ([], 0)
+    send(3.0, 10, 960)
+    assert ({*found["drifted"]}, found["returncode"]) == ({"x", "y"}, 1)
+    assert found["metrics"]["DriftPsi"] > 0.25
 
 
 def made_for(made: Deployed) -> dict[str, Any]:

@@ -6,6 +6,7 @@ One story in order, on the session's deployment: each test begins where the one 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import pytest
 from examples.demo.load import Images, Load, accuracy
 from local_cloud.errors import LocalCloudError
 from tests.conftest import ROOT, Deployed
+from tests.end_to_end.walks import assert_in_order, walk
 
 pytestmark = pytest.mark.cloud
 
@@ -357,6 +359,50 @@ def test_a_deploy_that_forgets_a_live_model_fails_before_it_takes_anything(
     deployed.deploy(memory_mb=768)
     deployed.yard_json("retire", "spare", "--reason", "replaced")
     assert infer(f"{deployed.api_url}/v2/models/spare", images).status_code == 503
-    deployed.deploy(memory_mb=768, second="other")
+    deployed.deploy(memory_mb=768, second="sentences", explained=True)
     assert infer(f"{deployed.api_url}/v2/models/spare", images).status_code == 404
-    deployed.deploy(memory_mb=768)
+
+
+def test_an_example_s_walk_goes_from_data_to_rollback(deployed: Deployed, tmp_path: Path) -> None:
+    """Laws 1, 5 and 6, for a model that is made on the way: the lines of the example's own page."""
+    seen = walk(deployed, "digits", tmp_path)
+    trained, smaller = deployed.yard_json("versions", "digits")[1::-1]
+    assert_in_order(
+        seen,
+        *("data sha256:", "of torch on 82 rows", f"digits:{trained['version']} is published", "recipe"),
+        *(f"digits@live serves digits:{trained['version']} (", f"from digits:{trained['version']}"),
+        *(
+            "accuracy",
+            f"int8 is digits:{smaller['version']}",
+            f"digits@live serves digits:{smaller['version']} (",
+        ),
+        *(f"from digits:{smaller['version']}", f"digits@live serves digits:{trained['version']} again ("),
+        *(f"from digits:{trained['version']}", "rollback"),
+    )
+    assert live(deployed)["version"] == trained["version"]
+    assert trained["metrics"]["test_accuracy"] > 0.97
+    made = deployed.yard_json("show", f"digits:{smaller['version']}")
+    assert made["lineage"]["parent"] == f"digits:{trained['version']}"
+    assert made["size"] < deployed.yard_json("show", f"digits:{trained['version']}")["size"] / 2
+    (worth,) = json.loads((tmp_path / "explained.json").read_text())["outputs"]
+    image = np.array(json.loads((DIGITS / "request.json").read_text())["inputs"][0]["data"])
+    # Blank paper is what ink is compared with: it is worth nothing, and the ink is worth the answer.
+    assert (worth["name"], worth["shape"]) == ("image", [1, 64])
+    assert not np.array(worth["data"])[image == 0].any()
+    assert max(worth["data"]) > 0.01
+
+
+def test_the_walk_with_texts_says_which_words_decided(deployed: Deployed, tmp_path: Path) -> None:
+    seen = walk(deployed, "sentences", tmp_path)
+    assert_in_order(
+        seen,
+        *("sentences:1 is published", "sentences@live serves sentences:1 (", "from sentences:1"),
+        *("int8-dynamic is sentences:2", "from sentences:2", "serves sentences:1 again", "from sentences:1"),
+    )
+    words = re.findall(r"^([+-][0-9.]+) (\w+)$", seen, re.MULTILINE)
+    assert sorted(word for _, word in words) == sorted(
+        ["i", "forgot", "my", "password", "and", "cannot", "log", "in"]
+    )
+    assert words[0][1] == "password"
+    explained = json.loads((tmp_path / "explained.json").read_text())["parameters"]
+    assert (explained["target"], explained["output"]) == (0, "probabilities"), "the account's desk"

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx
 import numpy as np
+import onnx
 import pytest
 from botocore.exceptions import ClientError
 from onnx import TensorProto, helper
@@ -32,8 +35,12 @@ from typer.testing import CliRunner
 from local_cloud.cloud import Cloud
 from local_cloud.deploy import deploy
 from local_cloud.errors import LocalCloudError
+from model_store.adapters.s3 import S3Store
+from model_store.publish import publish
 from tests.conftest import ROOT, Deployed
 from tests.docs.pages import blocks
+from training.data.prepared import prepare
+from training.data.s3 import kept_requests
 from yard.main import app
 
 if TYPE_CHECKING:
@@ -45,9 +52,27 @@ KEEPS_REQUESTS = """
 [models.digits.capture]
 rate = 1
 rows_per_hour = 100000
+min_accuracy = 0.95
 """
 
 DIGITS = ROOT / "examples" / "digits"
+
+CAPTURED = """
+name = "asked"
+task = "classification"
+[source]
+kind = "captured"
+model = "digits"
+stage = "local"
+alias = "live"
+since = {since}
+until = {until}
+labels = true
+[columns]
+features = ["image_*"]
+target = "label"
+group = "request_id"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +141,7 @@ def test_a_multipart_upload_is_accepted_with_a_conditional_completion_only(
             s3.complete_multipart_upload(**complete)
         else:
             assert refused(s3.complete_multipart_upload, **complete) == "AccessDenied"
+            s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
 
 
 def test_a_manifest_cannot_be_overwritten(store: tuple[S3Client, str]) -> None:
@@ -245,6 +271,16 @@ def highest(metrics: Any, name: str, at_least: int) -> float:
         time.sleep(0.2)
 
 
+def wait_for_alarm(metrics: Any, what: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        found = metrics.describe_alarms(AlarmNames=[f"switchyard/local/digits/{what}"])["MetricAlarms"]
+        if found[0]["StateValue"] == "ALARM":
+            return
+        assert time.monotonic() < end, found
+        time.sleep(0.5)
+
+
 def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_report(
     strict: Deployed, tmp_path: Path
 ) -> None:
@@ -277,6 +313,8 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     assert json.loads(ran["Payload"].read())["judged"] == 1
     metrics = client("cloudwatch")
     assert highest(metrics, "DriftPsi", 1) < 0.25
+    (alarm,) = metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"]
+    assert alarm["StateValue"] != "ALARM"
 
     send(np.concatenate([rotated_and_noisy(images)] * 3), "moved")
     moved = compared(strict, before + 4 * 360)
@@ -285,12 +323,7 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
     assert "FunctionError" not in ran
     assert highest(metrics, "DriftPsi", 2) > 0.25
-    end = time.monotonic() + 90
-    while (state := metrics.describe_alarms(AlarmNames=["switchyard/local/digits/drift"])["MetricAlarms"][0])[
-        "StateValue"
-    ] != "ALARM":
-        assert time.monotonic() < end, state
-        time.sleep(0.5)
+    wait_for_alarm(metrics, "drift")
 
     bucket = client("ssm").get_parameter(Name="/switchyard/local/capture-bucket")["Parameter"]["Value"]
     keys = [item["Key"] for item in client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
@@ -302,6 +335,25 @@ def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_
     done = strict.yard("drift", "digits", "--version", "1", "--json", "--out", str(tmp_path / "page.html"))
     found = json.loads(done.stdout)
     assert (found["labelled"], found["metrics"]["Accuracy"]) == (360, pytest.approx(0.9389, abs=1e-4))
+    ran = monitor.invoke(FunctionName="switchyard-local-Monitor", Payload=b'{"action": "compare"}')
+    assert "FunctionError" not in ran
+    assert highest(metrics, "Accuracy", 1) == pytest.approx(0.9389, abs=1e-4)
+    wait_for_alarm(metrics, "accuracy")
+
+    # What was labelled is what the next version can be trained on; what was turned and noisy is not.
+    now = datetime.now(UTC)
+    declared = CAPTURED.format(since=(now - timedelta(hours=2)).isoformat(), until=now.isoformat())
+    (tmp_path / "data.toml").write_text(declared)
+    asked: dict[str, Any] = {"ssm": client("ssm"), "client": client("s3")}
+    made = prepare(tmp_path / "data.toml", tmp_path / "kept", stage=lambda name: kept_requests(name, **asked))
+    assert (made.facts["rows"]["kept"], made.classes) == (360, tuple("0123456789"))
+    parts = (made.train, made.validation, made.test)
+    seen = {
+        (row.tobytes(), int(target))
+        for part in parts
+        for row, target in zip(part.inputs, part.targets, strict=True)
+    }
+    assert seen == {(row.tobytes(), int(label)) for row, label in zip(images, labels, strict=True)}
     assert "features drifted" in (tmp_path / "page.html").read_text()
 
 
@@ -394,13 +446,15 @@ def test_the_front_may_ask_the_models_whether_they_are_ready(strict: Deployed) -
 
 # The roles. From here on the stage is theirs: the deployer has deployed it with `roles_only`.
 
-PEOPLE = ("Publisher", "Releaser", "OnCall", "Reader", "Deployer")
+PEOPLE = ("Publisher", "Releaser", "OnCall", "Reader", "Restorer", "Deployer")
 STRANGER = "Stranger"
 """A role of the account that nobody gave anything."""
 
 EVERYBODY = set(PEOPLE)
-WHO_LOOKS = {"Releaser", "OnCall", "Reader"}
-WHO_MOVES = {"Releaser", "OnCall"}
+WHO_LOOKS = {"Releaser", "OnCall", "Reader", "Restorer"}
+WHO_RELEASES = {"Releaser", "Restorer"}
+WHO_PUBLISHES = {"Publisher", "Restorer"}
+WHO_MOVES = {"Releaser", "OnCall", "Restorer"}
 
 
 @dataclass(frozen=True)
@@ -476,11 +530,15 @@ class Staff:
             )
         return self._given[who]
 
-    def yard(self, who: str, *words: str) -> Did:
-        """Run a command in this process as ``who``; a process for each would take minutes."""
+    def yard(self, who: str, *words: str, **more: str) -> Did:
+        """Run a command in this process as ``who``; a process for each would take minutes.
+
+        ``more`` is what its environment has besides.
+        """
         environment = {
             **self.place.environment(),
             **dict(self.credentials(who)),
+            **more,
             "SSL_CERT_FILE": self.place.cloud.environment()["AWS_CA_BUNDLE"],
         }
         with pytest.MonkeyPatch.context() as patch:
@@ -491,6 +549,15 @@ class Staff:
             patch.setattr(boto3, "DEFAULT_SESSION", None)
             done = CliRunner().invoke(app, words)
         return Did(done.exit_code == 0, f"{done.output}\n{done.exception or ''}")
+
+    def attach(self, who: str, policy: str) -> None:
+        """Give a hired role the managed policy of one of the stage's."""
+        name = f"switchyard/switchyard-local-{policy}-{self.place.cloud.region}"
+        arn = f"arn:aws:iam::{self.place.cloud.account}:policy/{name}"
+        self.client("iam").attach_role_policy(RoleName=who, PolicyArn=arn)
+
+    def parameter(self, name: str) -> str:
+        return str(self.client("ssm").get_parameter(Name=f"/switchyard/local/{name}")["Parameter"]["Value"])
 
     def deploy(self, who: str) -> None:
         """Run ``cdk deploy --all`` as ``who``."""
@@ -520,12 +587,15 @@ class Staff:
 
 @pytest.fixture(scope="module")
 def staff(strict: Deployed) -> Staff:
-    """The stage after a deploy of the deployer's own, which lets nobody write but the stage's roles."""
+    """The stage after a deploy of the deployer's own, which lets nobody write but the stage's roles.
+
+    It leaves another base for `digits`, which waits for its wave.
+    """
     made = Staff(strict)
     made.hire(STRANGER)
-    strict.catalog.write_text(
-        strict.catalog.read_text().replace("keep_data = false", "keep_data = false\nroles_only = true")
-    )
+    written = strict.catalog.read_text().replace("memory_mb = 768", "memory_mb = 896")
+    said = 'keep_data = false\nroles_only = true\nrebase = "waves"'
+    strict.catalog.write_text(written.replace("keep_data = false", said))
     made.deploy("Deployer")
     assert made.yard("Releaser", "release", "digits:2").done
     assert made.yard("Releaser", "release", "digits:1").done
@@ -550,8 +620,10 @@ READING = {
     "metrics": (("metrics", "digits"), WHO_LOOKS),
     "cost": (("cost",), WHO_LOOKS),
     "logs": (("logs", "digits"), WHO_LOOKS),
+    "dash": (("dash", "digits"), WHO_LOOKS),
     "shadow, to look": (("shadow", "digits"), WHO_LOOKS),
     "release, the plan": (("release", "digits:2", "--dry-run"), WHO_LOOKS),
+    "collect, the plan": (("collect",), WHO_LOOKS),
     "invoke": (("invoke", "digits", "--data", str(DIGITS / "request.json")), EVERYBODY),
 }
 """Commands that change nothing, and whose they are. The stage's API is open: whoever finds it may call."""
@@ -575,26 +647,41 @@ def test_a_command_that_looks_runs_with_its_role_and_is_refused_without(
     staff: Staff, command: str, who: str, tmp_path: Path
 ) -> None:
     words, roles = READING[command]
-    into = (str(tmp_path / "pulled"),) if words[0] == "pull" else ()
-    did = staff.yard(who, *words, *into)
+    where = {"pull": (str(tmp_path / "pulled"),), "dash": ("--out", str(tmp_path / "page.html"))}
+    did = staff.yard(who, *words, *where.get(words[0], ()))
     assert (did.done, did.denied) == (who in roles, who not in roles), did.said
 
 
+def test_who_looks_at_a_page_sees_its_marks_drawn_with_the_function_s_own_least_rights(staff: Staff) -> None:
+    """CloudWatch asks in the name of who looks; the function reads ledgers and metrics, and nothing else."""
+    asked: dict[str, Any] = {"FunctionName": "switchyard-local-Marks", "Payload": b'{"model": "digits"}'}
+    for who in sorted(WHO_LOOKS):
+        ran = staff.client("lambda", who).invoke(**asked)
+        drawn = json.loads(ran["Payload"].read())
+        assert "FunctionError" not in ran, drawn
+        assert (drawn.count("<svg "), "<title>live: v2</title>" in drawn) == (3, True), drawn[:500]
+    for who in ("Publisher", STRANGER):
+        assert refused(staff.client("lambda", who).invoke, **asked) == "AccessDeniedException"
+
+
 CHANGING = {
-    "publish": (("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new"), {"Publisher"}),
-    "pin": (("pin", "digits:2", "--reason", "for the audit"), {"Publisher", "Releaser"}),
-    "release": (("release", "digits:3"), {"Releaser"}),
+    "publish": (("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new"), WHO_PUBLISHES),
+    "pin": (("pin", "digits:2", "--reason", "for the audit"), WHO_PUBLISHES | WHO_RELEASES),
+    "unpin": (("unpin", "digits:2"), WHO_PUBLISHES | WHO_RELEASES),
+    "rebase": (("rebase", "--waves", "100", "--bake", "1s"), WHO_RELEASES),
+    "release": (("release", "digits:3"), WHO_RELEASES),
     "rollback": (("rollback", "digits"), WHO_MOVES),
     "flip": (("flip", "digits:2", "--now", "--reason", "sevens"), WHO_MOVES),
     "flip back": (("flip", "digits:1", "--now", "--reason", "sevens"), WHO_MOVES),
-    "shadow": (("shadow", "digits:2", "--sample", "10%"), {"Releaser"}),
+    "shadow": (("shadow", "digits:2", "--sample", "10%"), WHO_RELEASES),
     "shadow, to stop": (("shadow", "digits", "--stop"), WHO_MOVES),
     "shift": (
         ("release", "digits:2", "--shift", "50", "--bake", "1h", "--hold", "1h", "--detach"),
-        {"Releaser"},
+        WHO_RELEASES,
     ),
+    "watch": (("watch", "digits", "--for", "1s"), WHO_LOOKS),
     "stop": (("stop", "digits", "--reason", "odd sevens"), WHO_MOVES),
-    "retire": (("retire", "digits"), {"Releaser"}),
+    "retire": (("retire", "digits"), WHO_RELEASES),
 }
 """Commands that change something, in the order of a story, and whose they are."""
 
@@ -611,13 +698,111 @@ def test_a_command_that_changes_runs_with_its_role_and_does_nothing_without(
             did = staff.yard(who, *words)
             assert did.denied, (who, did.said)
     assert (staff.serves(), staff.keys()) == before
-    for who in sorted(roles):
+    # Who restores carries the others' policies: what they do here, it does in its own test.
+    for who in sorted(roles - {"Restorer"}):
+        if command == "unpin":  # the one before has let go of every pin
+            assert staff.yard(who, *CHANGING["pin"][0]).done
         did = staff.yard(who, *words)
         assert did.done, (who, did.said)
         # What follows from a move is said and not raised: it too must have been allowed.
         assert "not authorized" not in did.said, (who, did.said)
     if command == "shift":
         staff.wait_for_a_share()
+
+
+def only(staff: Staff, roles: set[str], *words: str, **more: str) -> None:
+    """A command runs as each of these roles, after it was refused to everybody else without a trace."""
+    before = staff.keys()
+    for who in (*PEOPLE, STRANGER):
+        if who not in roles:
+            did = staff.yard(who, *words, **more)
+            assert did.denied, (who, did.said)
+    assert staff.keys() == before
+    for who in sorted(roles):
+        did = staff.yard(who, *words, **more)
+        assert did.done, (who, did.said)
+
+
+def test_a_version_of_another_stage_is_promoted_by_who_publishes_here(staff: Staff, tmp_path: Path) -> None:
+    """With a profile for each side: what reads there is none of this stage's roles."""
+    changed = onnx.load(DIGITS / "v1" / "model.onnx")
+    changed.doc_string = "the same numbers, other bytes"
+    onnx.save(changed, tmp_path / "model.onnx")
+    s3 = staff.client("s3")
+    s3.create_bucket(Bucket="another-stage")
+    staff.client("ssm").put_parameter(Name="/switchyard/another/bucket", Value="another-stage", Type="String")
+    publish(S3Store("another-stage", client=s3), "digits", tmp_path / "model.onnx", created_by="ben")
+    profiles = tmp_path / "credentials"
+    words = ("promote", "digits:1", "--from", "another", "--to", "local")
+    before = staff.keys()
+    for who in ("Releaser", "OnCall", "Reader", "Deployer", STRANGER, "Publisher"):
+        here = [f"{name.lower()} = {value}" for name, value in staff.credentials(who)]
+        there = ["aws_access_key_id = test", "aws_secret_access_key = test"]
+        profiles.write_text("\n".join(["[there]", *there, "[here]", *here, ""]))
+        did = staff.yard(
+            who,
+            *(*words, "--from-profile", "there", "--to-profile", "here"),
+            AWS_SHARED_CREDENTIALS_FILE=str(profiles),
+        )
+        assert (did.done, did.denied) == (who == "Publisher", who != "Publisher"), (who, did.said)
+        assert (staff.keys() == before) == (who != "Publisher")
+
+
+def test_a_lost_region_s_store_is_brought_back_by_who_restores(staff: Staff) -> None:
+    """Law 1: what is there already stays what it is; and nobody but this role may do all of it."""
+    s3, bucket = staff.client("s3"), staff.parameter("bucket")
+    replica = "the-replica"
+    s3.create_bucket(Bucket=replica)
+    for number in (1, 2):
+        key = f"models/digits/versions/{number:09d}.json"
+        written = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        digests = set(re.findall(r"[0-9a-f]{64}", written.decode()))
+        blobs = {f"blobs/sha256/{digest[:2]}/{digest}" for digest in digests} & staff.keys()
+        for copied in (key, *blobs):
+            data = s3.get_object(Bucket=bucket, Key=copied)["Body"].read()
+            s3.put_object(Bucket=replica, Key=copied, Body=data)
+    gone = "models/digits/removed/000000099.json"
+    s3.put_object(Bucket=replica, Key=gone, Body=b'{"why": "it was collected there"}')
+    readers = [staff.arn(who) for who in (*PEOPLE, STRANGER)]
+    everybody = {
+        "Effect": "Allow",
+        "Principal": {"AWS": readers},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+    }
+    arn = f"arn:aws:s3:::{replica}"
+    allowed = {"Version": "2012-10-17", "Statement": [{**everybody, "Resource": [arn, f"{arn}/*"]}]}
+    s3.put_bucket_policy(Bucket=replica, Policy=json.dumps(allowed))
+    only(staff, {"Restorer"}, "restore", "--from-bucket", replica)
+    kept = staff.keys()
+    assert gone in kept
+
+
+def test_what_callers_sent_is_read_by_nobody_s_role_but_by_who_is_given_it(
+    staff: Staff, tmp_path: Path
+) -> None:
+    """`yard drift` and `yard truth` touch the bucket of captures, and no role of the stage reaches it."""
+    told = tmp_path / "labels.csv"
+    told.write_text("id,row,label\nplain0,0,3\n")
+    captured = f"arn:aws:s3:::{staff.parameter('capture-bucket')}"
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": captured},
+            {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{captured}/*"},
+            {
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Resource": staff.parameter("capture-bucket-key"),
+            },
+        ],
+    }
+    analyst = f"{STRANGER}Analyst"
+    staff.hire(analyst, policy)
+    staff.attach(analyst, "Reader")
+    for words in (("drift", "digits", "--version", "1", "--since", "1s"), ("truth", "digits", str(told))):
+        only(staff, set(), *words)
+        did = staff.yard(analyst, *words)
+        assert did.done, did.said
 
 
 def test_an_administrator_writes_nothing_into_a_store_that_is_the_roles_own(staff: Staff) -> None:

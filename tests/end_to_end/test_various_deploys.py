@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,15 +89,72 @@ def test_changed_code_is_put_under_the_version_that_was_rolled_back_to(
     assert rolled_back.yard_json("history", "digits")[-1]["kind"] == "rebase"
 
 
-def test_a_changed_layer_is_put_under_the_version_that_was_rolled_back_to(
+WAVES = 'keep_data = false\nrebase = "waves"'
+"""What makes the stage of the test's catalog one whose models are moved by hand."""
+
+FLEET = ("digits", "echo", "spare")
+
+
+def bases(deployed: Deployed) -> dict[str, tuple[bool, bool]]:
+    """Of each model whether it stands on the base of the last deploy, and whether it waits for a wave."""
+    found = deployed.yard_json("status")
+    assert all(item["disagreements"] == [] for item in found["aliases"])
+    return {item["model"]: (item["on_current_base"], item["waits"]) for item in found["aliases"]}
+
+
+def answered(deployed: Deployed, model: str) -> str:
+    answer = httpx.post(f"{deployed.api_url}/v2/models/{model}/infer", json=REQUEST, timeout=35)
+    assert answer.status_code == 200, answer.text
+    return str(answer.headers["x-switchyard-model"])
+
+
+def test_a_changed_layer_reaches_three_models_in_waves_and_no_deploy_moves_one(
     rolled_back: Deployed, project: Path
 ) -> None:
+    """Laws 4 and 6: the deploy leaves what serves where it is; a way back works before, between and after."""
+    for model in ("echo", "spare"):
+        for version in ("v1", "v2"):
+            rolled_back.yard_json("publish", model, str(DIGITS / version / "model.onnx"))
+        rolled_back.yard_json("release", f"{model}:1")
+    rolled_back.yard_json("release", "echo:2")
+    plain = rolled_back.catalog.read_text()
     before = live(rolled_back)
+    rolled_back.catalog.write_text(plain.replace("keep_data = false", WAVES))
     (project / LAYER / "python" / "changed.txt").write_text("a newer package would stand here\n")
     deploy_from(project, rolled_back)
-    now = live(rolled_back)
-    assert (now["version"], now["on_current_base"]) == (1, True)
-    assert now["lambda_version"] != before["lambda_version"]
+
+    assert bases(rolled_back) == dict.fromkeys(FLEET, (False, True))
+    assert live(rolled_back)["lambda_version"] == before["lambda_version"]
+    back = rolled_back.yard_json("rollback", "echo", "--reason", "it may be needed at any time")
+    assert (back["version"], back["warnings"]) == (1, [])
+    planned = rolled_back.yard_json("rebase", "--waves", "spare,50", "--dry-run")
+    assert planned["waves"] == [["spare"], ["digits"], ["echo"]]
+
+    # Killed in the middle of its first wave: that wave is moved and nobody has judged it.
+    waves = ("rebase", "--waves", "spare,50", "--reason", "CVE-2026-1234", "--bake")
+    words = [sys.executable, "-m", "yard.main", *waves, "1h"]
+    running = subprocess.Popen(words, cwd=ROOT, env=rolled_back.environment(), stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while bases(rolled_back)["spare"] != (True, True):
+        assert time.monotonic() < end, "the first wave never moved"
+        time.sleep(0.2)
+    running.kill()
+    running.wait()
+    with pytest.raises(LocalCloudError, match="rebase 1 takes the models"):
+        rolled_back.deploy(memory_mb=1024)
+
+    rolled_back.catalog.write_text(plain.replace("keep_data = false", WAVES))
+    stopped = rolled_back.yard("rebase", "--stop", "--reason", "an hour is too long")
+    assert stopped.returncode == 0, stopped.stderr.decode()
+    assert bases(rolled_back) == dict.fromkeys(FLEET, (False, True))
+    done = rolled_back.yard_json(*waves, "2s")
+    assert (done["ended"], done["rebase"]["number"]) == ("done", 2)
+    assert bases(rolled_back) == dict.fromkeys(FLEET, (True, False))
+    assert live(rolled_back)["version"] == 1
+    last = rolled_back.yard_json("history", "spare")[-1]
+    assert (last["kind"], last["reason"]) == ("rebase", "wave 1 of 3 of rebase 2: CVE-2026-1234")
+    assert [answered(rolled_back, model) for model in FLEET] == ["digits:1", "echo:1", "spare:1"]
+    rolled_back.catalog.write_text(plain)
 
 
 def test_a_deploy_that_fails_leaves_the_version_its_code_and_its_memory(

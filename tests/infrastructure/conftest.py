@@ -40,6 +40,15 @@ throttle_rate = 50
 throttle_burst = 70
 log_retention_days = 90
 
+[stages.prod.training]
+image = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch-training:2.13-cpu"
+instance_type = "ml.g5.xlarge"
+reads = ["arn:aws:s3:::lake/fraud/*"]
+
+[stages.local.training]
+image = "switchyard-training:local"
+spot = false
+
 [stages.prod.messages]
 email = ["oncall@example.com", "team@example.com"]
 slack_webhook = "/switchyard/prod/slack"
@@ -50,6 +59,7 @@ email = ["oncall@example.com", "team@example.com"]
 
 [stages.partner]
 auth = "jwt"
+rebase = "waves"
 signed_by = "arn:aws:kms:eu-central-1:123456789012:key/89abcdef-0123-4567-89ab-cdef01234567"
 vpc = "vpc-0123456789abcdef0"
 vpc_subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
@@ -99,12 +109,19 @@ window_hours = 48
 drift_psi = 0.2
 min_accuracy = 0.9
 
+[models.fraud-eu.pipeline]
+file = "examples/digits/pipeline.toml"
+schedule = "rate(7 days)"
+on_new_data = true
+on_drift = true
+
 [models.bert.capture]
 rate = 0.01
 
 [models.bert]
 target = "sagemaker"
 versions = [3, 4]
+adopted = ["their-bert"]
 instance_type = "ml.g5.xlarge"
 max_instances = 4
 target_invocations_per_instance = 600
@@ -251,6 +268,74 @@ def partner(
 ) -> Deployed:
     """A stage whose callers show tokens."""
     return _synthesised(catalog, "partner", tmp_path_factory.mktemp("partner"))
+
+
+DOORS = """
+[stages.open]
+api = "rest"
+auth = "jwt"
+throttle_rate = 50
+throttle_burst = 70
+runtime_layer = "build/layers/none"
+
+[stages.open.jwt]
+issuer = "https://login.example/tenant"
+audience = ["models", "reports"]
+scopes = ["models/infer"]
+
+[stages.open.rest.waf]
+rate_per_address = 2000
+
+[stages.open.callers.shop]
+rate = 20
+burst = 40
+quota = 100_000
+period = "week"
+keys = ["2026-11", "2026-12"]
+
+[stages.open.callers.nightly-batch]
+rate = 5
+burst = 5
+
+[stages.inner]
+api = "rest"
+runtime_layer = "build/layers/none"
+
+[stages.inner.rest]
+vpc_endpoints = ["vpce-0123456789abcdef0", "vpce-0123456789abcdef1"]
+logs_role = false
+
+[models.digits]
+target = "lambda"
+timeout_s = 10
+
+[models.fraud-eu]
+target = "lambda"
+timeout_s = 28
+throttle_rate = 5
+aliases = ["live", "candidate"]
+"""
+"""Two stages whose door is a REST API: one on the internet with everything, one in a network."""
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    folder = tmp_path_factory.mktemp("doors")
+    (folder / "models.toml").write_text(DOORS)
+    found, _ = with_stand_ins(load_catalog(folder / "models.toml"), ROOT, folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def keyed(doors: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """A REST API with tokens, keys and a firewall."""
+    return _synthesised(doors, "open", tmp_path_factory.mktemp("keyed"))
+
+
+@pytest.fixture(scope="session")
+def inner(doors: Catalog, node_of_the_project: None, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """A REST API that exists in a network only."""
+    return _synthesised(doors, "inner", tmp_path_factory.mktemp("inner"))
 
 
 @pytest.fixture(scope="session", params=["prod", "local"])

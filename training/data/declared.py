@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from training.written import Strict, read
 
@@ -41,10 +41,13 @@ class ImageFolder(Strict):
 
 
 class S3Prefix(Strict):
-    """Every CSV or Parquet object below a prefix, in the order of their keys."""
+    """Every CSV or Parquet object below a prefix, in the order of their keys.
+
+    Without a bucket (``s3:///data/digits/``) it is the stage's own, which ``cdk deploy`` made for training.
+    """
 
     kind: Literal["s3"]
-    prefix: str = Field(pattern=r"^s3://[a-z0-9.-]{3,63}/")
+    prefix: str = Field(pattern=r"^s3://([a-z0-9.-]{3,63})?/")
     format: Literal["csv", "parquet"]
 
 
@@ -68,7 +71,39 @@ class SklearnSet(Strict):
         return self
 
 
-Source = Annotated[CsvFiles | ParquetFiles | ImageFolder | S3Prefix | SklearnSet, Field(discriminator="kind")]
+class CapturedTraffic(Strict):
+    """What a model was asked and answered on a stage, as far as its catalog keeps it.
+
+    Of ``versions`` (by default: all), and with ``alias`` only what came through it. The window is ``since``
+    to ``until``, or the last ``days`` whole days (UTC). With ``labels`` each row has what turned out to be
+    right in the column ``label`` (``yard truth``), and rows of which nobody said are left out.
+    ``tensors`` are those to read, by default all.
+    """
+
+    kind: Literal["captured"]
+    model: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    stage: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    versions: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    alias: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    days: int | None = Field(default=None, ge=1, le=366)
+    labels: bool = False
+    tensors: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_window(self) -> CapturedTraffic:
+        if (self.since is None) != (self.until is None) or (self.since is None) == (self.days is None):
+            raise ValueError("write either `since` and `until`, or `days`")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("`since` is not before `until`")
+        return self
+
+
+Source = Annotated[
+    CsvFiles | ParquetFiles | ImageFolder | S3Prefix | SklearnSet | CapturedTraffic,
+    Field(discriminator="kind"),
+]
 
 
 class Columns(Strict):

@@ -28,7 +28,7 @@ from model_store.contract.manifest import ArtifactFile, artifact_digest
 from training.data.cleaning import clean, inputs_of, matching
 from training.data.declared import CLASSIFICATION, PARTS, Declared, Tokens, read_data
 from training.data.rules import check_rules
-from training.data.sources import OpenBucket, rows
+from training.data.sources import OpenBucket, OpenStage, rows
 from training.data.split import check_leaks, parts_of
 from training.errors import DataError
 
@@ -67,14 +67,16 @@ class Prepared:
         return int(self.train.inputs.shape[1])
 
 
-def prepare(path: Path, keep: Path, *, bucket: OpenBucket | None = None) -> Prepared:
+def prepare(
+    path: Path, keep: Path, *, bucket: OpenBucket | None = None, stage: OpenStage | None = None
+) -> Prepared:
     """Make the set that the ``data.toml`` at ``path`` declares, and keep it as a folder of ``keep``.
 
     The same rows and the same file give the same digest on any machine. Safe to repeat and to kill: the
     folder appears whole or not at all. Raises ``RecipeError`` or ``DataError``.
     """
     declared = read_data(path)
-    table = rows(declared, path.parent, bucket=bucket)
+    table = rows(declared, path.parent, bucket=bucket, stage=stage)
     before = table.height
     table, cleaned = clean(table, declared.clean, declared.columns)
     check_rules(table, declared.rules, name=declared.name)

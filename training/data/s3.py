@@ -1,4 +1,4 @@
-"""The one place of this room's data that speaks to AWS: reading objects below a prefix."""
+"""The one place of this room's data that speaks to AWS: objects below a prefix, and what a stage captured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from model_store.adapters.s3 import S3Store
+from model_store.contract.deployment import capture_bucket_parameter
 from training.errors import DataError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_ssm import SSMClient
+
+
+def kept_requests(stage: str, *, ssm: SSMClient | None = None, client: S3Client | None = None) -> S3Store:
+    """Where a stage keeps requests.
+
+    Needs ``ssm:GetParameter``; reading needs ``s3:ListBucket``, ``s3:GetObject`` and ``kms:Decrypt``.
+    """
+    name = capture_bucket_parameter(stage)
+    asked: SSMClient = ssm or boto3.client("ssm")
+    try:
+        bucket = asked.get_parameter(Name=name)["Parameter"]["Value"]
+    except asked.exceptions.ParameterNotFound as error:
+        raise DataError(
+            f"stage `{stage}` keeps no requests",
+            hint="Add `[models.NAME.capture]` with a `rate` to the catalog, deploy, and release again.",
+        ) from error
+    except (ClientError, BotoCoreError) as error:
+        raise DataError(
+            f"the parameter `{name}` cannot be read: {error}",
+            hint="Check the stage, the region and the permission `ssm:GetParameter`.",
+        ) from error
+    return S3Store(bucket, client=client)
 
 
 class S3Bucket:

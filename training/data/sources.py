@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +13,18 @@ import numpy as np
 import polars as pl
 from PIL import Image, UnidentifiedImageError
 
-from training.data.declared import CsvFiles, Declared, ImageFolder, ParquetFiles, S3Prefix, SklearnSet
+from model_store.contract.environment import TRAINING_BUCKET
+from model_store.ports import ObjectStore
+from training.data.captured import rows_captured
+from training.data.declared import (
+    CapturedTraffic,
+    CsvFiles,
+    Declared,
+    ImageFolder,
+    ParquetFiles,
+    S3Prefix,
+    SklearnSet,
+)
 from training.errors import DataError
 
 TARGET = "target"
@@ -27,9 +40,13 @@ class Bucket(Protocol):
 
 
 OpenBucket = Callable[[str], Bucket]
+OpenStage = Callable[[str], ObjectStore]
+"""What opens the place where a stage keeps its models' requests."""
 
 
-def rows(declared: Declared, folder: Path, *, bucket: OpenBucket | None = None) -> pl.DataFrame:
+def rows(
+    declared: Declared, folder: Path, *, bucket: OpenBucket | None = None, stage: OpenStage | None = None
+) -> pl.DataFrame:
     """Return every row of the source, before any cleaning. ``folder`` is what relative paths start from.
 
     Raises ``DataError`` for files that are not there or cannot be read, and for a source without rows.
@@ -49,6 +66,9 @@ def rows(declared: Declared, folder: Path, *, bucket: OpenBucket | None = None) 
                 found = _objects(source, bucket or _s3)
             case SklearnSet():
                 found = _sklearn(source)
+            case CapturedTraffic():
+                kept = (stage or _stage)(source.stage)
+                found = rows_captured(source, kept, declared.columns, now=datetime.now(UTC))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"the source of `{declared.name}` cannot be read: {error}") from error
     if found.is_empty():
@@ -106,7 +126,19 @@ def _objects(source: S3Prefix, bucket: OpenBucket) -> pl.DataFrame:
 def _s3(name: str) -> Bucket:
     from training.data.s3 import S3Bucket
 
+    name = name or os.environ.get(TRAINING_BUCKET, "")
+    if not name:
+        raise DataError(
+            "the source names no bucket, and no stage with training is chosen",
+            hint="Write `s3://BUCKET/…`, or add `[stages.NAME.training]` to `models.toml` and deploy.",
+        )
     return S3Bucket(name)
+
+
+def _stage(name: str) -> ObjectStore:
+    from training.data.s3 import kept_requests
+
+    return kept_requests(name)
 
 
 def _sklearn(source: SklearnSet) -> pl.DataFrame:

@@ -11,11 +11,14 @@ from typing import Any
 
 import onnx
 
+_ML = "ai.onnx.ml"
+
 
 @dataclass(frozen=True, slots=True)
 class GraphReport:
     """``operators`` counts the nodes by type, most frequent first; ``weights`` the numbers in initialisers by
-    datatype; ``largest`` the initialisers with the most bytes."""
+    datatype, and those that trees and the like keep in attributes; ``largest`` the initialisers with the most
+    bytes."""
 
     bytes: int
     opset: int
@@ -46,6 +49,9 @@ def report(path: Path) -> GraphReport:
     for weight in model.graph.initializer:
         weights[onnx.TensorProto.DataType.Name(weight.data_type).lower()] += prod(weight.dims)
         sizes.append((weight.name, weight.ByteSize()))
+    for node in _nodes(model.graph):
+        if node.domain == _ML and (numbers := sum(len(one.floats) for one in node.attribute)):
+            weights["float"] += numbers
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
     return GraphReport(
         path.stat().st_size,

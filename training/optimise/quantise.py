@@ -14,7 +14,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime import quantization
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
 from training.errors import ExportError
 from training.export.program import forget_where_it_was_made
@@ -89,6 +88,9 @@ def _dynamic(parent: Path, made: Path) -> None:
 def _four_bits(parent: Path, made: Path) -> None:
     model = onnx.load(parent)
     matrices_of_their_own(model)
+    # Imported where it is silenced: it sets up everybody's log.
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
     quantiser = MatMulNBitsQuantizer(model, block_size=BLOCK, is_symmetric=True)
     quantiser.process()
     onnx.save(quantiser.model.model, made)
@@ -139,10 +141,13 @@ def _same_operators(one: onnx.ModelProto, other: onnx.ModelProto) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser tells everybody, on the root logger, to run the preprocessing that was just run."""
-    before = logging.root.manager.disable
+    """The quantiser tells everybody, on the root logger, to run what was just run; its 4 bits give
+    the root logger a handler and a level at import."""
+    before, handlers, level = logging.root.manager.disable, list(logging.root.handlers), logging.root.level
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
         logging.disable(before)
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)

@@ -43,7 +43,7 @@ def cost(
     found = []
     for model in [name] if name is not None else declared.models(room):
         try:
-            found.append(work_out(room, numbers, model, over, prices))
+            found.append(work_out(room, numbers, model, over, prices, api=place.api_kind))
         except NotDeployedError:
             if name is not None:
                 raise

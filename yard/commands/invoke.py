@@ -20,7 +20,7 @@ def invoke(
     name: options.ModelName,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="FILE", help="A V2 infer request; - reads stdin."),
+        typer.Option("--data", metavar="FILE", help="A V2 infer request, or a picture; - reads stdin."),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", metavar="N", min=1, help="Ask for exactly this version.")
@@ -34,6 +34,10 @@ def invoke(
     wait: Annotated[
         str, typer.Option("--wait", metavar="TIME", help="So long --result waits: 90s, 15m.")
     ] = "0s",
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Ask what the answer hangs on; the request has one row."),
+    ] = False,
     alias: options.Alias = "live",
     token_file: options.TokenFile = None,
     stage: options.Stage = "local",
@@ -42,7 +46,8 @@ def invoke(
     """Send one request through the API. Without --data it sends the golden sample of what is asked.
 
     What is too large for Lambda goes through S3, there and back, if the model hands off. A model that is
-    `asynchronous` in the catalog takes --async; --result exits 1 while there is no answer.
+    `asynchronous` in the catalog takes --async; --result exits 1 while there is no answer. One with `explain`
+    takes --explain.
     Example: yard invoke digits --data request.json
     """
     from model_store.contract.names import check_alias, check_name
@@ -51,8 +56,12 @@ def invoke(
 
     check_name(name)
     check_alias(alias)
-    if result is not None and (later or data is not None or version is not None):
-        raise typer.BadParameter("goes with none of --async, --data and --version", param_hint="--result")
+    if result is not None and (later or explain or data is not None or version is not None):
+        raise typer.BadParameter(
+            "goes with none of --async, --explain, --data and --version", param_hint="--result"
+        )
+    if explain and (later or data is None):
+        raise typer.BadParameter("goes with --data, and not with --async", param_hint="--explain")
     patience = seconds(wait)
     body = _read(data) if data is not None else None
     place = deployment.find(stage)
@@ -62,7 +71,9 @@ def invoke(
         return
     body = body if body is not None else _golden(place, name, alias, version)
     path += f"/versions/{version}" if version is not None else ""
-    send = calls.submit if later else calls.infer
+    if calls.is_picture(body):
+        body = calls.of_pictures(place, path, body, token_file=token_file)
+    send = calls.explain if explain else calls.submit if later else calls.infer
     _show(send(place, path, body, token_file=token_file), as_json=as_json, waiting_is_fine=True)
 
 

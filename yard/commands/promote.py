@@ -132,6 +132,11 @@ def _in_account(profile: str | None) -> Iterator[None]:
     from model_store.contract.errors import InvalidNameError
 
     environment, session = dict(os.environ), boto3.DEFAULT_SESSION
+    if profile is not None:
+        # The store's client has a session of its own: keys in the environment would come before a profile.
+        os.environ["AWS_PROFILE"] = profile
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            os.environ.pop(name, None)
     try:
         boto3.setup_default_session(profile_name=profile)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -22,13 +23,22 @@ def proxy(
     """Listen on this machine and sign every request to the stage's API. Stops on Ctrl-C.
 
     An API that asks for a JWT gets the token of --token-file or the environment, read for each request; with
-    neither, what programs send in `Authorization` goes through.
+    neither, what programs send in `Authorization` goes through. An API that knows its callers by keys gets
+    the one in SWITCHYARD_API_KEY or the file SWITCHYARD_API_KEY_FILE, else what programs send in `x-api-key`.
 
     Example: yard proxy --stage prod --port 8000
     """
     from model_store.contract.errors import SwitchyardError
     from releases.errors import ServiceError
-    from switchyard_client.auth import TOKEN, TOKEN_FILE, Anonymous
+    from switchyard_client.auth import (
+        KEY,
+        KEY_FILE,
+        TOKEN,
+        TOKEN_FILE,
+        Anonymous,
+        key_of_environment,
+        with_key,
+    )
     from yard import deployment
     from yard.calls import auth_for
     from yard.proxy import LOOPBACK, Proxy, serve
@@ -40,7 +50,10 @@ def proxy(
             hint=f"Finish the deploy: `cdk deploy --all -c stage={stage}`.",
         )
     theirs = place.auth == "jwt" and not (token_file or os.environ.get(TOKEN) or os.environ.get(TOKEN_FILE))
-    auth = Anonymous() if theirs else auth_for(place, token_file)
+    own_key = place.asks_for_key and bool(os.environ.get(KEY) or os.environ.get(KEY_FILE))
+    auth = auth_for(place if own_key else replace(place, asks_for_key=False), token_file)
+    if theirs:
+        auth = with_key(Anonymous(), key_of_environment if own_key else None)
     try:
         signer = Proxy(place.api_url, auth, port=port, say=output.say)
     except OSError as error:

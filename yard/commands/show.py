@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from model_store.ports import ObjectStore
 
 
-def show(ref: options.VersionRef, stage: options.Stage = "local", as_json: options.Json = False) -> None:
+def show(
+    ref: options.VersionRef,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write the page that was made at its publish."),
+    ] = None,
+    stage: options.Stage = "local",
+    as_json: options.Json = False,
+) -> None:
     """Say everything about one version: files, tensors, golden sample, metrics, lineage, who and when.
 
     With --json it is the manifest as it is stored. Example: yard show digits:2
@@ -29,6 +38,11 @@ def show(ref: options.VersionRef, stage: options.Stage = "local", as_json: optio
     asked = parse_version_ref(ref)
     store = deployment.find(stage).store()
     manifest = load_manifest(store, asked)
+    if report is not None:
+        from model_store.reports import load_report
+
+        report.write_bytes(load_report(store, manifest))
+        output.done(f"{report} is the page about {manifest.ref}")
     if as_json:
         output.print_json(json.loads(manifest.to_json()))
         return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from releases.records import Plan
     from releases.stage import Stage
     from releases.status import AliasStatus, ShadowStatus, ShiftStatus
+    from releases.waving import Progress
     from yard.deployment import Deployment
 
 
@@ -29,6 +30,7 @@ def status(
     Exits 1 when Lambda and the ledger disagree anywhere. Example: yard status digits
     """
     from model_store.contract.names import check_name
+    from releases.waving import progress
     from yard import declared, deployment
 
     if name is not None:
@@ -40,11 +42,21 @@ def status(
     for item in found:
         by_model.setdefault(item.ref.model, []).append(item.ref.alias)
     models = [_model(place, room, model, aliases) for model, aliases in by_model.items()]
+    waves = progress(room)
     if as_json:
         aliases = [_as_json(item) for item in found]
-        output.print_json({"stage": stage, "api_url": place.api_url, "aliases": aliases, "models": models})
+        output.print_json(
+            {
+                "stage": stage,
+                "api_url": place.api_url,
+                "aliases": aliases,
+                "models": models,
+                "rebase": asdict(waves) if waves else None,
+            }
+        )
     else:
         _show(place, found)
+        _show_waves(waves, found)
         _show_models(models)
     if any(item.disagreements for item in found) or any(item["disagreements"] for item in models):
         raise typer.Exit(1)
@@ -322,11 +334,26 @@ def _show(place: Deployment, found: list[AliasStatus]) -> None:
             output.warn(f"{item.ref}: {said}")
 
 
+def _show_waves(waves: Progress | None, found: list[AliasStatus]) -> None:
+    """How far a rebase in waves is, or that models wait for one."""
+    waiting = sorted({item.ref.model for item in found if item.waits})
+    if waves is not None and waves.ended is None:
+        models = f"wave {waves.wave} of {waves.waves} ({', '.join(waves.models)})"
+        output.say(f"rebase {waves.number} is at {models}, asked for by {waves.by}; `yard rebase` goes on")
+    elif waiting:
+        stopped = (
+            f"; rebase {waves.number} was stopped: {waves.why}" if waves and waves.ended == "bad" else ""
+        )
+        output.say(f"waiting for `yard rebase` to move them: {', '.join(waiting)}{stopped}")
+
+
 def _runs_on(item: AliasStatus) -> str:
     """The function's memory, and what is out of the ordinary; a model in a layer is not."""
     said = [f"{item.memory_mb} MB"]
     if item.version and not item.on_current_base:
-        said.append("older base")
+        said.append("older base, waits for its wave" if item.waits else "older base")
+    elif item.version and item.waits:
+        said.append("the base of the last deploy, not accepted yet")
     if item.placement not in ("", "layer"):
         said.append(f"model: {item.placement}")
     return ", ".join(said)

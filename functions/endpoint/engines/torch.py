@@ -28,6 +28,7 @@ from torch.utils import _pytree as pytree
 
 from functions.endpoint.engines.architectures import declared
 from functions.endpoint.engines.cuda_graphs import Captures
+from functions.endpoint.engines.gradients import integrated
 from functions.inference.artifact import Artifact
 from functions.inference.predictor import BadInputError, Stop
 from functions.protocol.tensors import DTYPES, Array
@@ -69,6 +70,8 @@ class TorchEngine:
         self._inputs = [spec.name for spec in manifest.inputs]
         self._outputs = {spec.name: (at, spec.datatype) for at, spec in enumerate(manifest.outputs)}
         self._device = device
+        self.has_gradients = manifest.kind != TORCH_AOT
+        """Whether the way back to the inputs is known; a compiled package goes forward only."""
         self._autocast = AUTOCAST.get(autocast)
         self._captures = Captures(self._computed, device) if cuda_graphs and device.type == "cuda" else None
         self.providers = (f"torch {device}" + (f" {autocast}" if self._autocast else ""),)
@@ -84,6 +87,29 @@ class TorchEngine:
                 return {name: self._array(name, results) for name in outputs}
         except _RUN_ERRORS as error:
             raise BadInputError(_why_not(error)) from error
+
+    def integrated(
+        self,
+        inputs: Mapping[str, Array],
+        output: str,
+        target: int,
+        *,
+        baseline: float,
+        steps: int,
+        end: float,
+    ) -> tuple[dict[str, Array], float, float]:
+        """What each float of ``inputs`` was worth to a value of ``output``, that value, and the baseline's.
+
+        Raises ``BadInputError`` for what the model refuses and what ``engines.gradients`` raises.
+        """
+        tensors = [_tensor(inputs[name]).to(self._device) for name in self._inputs]
+        at, _ = self._outputs[output]
+        try:
+            found = integrated(self._computed, tensors, at, target, baseline=baseline, steps=steps, end=end)
+        except _RUN_ERRORS as error:
+            raise BadInputError(_why_not(error)) from error
+        worths = {self._inputs[place]: worth.cpu().numpy() for place, worth in found.worths.items()}
+        return worths, found.value, found.baseline_value
 
     def _there_and_back(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         results = self._computed([tensor.to(self._device) for tensor in tensors])

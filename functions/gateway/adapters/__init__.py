@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from functions.gateway.pin import Pin
     from functions.gateway.ports import Endpoint, Queueing
     from functions.gateway.service import GatewayService
+    from functions.inference.capture import Recorder
     from functions.inference.quick import Route
 
 
@@ -61,9 +62,11 @@ def later_of(
     return later
 
 
-def job_routes(service: GatewayService, environ: Mapping[str, str]) -> dict[tuple[str, str], Route]:
+def job_routes(
+    service: GatewayService, environ: Mapping[str, str], recorder: Recorder | None = None
+) -> dict[tuple[str, str], Route]:
     """The routes of a model whose endpoints answer later."""
     from functions.gateway.jobs import Jobs
     from functions.inference.adapters.aws import S3Objects
 
-    return Jobs(service, S3Objects(), bucket=required(environ, HANDOFF_BUCKET)).routes
+    return Jobs(service, S3Objects(), bucket=required(environ, HANDOFF_BUCKET), recorder=recorder).routes

@@ -13,7 +13,7 @@ from functions.gateway.ports import Said
 from functions.inference.artifact import required
 from functions.protocol.errors import DeadlineError, NotReadyError
 from functions.protocol.headers import JSON_LENGTH
-from functions.protocol.trace import TRACEPARENT, VARIABLE, traceparent
+from functions.protocol.trace import EXPLAIN_CALL, TRACEPARENT, VARIABLE, traceparent
 from model_store.contract.endpoints import ENDPOINT_HEADER
 from model_store.contract.environment import DIGEST_HEADER, ENDPOINT_URL, MODEL_HEADER
 
@@ -40,13 +40,14 @@ class BalancedEndpoint:
         connection = Connection(required(environ, ENDPOINT_URL))
         return cls(pin.endpoint, pin.model, connection, trace=lambda: environ.get(VARIABLE))
 
-    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
+    def infer(self, body: bytes, json_length: int | None, *, seconds: float, explain: bool = False) -> Said:
         headers = {"content-type": "application/json"}
         if json_length is not None:
             headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length)}
         if (parent := traceparent(self._trace())) is not None:
             headers[TRACEPARENT] = parent
-        reply = self._asked("POST", f"{self._path}/infer", body, headers, seconds)
+        call = EXPLAIN_CALL if explain else "infer"
+        reply = self._asked("POST", f"{self._path}/{call}", body, headers, seconds)
         length = reply.headers.get(JSON_LENGTH, "")
         claims = {
             name: reply.headers[name] for name in (MODEL_HEADER, DIGEST_HEADER) if name in reply.headers

@@ -19,6 +19,7 @@ class MemoryEndpoint:
     ``throttled`` so many of the next requests are refused; ``takes_s`` is how long an answer would take,
     which nobody waits for; ``exists`` is whether there is one at all. With ``objects`` and ``folder``, an
     address as ``s3://bucket/prefix``, it answers later too: at once unless ``asleep``, and then in ``wake``.
+    ``explained`` counts those of ``asked`` that wanted an explanation.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class MemoryEndpoint:
         self.takes_s = 0.0
         self.exists = True
         self.asked: list[tuple[bytes, int | None]] = []
+        self.explained = 0
 
-    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
+    def infer(self, body: bytes, json_length: int | None, *, seconds: float, explain: bool = False) -> Said:
         self.must_be_ready(seconds=seconds)
         if self.asleep:
             raise asleep()
@@ -42,6 +44,7 @@ class MemoryEndpoint:
             self.throttled -= 1
             raise ThrottledError("too many requests")
         self.asked.append((body, json_length))
+        self.explained += explain
         if self.takes_s > seconds:
             raise DeadlineError("the endpoint did not answer within the time that was left for it")
         return self._computes(body, json_length)

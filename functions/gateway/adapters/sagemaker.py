@@ -18,7 +18,7 @@ from functions.gateway.adapters.connection import Connection, Reply
 from functions.gateway.adapters.signature import Signer, credentials_from
 from functions.gateway.ports import Patience, Places, Said, ThrottledError, asleep
 from functions.protocol.errors import CloudUnavailableError, NotReadyError, TooLargeError
-from functions.protocol.trace import ATTRIBUTES, TRACEPARENT, VARIABLE, traceparent
+from functions.protocol.trace import ATTRIBUTES, CALL, EXPLAIN_CALL, TRACEPARENT, VARIABLE, traceparent
 from model_store.contract.environment import COMPONENT
 
 BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
@@ -80,9 +80,10 @@ class SageMakerEndpoint:
             component=environ.get(COMPONENT) == "on",
         )
 
-    def infer(self, body: bytes, json_length: int | None, *, seconds: float) -> Said:
+    def infer(self, body: bytes, json_length: int | None, *, seconds: float, explain: bool = False) -> Said:
         path = f"/endpoints/{self._name}/invocations"
-        headers = {"content-type": _content_type(json_length), **self._component, **self._attributes()}
+        attributes = self._attributes(explain=explain)
+        headers = {"content-type": _content_type(json_length), **self._component, **attributes}
         reply = self._signed(self._runtime, path, body, headers, seconds)
         if reply.status == 200:
             return Said(200, reply.body, _length_in(reply), _claims_in(reply))
@@ -114,10 +115,12 @@ class SageMakerEndpoint:
         except KeyError as error:
             raise CloudUnavailableError("SageMaker does not say where the answer is going to lie") from error
 
-    def _attributes(self) -> dict[str, str]:
-        """Where this request belongs to, for a container that knows; SageMaker passes it on as it is."""
+    def _attributes(self, *, explain: bool = False) -> dict[str, str]:
+        """What is asked and where it belongs to, for a container that knows; SageMaker passes it on."""
         parent = traceparent(self._trace())
-        return {} if parent is None else {ATTRIBUTES: f"{TRACEPARENT}={parent}"}
+        said = [f"{CALL}={EXPLAIN_CALL}"] if explain else []
+        said += [] if parent is None else [f"{TRACEPARENT}={parent}"]
+        return {ATTRIBUTES: ";".join(said)} if said else {}
 
     def must_be_ready(self, *, seconds: float) -> None:
         if self._clock() < self._ready_until:

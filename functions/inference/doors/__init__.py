@@ -3,6 +3,7 @@
 | event | module | answer |
 |---|---|---|
 | an HTTP API's or a function URL's, payload format 2.0 | ``functions.inference.door`` | an HTTP answer |
+| a REST API's, payload format 1.0 | the same, once it is read as 2.0 | an HTTP answer |
 | ``{"inputs": […], …}`` | ``direct`` | the protocol's answer, or ``{"error", "status"}`` |
 | ``{"switchyardShadow": {…}}`` | ``shadow`` | compared with the live answer; nobody waits |
 | ``{"Records": […]}`` of SQS | ``messages`` | ``{"batchItemFailures": […]}``; answers go to a queue |
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from model_store.contract.environment import SHADOW_EVENT
 
 if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
     from functions.inference.doors.messages import MessageDoor
     from functions.inference.doors.objects import ObjectDoor
     from functions.inference.released import Service
@@ -44,20 +46,25 @@ class Doors:
         environ: Mapping[str, str],
         *,
         compare: Compare | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """``compare`` answers mirrored requests; a function that has no model of its own has none."""
+        """``compare`` answers mirrored requests; a function that has no model of its own has none.
+
+        ``recorder`` keeps requests, where the catalog asks for it; ``http`` tells it of its own.
+        """
         self._http = http
         self._compare = compare
         self._service = service
         self._log = log
         self._environ = environ
+        self._recorder = recorder
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
         if type(event) is dict and "requestContext" not in event:
             if "inputs" in event:
                 from functions.inference.doors import direct
 
-                return direct.answer(event, context, self._service, self._log)
+                return direct.answer(event, context, self._service, self._log, self._recorder)
             if SHADOW_EVENT in event and self._compare is not None:
                 return self._compare(event, context)
             if sources := _sources(event):
@@ -69,7 +76,16 @@ class Doors:
                 from functions.inference.doors.objects import announced
 
                 return self._objects({"Records": announced(event)}, context)
+        elif type(event) is dict and "httpMethod" in event:
+            return self._rest(event, context)
         return self._http(event, context)
+
+    def _rest(self, event: dict[str, Any], context: object) -> dict[str, Any]:
+        from model_store.contract.rest_events import as_http_event, as_rest_answer, is_rest_event
+
+        if not is_rest_event(event):
+            return self._http(event, context)
+        return as_rest_answer(self._http(as_http_event(event), context))
 
     @cached_property
     def _messages(self) -> MessageDoor:
@@ -77,7 +93,7 @@ class Doors:
         from functions.inference.doors.messages import MessageDoor
 
         return MessageDoor.from_environment(
-            self._service, self._log, self._environ, SqsQueue(), self._objects
+            self._service, self._log, self._environ, SqsQueue(), self._objects, self._recorder
         )
 
     @cached_property
@@ -85,7 +101,7 @@ class Doors:
         from functions.inference.adapters.aws import S3Objects
         from functions.inference.doors.objects import ObjectDoor
 
-        return ObjectDoor(self._service, self._log, S3Objects())
+        return ObjectDoor(self._service, self._log, S3Objects(), self._recorder)
 
 
 def _sources(event: Mapping[str, Any]) -> set[str]:

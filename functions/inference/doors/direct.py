@@ -12,18 +12,27 @@ Lambda counts them, repeats an asynchronous invocation, and a state machine can 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from functions.inference.doors.outcome import failed, infer, write_line
+from functions.inference.doors.outcome import failed, infer, keep, write_line
 from functions.inference.quick import remaining_s
 from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
 from functions.protocol.errors import BadRequestError
 
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
-def answer(event: dict[str, Any], context: object, service: Service, log: RequestLog) -> dict[str, Any]:
+
+def answer(
+    event: dict[str, Any],
+    context: object,
+    service: Service,
+    log: RequestLog,
+    recorder: Recorder | None = None,
+) -> dict[str, Any]:
     """Answer one request. Raises for what the sender should send again, for nothing else."""
     started = time.perf_counter()
     try:
@@ -38,6 +47,8 @@ def answer(event: dict[str, Any], context: object, service: Service, log: Reques
             version=event.get("model_version"),
             remaining_s=remaining_s(context),
         )
+        if recorder is not None:
+            keep(recorder, outcome, getattr(context, "aws_request_id", None), body, context)
     write_line(
         log,
         outcome,

@@ -14,16 +14,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from functions.inference.doors.objects import EVENT_SOURCE, RECORD_SOURCE, ObjectDoor, announced
-from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
+from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, keep, write_line
 from functions.inference.ports import Queue
 from functions.inference.quick import remaining_s
 from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
 from functions.protocol.errors import BadRequestError, DeadlineError, TooLargeError
 from model_store.contract.environment import ANSWERS_QUEUE
+
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
 MESSAGE_BYTES = 1_048_576
 """Largest message with its attributes. Source: Amazon SQS quotas, 1 MiB."""
@@ -45,8 +48,10 @@ class MessageDoor:
         *,
         queue_url: str,
         objects: ObjectDoor,
+        recorder: Recorder | None = None,
     ) -> None:
         self._service = service
+        self._recorder = recorder
         self._log = log
         self._queue = queue
         self._queue_url = queue_url
@@ -60,6 +65,7 @@ class MessageDoor:
         environ: Mapping[str, str],
         queue: Queue,
         objects: ObjectDoor,
+        recorder: Recorder | None = None,
     ) -> MessageDoor:
         """Read where answers go. Raises ``FunctionFailedError`` if nobody said: the batch comes again."""
         queue_url = environ.get(ANSWERS_QUEUE)
@@ -68,7 +74,7 @@ class MessageDoor:
                 f"messages come in and `{ANSWERS_QUEUE}` names no queue for their answers",
                 hint="Set `queue = true` for the model in the catalog, and deploy.",
             )
-        return cls(service, log, queue, queue_url=queue_url, objects=objects)
+        return cls(service, log, queue, queue_url=queue_url, objects=objects, recorder=recorder)
 
     def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Answer every message; what is in ``batchItemFailures`` comes again."""
@@ -93,6 +99,8 @@ class MessageDoor:
                 outcome = _carried(outcome)
                 text = outcome.encoded.body.decode()
                 self._queue.send(self._queue_url, text, answers=message_id)
+                if self._recorder is not None:
+                    keep(self._recorder, outcome, message_id, str(body), context)
         except Exception as error:  # noqa: BLE001 - one message must not keep the others from their turn
             outcome = failed(error)
         write_line(self._log, outcome, request_id=message_id, door="SQS", started=started)

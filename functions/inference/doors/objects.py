@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
+from zlib import crc32
 
-from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, write_line
+from functions.inference.doors.outcome import FunctionFailedError, Outcome, failed, infer, keep, write_line
 from functions.inference.ports import Objects, Stored
 from functions.inference.quick import remaining_s
 from functions.inference.released import Service
 from functions.inference.request_log import RequestLog
 from functions.protocol.errors import BadRequestError, UnknownUploadError
+
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
 REQUESTS = "requests/"
 ANSWERS = "answers/"
@@ -34,8 +38,11 @@ EVENT_SOURCE = "aws.s3"
 class ObjectDoor:
     """Answers S3's event notifications, directly or from within a queue's messages."""
 
-    def __init__(self, service: Service, log: RequestLog, objects: Objects) -> None:
+    def __init__(
+        self, service: Service, log: RequestLog, objects: Objects, recorder: Recorder | None = None
+    ) -> None:
         self._service = service
+        self._recorder = recorder
         self._log = log
         self._objects = objects
 
@@ -55,10 +62,12 @@ class ObjectDoor:
             if place is None:
                 return None
             bucket, key = place
-            outcome = self._answered(bucket, key, context)
+            asked = self._objects.read(bucket, key, limit=self._service.limits.max_object_bytes)
+            outcome = self._answered(asked, context)
             if not outcome.is_fault:
                 stored = Stored(outcome.encoded.body, outcome.encoded.json_length)
                 self._objects.write(bucket, answer_key(key), stored)
+                self._keep(key, asked, outcome, context)
         except UnknownUploadError as error:
             # Deleted since: whoever deleted it wants no answer, and asking again would not bring it back. S3
             # says the same of what this function may not read, so a line says that something was passed by.
@@ -73,16 +82,29 @@ class ObjectDoor:
         request_id = getattr(context, "aws_request_id", None)
         write_line(self._log, outcome, request_id=request_id, door="S3", started=started)
 
-    def _answered(self, bucket: str, key: str, context: object) -> Outcome:
-        limit = self._service.limits.max_object_bytes
-        stored = self._objects.read(bucket, key, limit=limit)
+    def _answered(self, asked: Stored, context: object) -> Outcome:
         return infer(
             self._service,
-            stored.body,
-            json_length=stored.json_length,
+            asked.body,
+            json_length=asked.json_length,
             remaining_s=remaining_s(context),
-            max_bytes=limit,
+            max_bytes=self._service.limits.max_object_bytes,
         )
+
+    def _keep(self, key: str, asked: Stored, outcome: Outcome, context: object) -> None:
+        """One event may tell of several objects: each is known by its name, and by an id of its own."""
+        if self._recorder is not None:
+            name = key.removeprefix(REQUESTS)
+            request_id = f"{getattr(context, 'aws_request_id', '')}-{crc32(name.encode()):08x}"
+            keep(
+                self._recorder,
+                outcome,
+                request_id,
+                asked.body,
+                context,
+                json_length=asked.json_length,
+                own=name,
+            )
 
 
 def answer_key(key: str) -> str:

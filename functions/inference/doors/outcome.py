@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -13,6 +14,9 @@ from functions.inference.statuses import STATUS
 from functions.protocol.encoded import Encoded
 from functions.protocol.errors import ProtocolError
 from model_store.contract.errors import SwitchyardError
+
+if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
 
 
 class FunctionFailedError(SwitchyardError):
@@ -63,6 +67,24 @@ def infer(
     except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
         return failed(error)
     return Outcome(200, encoded)
+
+
+def keep(
+    recorder: Recorder,
+    outcome: Outcome,
+    request_id: object,
+    body: bytes | str,
+    context: object,
+    *,
+    json_length: int | None = None,
+    own: str = "",
+) -> None:
+    """Let what was answered be kept. Never raises."""
+    if outcome.status == 200:
+        from functions.inference.captured_rows import Half
+
+        said = Half(outcome.encoded.body, outcome.encoded.json_length)
+        recorder.keep(request_id, Half(body, json_length), said, context, own=own)
 
 
 def failed(error: Exception) -> Outcome:

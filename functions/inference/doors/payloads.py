@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from model_store.contract.environment import HANDOFF_BUCKET
 
 if TYPE_CHECKING:
+    from functions.inference.capture import Recorder
     from functions.inference.quick import Route
     from functions.inference.released import Service
 
 
-def handoff_routes(service: Service, environ: Mapping[str, str]) -> dict[tuple[str, str], Route]:
+def handoff_routes(
+    service: Service, environ: Mapping[str, str], recorder: Recorder | None = None
+) -> dict[tuple[str, str], Route]:
     """The routes of the hand-off, if the deploy made a bucket for it."""
     bucket = environ.get(HANDOFF_BUCKET)
     if not bucket:
@@ -20,4 +23,4 @@ def handoff_routes(service: Service, environ: Mapping[str, str]) -> dict[tuple[s
     from functions.inference.adapters.aws import S3Objects
     from functions.inference.handoff import Handoff
 
-    return Handoff(service, S3Objects(), bucket=bucket).routes
+    return Handoff(service, S3Objects(), bucket=bucket, recorder=recorder).routes

@@ -139,6 +139,8 @@ def test_the_address_is_found_by_the_stage_s_name(stage: Deployed) -> None:
     assert values == {
         f"/switchyard/{stage.stage}/api-url": f"<{api}.ApiEndpoint>",
         f"/switchyard/{stage.stage}/api-id": f"<{api}>",
+        f"/switchyard/{stage.stage}/api-kind": "http",
+        f"/switchyard/{stage.stage}/api-key": "none",
         f"/switchyard/{stage.stage}/api-auth": "iam" if stage.stage == "prod" else "none",
     }
     assert text_of(stage.templates["Api"]["Outputs"]["ApiUrl"]["Value"]) == f"<{api}.ApiEndpoint>"

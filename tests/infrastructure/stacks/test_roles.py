@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIND = {"ssm:GetParametersByPath", "s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
 LOOK = FIND | {
     "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetDashboard",
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
     "lambda:GetAccountSettings",
@@ -26,6 +27,7 @@ LOOK = FIND | {
     "lambda:GetFunctionConcurrency",
     "lambda:GetFunctionConfiguration",
     "lambda:GetLayerVersion",
+    "lambda:InvokeFunction",
     "lambda:ListAliases",
     "lambda:ListLayerVersions",
     "lambda:ListProvisionedConcurrencyConfigs",
@@ -34,6 +36,9 @@ LOOK = FIND | {
     "logs:GetQueryResults",
     "logs:StartQuery",
     "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
     "states:DescribeExecution",
 }
 LOOK_AT_HEAVY = {
@@ -85,6 +90,7 @@ ALLOWED = {
     "Releaser": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE,
     "OnCall": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS,
     "Reader": LOOK | LOOK_AT_HEAVY,
+    "Restorer": LOOK | LOOK_AT_HEAVY | MOVE | LEAD_CALLS | PREPARE | {"s3:AbortMultipartUpload"},
     "Deployer": FIND | {"sts:AssumeRole"},
 }
 """Every action that a role of people or pipelines has in a stage with models of every kind."""
@@ -103,6 +109,8 @@ UNBOUND = {
     "lambda:ListLayerVersions",
     "logs:GetQueryResults",
     "sagemaker:ListEndpoints",
+    "servicequotas:ListAWSDefaultServiceQuotas",
+    "servicequotas:ListServiceQuotas",
 }
 """Actions for which AWS knows no resource, or which look for one by its name. All of them read."""
 
@@ -157,7 +165,11 @@ def test_there_are_these_roles_and_no_other(stage: Deployed) -> None:
         f"switchyard-{stage.stage}-{who}-<AWS::Region>" for who in ALLOWED
     }
     assert {role["Properties"]["Path"] for role in roles} == {"/switchyard/"}
-    besides = {"Releaser": {"Reader"}, "OnCall": {"Reader"}}
+    besides = {
+        "Releaser": {"Reader"},
+        "OnCall": {"Reader"},
+        "Restorer": {"Reader", "Publisher", "Releaser"},
+    }
     assert carried(stage) == {who: {who} | besides.get(who, set()) for who in ALLOWED}
 
 
@@ -179,7 +191,7 @@ def test_what_is_bound_is_bound_to_this_stage(prod: Deployed, who: str) -> None:
 
 def test_nobody_who_moves_aliases_touches_the_platform_s_own_functions(prod: Deployed) -> None:
     for who in ("Releaser", "OnCall"):
-        (denied,) = statements(policies(prod)[who], "Deny")
+        denied, drawing = statements(policies(prod)[who], "Deny")
         assert {
             "lambda:UpdateAlias",
             "lambda:InvokeFunction",
@@ -187,9 +199,23 @@ def test_nobody_who_moves_aliases_touches_the_platform_s_own_functions(prod: Dep
         } <= set(denied["Action"])
         assert {text_of(name).rpartition("function:")[2] for name in denied["Resource"]} == {
             f"switchyard-prod-{name}{suffix}"
-            for name in ("Operations", "Front", "Monitor")
+            for name in ("Operations", "Front", "Messenger", "Monitor")
             for suffix in ("", ":*")
         }
+        # What a page asks is asked in the name of who looks at it, and changed by nobody.
+        assert set(denied["Action"]) - set(drawing["Action"]) == {"lambda:InvokeFunction"}
+        assert {text_of(name).rpartition("function:")[2] for name in drawing["Resource"]} == MARKS
+
+
+MARKS = {"switchyard-prod-Marks", "switchyard-prod-Marks:*"}
+
+
+def test_who_looks_may_have_a_page_s_marks_drawn_and_call_nothing_else(prod: Deployed) -> None:
+    calling = [
+        item for item in statements(policies(prod)["Reader"]) if "lambda:InvokeFunction" in item["Action"]
+    ]
+    named = {text_of(name).rpartition("function:")[2] for item in calling for name in item["Resource"]}
+    assert named == MARKS
 
 
 def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
@@ -200,13 +226,16 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
         return {text_of(name).partition(">/")[2] for item in writing for name in item["Resource"]}
 
     published = {
-        f"models/*/{name}/*" for name in ("baselines", "digests", "indexed", "signatures", "versions", "pins")
+        f"models/*/{name}/*"
+        for name in ("baselines", "digests", "indexed", "reports", "signatures", "versions", "pins")
     }
     moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases")} | {"models/*/shifts/*.ended"}
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}
     assert written("Publisher") == published | {"blobs/*"}
     assert written("OnCall") == moved
-    assert written("Releaser") == moved | prepared | {"layers/*"}
+    waved = {"models/*/bases/*.accepted", "rebases/*", "waves/*"}
+    assert written("Releaser") == moved | prepared | waved | {"layers/*"}
+    assert written("Restorer") == {"models/*/removed/*"}
     assert written("Reader") == written("Deployer") == set()
 
 
@@ -297,6 +326,7 @@ def test_a_stage_with_a_key_lets_publishers_sign_and_everybody_verify(
         "Deployer": {"kms:Verify"},
         "Releaser": set(),
         "OnCall": set(),
+        "Restorer": set(),
     }
     without = {item["Sid"] for policy in policies(prod).values() for item in statements(policy)}
     assert without.isdisjoint({"Sign", "VerifySignatures"})

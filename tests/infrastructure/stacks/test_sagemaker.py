@@ -153,6 +153,28 @@ def test_the_gateway_may_ask_the_endpoints_of_its_own_listed_versions_only(prod:
     assert asked == {name.removesuffix(configuration(prod)) + "*" for name in names(prod)}
 
 
+def test_an_adopted_endpoint_may_be_asked_and_looked_at_by_name_and_nothing_else(prod: Deployed) -> None:
+    """Nobody here may change or delete what was there before."""
+    (asks,) = (found for found in prod.statements(BERT) if found.get("Sid") == "AskAdoptedEndpoints")
+    assert set(asks["Action"]) == {"sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"}
+    assert text_of(asks["Resource"]).endswith(":endpoint/their-bert")
+    for concern, type_ in (("Operations", "AWS::IAM::Policy"), ("Roles", "AWS::IAM::ManagedPolicy")):
+        looking = [
+            action
+            for found in prod.statements(concern, type_)
+            if any(text_of(name).endswith(":endpoint/their-bert") for name in _listed(found["Resource"]))
+            for action in found["Action"]
+        ]
+        assert looking
+        assert all(action.startswith("sagemaker:Describe") for action in looking)
+    guard = prod.only("Operations", "Custom::SwitchyardGuard")["Properties"]["Models"]
+    assert {model["Model"]: model.get("Adopted") for model in guard}["bert"] == ["their-bert"]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def test_the_execution_role_reads_the_listed_folders_and_writes_its_own_logs(prod: Deployed) -> None:
     own = {found["Sid"]: found for found in prod.statements(BERT) if "Sid" in found}
     read = {text_of(resource).split(">/", 1)[1] for resource in own["ReadOwnFolders"]["Resource"]}
@@ -283,6 +305,7 @@ def test_the_rollout_comes_after_what_lifts_an_endpoint_to_its_floor(prod: Deplo
         {"instance_type": "ml.g5.2xlarge"},
         {"max_batch": 8},
         {"tracing": True},
+        {"explain": True},
         {"endpoint": "e1"},
         {"stage": {"endpoint_image": "registry/endpoint:2"}},
         {"stage": {"vpc_subnets": (), "vpc_security_groups": ()}},
@@ -308,6 +331,20 @@ def test_the_container_of_a_traced_model_is_told_and_another_s_image_is_not(synt
     assert told(tracing=True) == {"on"}
     assert told() == {None}
     assert told(tracing=True, image="registry/own:1") == {None}
+
+
+def test_the_container_and_the_gateway_of_a_model_that_explains_are_told(synth: Any) -> None:
+    def told(**changes: object) -> tuple[set[str | None], bool]:
+        found = synth(**changes)
+        containers = {
+            one["PrimaryContainer"]["Environment"].get("SWITCHYARD_EXPLAIN")
+            for one in found["AWS::SageMaker::Model"].values()
+        }
+        (release,) = found["Custom::SwitchyardModel"].values()
+        return containers, "SWITCHYARD_EXPLAIN" in json.dumps(release)
+
+    assert told(explain=True) == ({"1"}, True)
+    assert told() == ({None}, False)
 
 
 def test_another_version_leaves_the_endpoints_that_are_there_and_the_base_alone(synth: Any) -> None:

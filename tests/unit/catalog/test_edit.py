@@ -43,6 +43,21 @@ def test_only_the_one_line_changes(tmp_path: Path) -> None:
     assert edited(tmp_path, ONE_STAGE) == ONE_STAGE.replace("[3] # 3", "[3, 4] # 3")
 
 
+@pytest.mark.parametrize("text", [ONE_STAGE, TWO_STAGES], ids=["one stage", "several"])
+@pytest.mark.parametrize("listed_before", [True, False], ids=["listed", "first"])
+def test_a_model_s_other_tables_may_stand_behind_another_model(
+    text: str, listed_before: bool, tmp_path: Path
+) -> None:
+    behind = '\n[models.echo]\ntarget = "lambda"\n\n[models.bert.capture]\nrate = 0.1\n'
+    before = text + behind
+    if not listed_before:
+        before = before.replace("versions = [3] # 3: the quantised one\n", "")
+    after = edited(tmp_path, before)
+    assert versions(tmp_path, after, "prod") == ((3, 4) if listed_before else (4,))
+    assert set(before.splitlines()) - set(after.splitlines()) <= {"versions = [3] # 3: the quantised one"}
+    assert load_catalog(tmp_path / "models.toml").models["bert"].capture is not None
+
+
 def test_a_version_that_is_listed_changes_nothing(tmp_path: Path) -> None:
     assert edited(tmp_path, ONE_STAGE, 3) == ONE_STAGE
 

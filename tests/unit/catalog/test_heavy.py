@@ -109,6 +109,19 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
             "Leave one of them out",
         ),
         (
+            ("max_instances = 4", 'max_instances = 4\nexplain = true\nimage = "registry/own:1"'),
+            "both `explain` and `image`",
+            "Leave one of them out",
+        ),
+        (
+            (
+                "target_invocations_per_instance = 600",
+                "explain = true\nhandoff = true\nasynchronous = {}",
+            ),
+            "both `explain` and `asynchronous`",
+            "Leave one of them out",
+        ),
+        (
             ("max_instances = 4", "max_instances = 4\nasynchronous = { timeout_s = 4000 }"),
             "outside 1 to 3600",
             "SageMaker",
@@ -117,6 +130,19 @@ def test_length_of_time_is_read_in_minutes_hours_and_days() -> None:
             ("max_instances = 4", 'max_instances = 4\nasynchronous = { expires = "7h" }'),
             "1 minute to 6 hours",
             "6h",
+        ),
+        (
+            ("max_instances = 4", 'max_instances = 4\nadopted = ["switchyard-prod-bert"]'),
+            "no endpoint that was there before",
+            "not this project's own",
+        ),
+        (
+            (
+                "target_invocations_per_instance = 600",
+                'adopted = ["theirs"]\ncomponent = { memory_mb = 9000, gpus = 1 }',
+            ),
+            "`adopted` and `component`",
+            "Leave `component` out",
         ),
         (('"2d"', '"2 days"'), "not a length of time", "`24h`"),
         (("[3, 4]", "[3, 3]"), "names one version twice", "once"),

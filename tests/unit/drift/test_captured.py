@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
-from drift.captured import predicting, read_captured, versions_captured
+from drift.captured import Together, predicting, read_captured, versions_captured
 from model_store.contract.baseline import INPUT, OUTPUT
 from model_store.contract.capture import captured_key
 from model_store.contract.parquet import TEXT
@@ -97,3 +98,26 @@ def test_the_prediction_is_a_word_or_else_the_best_score(
     found = predicting(replace(watched.manifest, outputs=tuple(outputs)))
     assert found is not None
     assert found.name == name
+
+
+def test_a_row_that_came_twice_counts_once(watched: Watched) -> None:
+    """A queue delivers at least once."""
+    watched.capture([[1.0, 0.0]], ids=["mine"])
+    first = watched.kept.get(captured_key("sign", 1, NOW, "e0", 0))
+    for other in ("e1", "e2"):
+        watched.kept.put_once(captured_key("sign", 1, NOW, other, 0), first)
+    found = read_captured(watched.kept, watched.manifest, NOW - HOUR, NOW)
+    assert (found.rows, found.files) == (1, 3)
+    assert list(found.features["x[0]"].values) == [1.0]
+
+
+def test_halves_are_put_together_in_whichever_order_they_come() -> None:
+    beside: dict[str, list[Any]] = {"request_id": ["r1"], "row": [0], "at": [17], "alias": ["live"]}
+    asked = {**beside, "id": ["mine"], "input.x": [[1.0, 2.0]], "output.label": [[]]}
+    said = {**beside, "id": [""], "input.x": [[]], "output.label": [[1]]}
+    for halves in ([asked, said], [said, asked]):
+        together = Together()
+        for half in halves:
+            together.add(half, 0, 100)
+        assert together.columns() == {"input.x": [[1.0, 2.0]], "output.label": [[1]]}
+        assert [row.id for row in together.rows] == ["mine"]

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from training.estimators.make import make_fitted, read_estimator_task
+from training.estimators.recipe import has_estimator
 from training.make import read_task
-from training.pipeline import read_pipeline
+from training.steps import read_pipeline
 from training.tune import Search
 from training.written import read
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
+FOREST = 0.97
+"""What docs/training.md says."""
+
 RECIPES = sorted(
     str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.toml") if "[fit]" in path.read_text()
 )
@@ -19,6 +24,13 @@ RECIPES = sorted(
 def test_a_recipe_s_data_and_network_fit_together(recipe: str, tmp_path: Path) -> None:
     task = read_task(EXAMPLES / recipe, tmp_path)
     assert sum(parameter.numel() for parameter in task.network().parameters()) > 600
+
+
+def test_the_forest_is_made_and_as_good_as_it_says(tmp_path: Path) -> None:
+    recipe = EXAMPLES / "digits" / "forest.toml"
+    assert has_estimator(recipe)
+    made = make_fitted(read_estimator_task(recipe, tmp_path), tmp_path / "out")
+    assert made.metrics["test_accuracy"] == pytest.approx(FOREST, abs=0.02)
 
 
 def test_the_perceptron_is_the_one_it_says() -> None:

@@ -14,19 +14,24 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from examples.digits.steps import build
+from functions.inference.adapters.memory import MemoryCaptures
+from functions.inference.capture import Recorder
 from functions.inference.door import HttpDoor
 from functions.inference.limits import Limits
+from functions.inference.released import Released
 from functions.inference.request_log import RequestLog
 from functions.inference.served import Served, Unreleased, load_served
 from functions.inference.service import ModelService
 from functions.protocol.tensors import DATATYPES, DTYPES, Array
-from model_store.contract import environment
+from model_store.contract import environment, parquet
+from model_store.contract.capture import CaptureSettings
 from model_store.contract.digest import Digest
 from model_store.contract.events import http_event, read_answer
 from model_store.contract.extensions import DOMAIN, OPERATORS
-from model_store.contract.manifest import ArtifactFile, Golden, Manifest
+from model_store.contract.manifest import PICTURES, ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
-from tests.unit import text_graphs
+from tests.unit import pictures, text_graphs
 
 ONNX_TYPES = {
     "BOOL": TensorProto.BOOL,
@@ -85,6 +90,25 @@ class Reply:
     def data(self) -> bytes:
         """What follows the JSON."""
         return self.body[int(self.headers["inference-header-content-length"]) :]
+
+
+class Kept:
+    """A recorder that keeps every request and writes at once, and what it wrote."""
+
+    def __init__(self, served: Released, **more: Any) -> None:
+        self.captures = MemoryCaptures()
+        settings, log = CaptureSettings(1.0, 10_000), RequestLog({}, lambda _: None)
+        self.recorder = Recorder(lambda: self.captures, served, settings, log, write_every_s=0, **more)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        self.recorder.drain()
+        found = []
+        for data in self.captures.kept.values():
+            columns, _ = parquet.read(data)
+            names = [column.name for column in columns]
+            found += [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return found
 
 
 def _refuse(word: str) -> None:
@@ -347,6 +371,28 @@ def text_model_layer(package: Path) -> Layer:
         entry="pipeline.json",
         lineage={OPERATORS: DOMAIN},
     )
+
+
+def lay_out_pictures(folder: Path) -> Layer:
+    """Files of handwritten digits to words (ADR 64)."""
+    artifact = build(folder / "artifact", files=True)
+    return lay_out(
+        folder / "python" / environment.MODEL_PACKAGE,
+        {path.name: path.read_bytes() for path in artifact.iterdir()},
+        inputs=[TensorSpec("file", "BYTES", ("batch",))],
+        outputs=[
+            TensorSpec("probabilities", "FP32", ("batch", 10)),
+            TensorSpec("digit", "BYTES", ("batch",)),
+        ],
+        golden={"file": np.array([pictures.text(pictures.digit(3))], object)},
+        entry="pipeline.json",
+        lineage={PICTURES: "file"},
+    )
+
+
+@pytest.fixture(scope="session")
+def picture_layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    return lay_out_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from catalog.front import Caller
 from catalog.schema import Model
 from infra import preflight
 from infra.bundles import Tree
@@ -142,3 +144,36 @@ def test_a_tmp_that_takes_longer_to_fill_than_a_start_may_take_is_said(
 ) -> None:
     """Law 8, as a warning: it is an estimate, and no version is that large yet."""
     assert (preflight.warn_of_slow_start(served(**settings)) is not None) is slow
+
+
+def test_a_copy_in_the_same_region_is_refused() -> None:
+    preflight.check_elsewhere("eu-central-1", "eu-west-1")
+    with pytest.raises(PreflightError, match="one disaster takes both") as refused:
+        preflight.check_elsewhere("eu-west-1", "eu-west-1")
+    assert "another `region`" in (refused.value.hint or "")
+
+
+REST_CALLER = Caller(rate=1, burst=1)
+
+
+def so_many(count: int, **settings: Any) -> dict[str, Model]:
+    names = [f"m{number}" for number in range(count)]
+    return {name: Model.model_validate({"name": name, "target": "lambda", **settings}) for name in names}
+
+
+def test_a_function_gives_up_before_a_rest_api_does() -> None:
+    """Law 8: else the caller hears from the API what the function would have explained."""
+    preflight.check_rest_api(so_many(1, timeout_s=28), callers={})
+    with pytest.raises(PreflightError, match="a REST API waits 29 s") as caught:
+        preflight.check_rest_api(so_many(1, timeout_s=29), callers={})
+    assert "at most 28" in str(caught.value.hint)
+
+
+def test_a_rest_api_has_room_for_so_many_aliases_and_callers() -> None:
+    preflight.check_rest_api(so_many(85), callers={"shop": REST_CALLER})
+    with pytest.raises(PreflightError, match="a stack has at most 500"):
+        preflight.check_rest_api(so_many(100), callers={})
+    with pytest.raises(PreflightError, match="a stack has at most 500"):
+        preflight.check_rest_api(so_many(50), callers=dict.fromkeys(map(str, range(80)), REST_CALLER))
+    with pytest.raises(PreflightError, match="a REST API has at most 300"):
+        preflight.check_rest_api(so_many(150), callers={})

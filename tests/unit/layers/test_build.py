@@ -76,6 +76,16 @@ def test_the_text_layer_is_the_plain_one_and_a_library(local_layer: Built, text_
     assert held[0].startswith("_extensions_pydll")
 
 
+def test_the_image_layer_is_the_plain_one_and_what_reads_pictures(
+    local_layer: Built, image_layer: Path
+) -> None:
+    facts = read_facts(image_layer.parent)
+    assert facts.packages.keys() - local_layer.facts.packages.keys() == {"pillow"}
+    assert (facts.target, facts.checked) == ("local-image", "ran")
+    assert facts.unzipped_bytes - local_layer.facts.unzipped_bytes < 12_000_000
+    assert facts.unzipped_bytes < BUDGET_BYTES
+
+
 @pytest.mark.parametrize("name", ["x86_64", "arm64", "x86_64-text", "arm64-text"])
 def test_a_layer_for_lambda_is_the_same_bytes_wherever_it_is_built(name: str, tmp_path: Path) -> None:
     first = build(TARGETS[name], tmp_path / "one" / name)
@@ -200,17 +210,15 @@ def test_a_refusal_leaves_1_and_a_misspelling_2(tmp_path: Path, capsys: pytest.C
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("name", ["arm64", "arm64-text"])
+@pytest.mark.parametrize("name", ["arm64", "arm64-text", "arm64-image"])
 def test_what_arm64_imports_is_there_for_its_machine(
-    name: str, local_layer: Built, text_layer: Path, tmp_path: Path
+    name: str, local_layer: Built, text_layer: Path, image_layer: Path, tmp_path: Path
 ) -> None:
     """All that a machine without that processor can say: same modules, every library for it, none lacking."""
     built = build(TARGETS[name], tmp_path / name)
     assert built.facts.checked == "inspected"
-    root, here = (
-        built.folder / "python",
-        text_layer if name.endswith("text") else local_layer.folder / "python",
-    )
+    beside = {"arm64-text": text_layer, "arm64-image": image_layer}
+    root, here = built.folder / "python", beside.get(name, local_layer.folder / "python")
     assert python_names(root) == python_names(here), "no module is missing that runs here"
     libraries = [path for path in root.rglob("*.so*") if path.is_file()]
     needed: set[str] = set()

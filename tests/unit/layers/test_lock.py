@@ -11,7 +11,10 @@ from layers.lock import (
     FLOATS_LOCK,
     FLOATS_PYTHONS,
     FLOATS_WANTED,
+    IMAGE_LOCK,
+    IMAGE_WANTED,
     LOCK,
+    PYTHONS,
     TEXT_LOCK,
     TEXT_PYTHONS,
     TEXT_WANTED,
@@ -74,18 +77,24 @@ def test_the_shipped_lock_names_no_place_to_download_from() -> None:
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("python", ["cp311", "cp312", "cp313"])
 @pytest.mark.parametrize(
-    "package", ["numpy", "onnxruntime", "orjson", "pydantic_core", "onnxruntime_extensions", "pysimdjson"]
+    "package",
+    ["numpy", "onnxruntime", "orjson", "pydantic_core", "onnxruntime_extensions", "pysimdjson", "pillow"],
 )
 def test_the_shipped_locks_cover_every_linux_target(package: str, python: str, machine: str) -> None:
-    lines = (LOCK.read_text() + TEXT_LOCK.read_text() + FLOATS_LOCK.read_text()).splitlines()
+    locks = (LOCK, TEXT_LOCK, IMAGE_LOCK, FLOATS_LOCK)
+    lines = [line for lock in locks for line in lock.read_text().splitlines()]
     files = [line[2:] for line in lines if line.startswith(f"# {package}-")]
     assert any(f"-{python}-{python}-" in file and machine in file for file in files)
 
 
 @pytest.mark.parametrize(
     ("lock", "wanted", "pythons"),
-    [(TEXT_LOCK, TEXT_WANTED, TEXT_PYTHONS), (FLOATS_LOCK, FLOATS_WANTED, FLOATS_PYTHONS)],
-    ids=["text", "floats"],
+    [
+        (TEXT_LOCK, TEXT_WANTED, TEXT_PYTHONS),
+        (IMAGE_LOCK, IMAGE_WANTED, PYTHONS),
+        (FLOATS_LOCK, FLOATS_WANTED, FLOATS_PYTHONS),
+    ],
+    ids=["text", "image", "floats"],
 )
 def test_the_other_locks_add_one_package_each_and_say_where_it_comes_from(
     lock: Path, wanted: Path, pythons: tuple[str, ...]
@@ -96,7 +105,7 @@ def test_the_other_locks_add_one_package_each_and_say_where_it_comes_from(
     assert f"CPython {pythons[0]} to {pythons[-1]}\n" in text
 
 
-@pytest.mark.parametrize("lock", [LOCK, TEXT_LOCK, FLOATS_LOCK])
+@pytest.mark.parametrize("lock", [LOCK, TEXT_LOCK, IMAGE_LOCK, FLOATS_LOCK])
 def test_every_listed_wheel_has_its_hash(lock: Path) -> None:
     for block in lock.read_text().split("\n\n")[1:]:
         assert block.count("\n# ") + 1 == block.count("--hash=sha256:"), block

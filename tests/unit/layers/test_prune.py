@@ -34,6 +34,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         "pydantic/v1/main.py",
         "numpy-2.4.6.dist-info/RECORD",
         "numpy-2.4.6.dist-info/direct_url.json",
+        "PIL/GifImagePlugin.py",
+        "PIL/_avif.cpython-313-x86_64-linux-gnu.so",
+        "pillow.libs/libavif-c6062d5f.so.16.4.2",
         "fastapi/__pycache__/app.cpython-311.pyc",
     ],
 )
@@ -55,6 +58,9 @@ def test_what_no_function_reaches_is_cut(write: Callable[..., Path], tmp_path: P
         "numpy-2.4.6.dist-info/METADATA",
         "numpy-2.4.6.dist-info/licenses/numpy/random/LICENSE.md",
         "mangum-0.22.0.dist-info/LICENSE",
+        "PIL/PngImagePlugin.py",
+        "PIL/_imaging.cpython-313-x86_64-linux-gnu.so",
+        "pillow-13.0.0.dist-info/licenses/LICENSE",
     ],
 )
 def test_what_serving_needs_stays(write: Callable[..., Path], tmp_path: Path, name: str) -> None:
@@ -80,6 +86,20 @@ def test_the_engine_that_nothing_loads_is_an_unneeded_copy(
     assert unneeded_copies(tmp_path) == [copy]
     prune(tmp_path)
     assert providers.exists()
+
+
+def test_of_pillow_s_libraries_those_stay_that_are_loaded_also_by_each_other(
+    write: Callable[..., Path], make_elf: Callable[..., bytes], tmp_path: Path
+) -> None:
+    write("PIL/_imaging.cpython-313.so", make_elf(needed=("libtiff-1.so.6", "libc.so.6")))
+    write("PIL/_webp.cpython-313.so", make_elf(needed=("libwebp-1.so.7",)))
+    kept = [
+        write("pillow.libs/libtiff-1.so.6", make_elf(needed=("libjpeg-1.so.62",))),
+        write("pillow.libs/libjpeg-1.so.62", make_elf(needed=("libtiff-1.so.6",))),
+    ]
+    write("pillow.libs/libwebp-1.so.7", make_elf(needed=()))
+    prune(tmp_path)
+    assert sorted((tmp_path / "pillow.libs").iterdir()) == sorted(kept)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ def test_newer_wheels_are_preferred() -> None:
     )
 
 
-def test_every_layer_has_a_sister_with_the_text_operators() -> None:
-    plain = {name for name, target in TARGETS.items() if not target.text}
-    assert TARGETS.keys() == plain | {f"{name}-text" for name in plain}
-    assert TARGETS["arm64-text"].pip_options == TARGETS["arm64"].pip_options
+def test_every_layer_has_a_sister_with_the_text_operators_and_one_that_reads_pictures() -> None:
+    plain = {name for name, target in TARGETS.items() if not target.text and not target.image}
+    assert TARGETS.keys() == plain | {f"{name}-{what}" for name in plain for what in ("text", "image")}
+    for what in ("text", "image"):
+        assert TARGETS[f"arm64-{what}"].pip_options == TARGETS["arm64"].pip_options

@@ -22,6 +22,7 @@ from model_store.fetch import fetch
 from model_store.ports import ObjectStore
 from model_store.promote import promote
 from model_store.publish import Published, publish
+from model_store.reports import keep_report, load_report
 from model_store.versions import load_manifest, versions
 
 SaveModel = Callable[..., Path]
@@ -85,6 +86,13 @@ def test_the_lineage_says_where_it_was_and_who_did_what(
         "published_at": "2026-05-17T10:30:05Z",
         "git": "abc",
     }.items() <= there.lineage.items()
+
+
+def test_the_page_about_a_version_goes_with_it(
+    store: MemoryStore, prod: ObjectStore, carry: Carry, save: SaveModel, go: Publish
+) -> None:
+    go(store, path=save(), lineage=keep_report(store, "digits", b"<!doctype html>"))
+    assert load_report(prod, carry(store, prod, FIRST).manifest) == b"<!doctype html>"
 
 
 def test_a_second_promotion_keeps_the_origin(dev: MemoryStore, prod: ObjectStore, carry: Carry) -> None:

@@ -11,7 +11,7 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.errors import NotFoundError
 from model_store.contract.extensions import DOMAIN, OPERATORS
-from model_store.contract.manifest import NO_GOLDEN
+from model_store.contract.manifest import NO_GOLDEN, PICTURES
 from model_store.contract.names import ByVersion
 from releases.controller import Controller
 from releases.errors import (
@@ -282,6 +282,24 @@ def test_a_graph_whose_operators_the_runtime_layer_lacks_is_refused_before_anyth
         world.controller().release(ref(9))
     assert 'runtime = "text"' in (refused.value.hint or "")
     assert not [said for said in world.said if "packing" in said]
+
+
+@pytest.mark.parametrize("runtime", ["plain", env.TEXT])
+def test_a_version_that_takes_files_of_pictures_waits_for_the_layer_that_reads_them(
+    world: World, runtime: str
+) -> None:
+    """Law 8, and ADR 64."""
+    world.publish(9, lineage={PICTURES: "image"})
+    world.runtime = runtime
+    world.deploy()
+    with pytest.raises(UnfitVersionError, match="the runtime layer of `digits` cannot read them") as refused:
+        world.controller().release(ref(9))
+    assert 'runtime = "image"' in (refused.value.hint or "")
+    assert not [said for said in world.said if "packing" in said]
+    world.runtime = env.IMAGE
+    world.deploy()
+    world.controller().release(ref(9))
+    assert world.ask() == (200, "digits:9")
 
 
 def test_with_the_text_layer_the_same_graph_is_released(world: World) -> None:

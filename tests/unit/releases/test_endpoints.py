@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,14 +11,17 @@ from model_store.contract import environment as env
 from model_store.contract.deployment import function_name
 from model_store.contract.manifest import NO_GOLDEN
 from model_store.contract.names import ByVersion
+from releases.deploy import Deploy
 from releases.endpoints import FLOOR_PATIENCE_S, SERVICE_PATIENCE_S, kept_warm
 from releases.errors import (
     DisagreementError,
     ReleaseError,
     ServiceError,
+    StillLiveError,
     UnfitVersionError,
     UnprovisionedError,
 )
+from releases.kept import DeclaredVersions
 from releases.needs import needed
 from releases.shadowing import Shadowing
 from releases.status import endpoints_of
@@ -298,3 +302,57 @@ def test_no_container_gets_what_executes_code_when_it_is_loaded(own: HeavyWorld)
     own.provision(7)
     with pytest.raises(UnfitVersionError, match="torch-pickle"):
         own.controller().release(ByVersion("digits", 7))
+
+
+THEIRS = "their-endpoint"
+
+
+@pytest.fixture
+def adopting(heavy: HeavyWorld) -> HeavyWorld:
+    """A stage whose version 4 was adopted from an endpoint that somebody else made, and serves."""
+    heavy.publish(4, lineage={"adopted": f"sagemaker:{THEIRS}"})
+    heavy.endpoints.make(THEIRS, {"WHATEVER": "they told it"})
+    heavy.controller().release(ref(4))
+    return heavy
+
+
+def test_an_adopted_version_runs_on_the_endpoint_that_was_there_until_the_next_release(
+    adopting: HeavyWorld,
+) -> None:
+    """Law 6: and it is there to go back to, for as long as its owner keeps it."""
+    state = adopting.functions.alias(FUNCTION, "live")
+    assert state is not None
+    config = adopting.functions.config(FUNCTION, state.version)
+    assert config is not None
+    assert (config.environment[env.ENDPOINT], config.environment[env.OWN_IMAGE]) == (THEIRS, "on")
+    assert adopting.ask() == (200, "digits:4")
+    adopting.controller().release(ref(1))
+    back = adopting.controller().rollback("digits")
+    assert (back.ref, adopting.ask()) == (ref(4), (200, "digits:4"))
+    adopting.controller().release(ref(2))
+    adopting.endpoints.delete(THEIRS)
+    with pytest.raises(UnprovisionedError, match="`digits:4` is gone"):
+        adopting.controller().rollback("digits")
+    with pytest.raises(
+        UnprovisionedError, match="was adopted from the endpoint `their-endpoint`, which is gone"
+    ):
+        adopting.controller().release(ref(4))
+    assert adopting.ask() == (200, "digits:2")
+
+
+def test_a_deploy_takes_an_adopted_version_along_if_the_catalog_still_lets_it_be_asked(
+    adopting: HeavyWorld,
+) -> None:
+    """Laws 4 and 10: it needs no endpoint of ours, and its own may not be forgotten while it is needed."""
+    deploy = Deploy(adopting.stage())
+    declared = DeclaredVersions(
+        "digits", ("live",), "sagemaker", (1, 2), keep_warm_s=3_600, adopted=(THEIRS,)
+    )
+    deploy.guard_endpoints([declared])
+    with pytest.raises(StillLiveError, match="`digits:4`: `digits@live` serves it"):
+        deploy.guard_endpoints([replace(declared, adopted=())])
+    adopting.controller().release(ref(1))
+    adopting.memory_mb = 1024
+    adopting.deploy(versions=(1, 2), adopted=(THEIRS,))
+    back = adopting.controller().rollback("digits")
+    assert (back.warnings, adopting.live_memory_mb(), adopting.ask()) == ((), 1024, (200, "digits:4"))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from model_store.contract.deployment import function_name
+from model_store.contract.digest import Digest
+from model_store.contract.environment import SIGNED_MANIFEST
 from model_store.contract.errors import UnsignedError
+from model_store.contract.keys import manifest_key
 from model_store.contract.names import ByVersion
 from releases.errors import DisagreementError
 from releases.plans import Planner
 from releases.shadowing import Shadowing
-from tests.unit.releases.world import World
+from tests.unit.releases.world import STAGE, World
 
 
 @pytest.fixture
@@ -68,3 +72,31 @@ def test_a_stage_with_a_key_and_nothing_that_verifies_releases_nothing(world: Wo
     stage._signed_by = "ours"
     with pytest.raises(DisagreementError, match="nothing here verifies it"):
         stage.must_be_signed(ByVersion("digits", 1))
+
+
+def signed_manifest(world: World, version: int) -> str:
+    """What the Lambda version that serves was told of the signed manifest."""
+    assert world.ask() == (200, f"digits:{version}")
+    function = function_name(STAGE, "digits")
+    state = world.functions.alias(function, "live")
+    assert state is not None
+    config = world.functions.config(function, state.version)
+    assert config is not None
+    return config.environment.get(SIGNED_MANIFEST, "")
+
+
+def test_what_was_signed_is_written_into_the_version_which_loads_nothing_else(signing: World) -> None:
+    """Law 2, from the signature to the memory: the version carries the digest of the manifest as it was signed."""
+    stored = signing.store.get(manifest_key("digits", 1))
+    assert signed_manifest(signing, 1) == Digest.of(stored).hex
+    signing.memory_mb = 1024
+    signing.deploy()
+    assert signed_manifest(signing, 1) == Digest.of(stored).hex
+
+
+def test_a_deploy_takes_along_what_nobody_signed_and_promises_nothing_of_it(world: World) -> None:
+    """Law 6: what was live before the stage had a key does not depend on one."""
+    world.controller().release(ByVersion("digits", 1))
+    world.signed_by, world.memory_mb = "ours", 1024
+    world.deploy()
+    assert signed_manifest(world, 1) == ""

@@ -24,9 +24,10 @@ from releases.adapters.memory_executions import MemoryExecutions
 from releases.adapters.memory_journal import MemoryJournal
 from releases.adapters.memory_monitoring import MemoryMonitoring
 from releases.controller import Controller
-from releases.deploy import Deploy, DeployedModel
+from releases.deploy import Deploy
 from releases.health import Served
 from releases.ports import Executions, FunctionConfig, Functions, Monitoring
+from releases.rebase import DeployedModel
 from releases.shifting import Shifting
 from releases.shifts import Shift
 from releases.stage import Stage

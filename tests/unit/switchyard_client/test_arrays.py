@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,10 +16,20 @@ from switchyard_client.arrays import (
     array_from_bytes,
     array_from_json,
     datatype_of,
+    files,
     json_values,
     raw_bytes,
 )
 from switchyard_client.errors import InputError, UnreadableAnswerError
+
+
+def test_files_are_read_and_bytes_are_files_already(tmp_path: Path) -> None:
+    cat = b"\xff\xd8 a cat\0\0"
+    (tmp_path / "cat.jpg").write_bytes(cat)
+    array = files(tmp_path / "cat.jpg", str(tmp_path / "cat.jpg"), b"\x89PNG")
+    assert (array.tolist(), datatype_of("image", array)) == ([cat, cat, b"\x89PNG"], "BYTES")
+    assert bytes(raw_bytes("image", "BYTES", array[:1])) == len(cat).to_bytes(4, "little") + cat
+
 
 WIDTHS: dict[str, Literal[16, 32, 64]] = {"FP16": 16, "FP32": 32, "FP64": 64}
 NUMERIC = [name for name in DTYPES if name != "BYTES"]

@@ -11,11 +11,14 @@ from switchyard_client.auth import (
     Anonymous,
     Bearer,
     Iam,
+    Keyed,
     auth_of,
     credentials_of_environment,
     find_credentials,
+    key_of_environment,
     region_of,
     token_of_file,
+    with_key,
 )
 from switchyard_client.errors import CredentialsError
 from switchyard_client.signing import Credentials
@@ -65,6 +68,40 @@ def test_a_profile_may_say_the_region(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setitem(sys.modules, "botocore.session", None)
     with pytest.raises(CredentialsError):
         region_of("https://models.example.com")
+
+
+def test_the_region_of_a_private_api_is_in_its_address_too() -> None:
+    assert region_of("https://abc123-vpce-0a1b.execute-api.eu-west-1.amazonaws.com/prod") == "eu-west-1"
+
+
+def test_a_key_goes_beside_the_proof_and_may_be_fetched_each_time() -> None:
+    fetched = iter(["one", "two"])
+    keyed = with_key(Bearer("mine"), lambda: next(fetched))
+    assert keyed.headers("GET", API, {"a": "b"}, b"") == {
+        "a": "b",
+        "authorization": "Bearer mine",
+        "x-api-key": "one",
+    }
+    assert keyed.headers("GET", API, {}, b"")["x-api-key"] == "two"
+    assert with_key(keyed, "other") is keyed
+    assert with_key(Anonymous(), None) == Anonymous()
+    assert "secret" not in repr(Keyed(Bearer("secret"), "secret"))
+
+
+def test_the_environment_s_key_is_a_key_or_a_file_with_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SWITCHYARD_API_KEY", "SWITCHYARD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CredentialsError, match="a caller's key and none is known"):
+        key_of_environment()
+    (tmp_path / "key").write_text("two words")
+    monkeypatch.setenv("SWITCHYARD_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(CredentialsError, match="does not hold one key") as caught:
+        key_of_environment()
+    assert "two" not in str(caught.value)
+    monkeypatch.setenv("SWITCHYARD_API_KEY", "mine")
+    assert key_of_environment() == "mine"
 
 
 def test_an_unknown_region_is_an_error_with_a_way_out() -> None:

@@ -90,6 +90,12 @@ def test_a_model_without_a_queue_answers_a_job_at_once() -> None:
 def test_an_explanation_is_asked_for_with_the_parameters_that_were_chosen() -> None:
     asked = explain_parameters("y", None, 0.5, 4)
     assert asked == {"explain_output": "y", "explain_baseline": 0.5, "explain_window": 4}
+    by_gradients = explain_parameters(None, None, 0, None, "integrated_gradients", 99)
+    assert by_gradients == {
+        "explain_baseline": 0,
+        "explain_method": "integrated_gradients",
+        "explain_steps": 99,
+    }
     server = Server()
     call = Calls(URL).explain("double", {"x": FEW}, version=None, parameters=asked, timeout_s=None)
     with pytest.raises(UnknownModelError, match="there is no `/v2/models/double/explain`"):
@@ -176,6 +182,22 @@ def test_only_the_answer_may_be_too_large() -> None:
         "GET /v2/models/double",
         "POST /v2/models/double/infer",
         "GET /out-1",
+    ]
+
+
+def test_json_that_only_a_rest_api_finds_too_large_is_uploaded() -> None:
+    """A REST API carries JSON as base64 too. The client does not know which kind of API it asks."""
+    server = Server(extensions=())
+    server.next = [Reply(413, {}, b'{"error":"this request is larger than the API or its function takes"}')]
+    five = np.zeros(1_200_000, np.float32)
+    result = infer(Calls(URL, binary=False), server, five)
+    assert result["y"].shape == five.shape
+    assert server.paths == [
+        "POST /v2/models/double/infer",
+        "GET /v2/models/double",
+        "POST /v2/models/double/uploads",
+        "PUT /ref-1",
+        "POST /v2/models/double/infer",
     ]
 
 

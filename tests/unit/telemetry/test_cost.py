@@ -59,6 +59,13 @@ def test_a_function_costs_requests_duration_api_log_and_metrics(world: World, nu
     assert found.per_thousand == pytest.approx(found.dollars)
 
 
+def test_a_rest_api_is_charged_as_one(world: World, numbers: MemoryNumbers) -> None:
+    over = window(world.clock.now(), 3_600)
+    found = cost(world.stage(), numbers, "digits", over, PRICES, api="rest")
+    assert dollars(found)["API"] == pytest.approx(1000 * PRICES.front.rest_api_million_requests / 1e6)
+    assert PRICES.front.rest_api_million_requests > PRICES.front.http_api_million_requests
+
+
 def test_the_log_is_charged_by_the_bytes_that_cloudwatch_tells(world: World, numbers: MemoryNumbers) -> None:
     group = (("LogGroupName", f"/aws/lambda/switchyard-{STAGE}-digits"),)
     numbers.record(Metric("AWS/Logs", "IncomingBytes", group), 2e9)

@@ -1,23 +1,18 @@
 """The loop: it learns, stops, refuses to diverge, and comes out the same after a kill."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.unit.training.processes import DIES, fit_in
 from training import checkpoint
 from training.errors import FitError
 from training.fit import Epoch, Fitted, fit, shifted
 from training.make import Task
 
-ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_SECONDS = 120.0
 Read = Callable[..., Task]
 
 
@@ -97,34 +92,20 @@ def test_pictures_move_whole_and_what_comes_in_is_blank() -> None:
 
 def test_a_killed_fit_that_goes_on_ends_with_the_same_bits(task: Read, recipes: Path, kept: Path) -> None:
     """kill -9 in the middle of an epoch; dropout and shifted pictures are drawn as if nothing had happened."""
-    read = task("convolutional")
+    (recipes / "dies.py").write_text(
+        DIES.format(network="convolutional", when='str(self.steps) == os.environ.get("DIES_AT")')
+    )
+    read = task(
+        "convolutional", ('name = "convolutional"', 'file = "dies.py"'), ("epochs = 25", "epochs = 5")
+    )
     straight = fitted(read, recipes / "straight")
 
+    # Nine steps an epoch and a checkpoint after every third: it has that of the third step of the third epoch.
     killed = recipes / "killed"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "training",
-            str(recipes / "convolutional.toml"),
-            str(killed),
-            "--keep",
-            str(kept),
-        ],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        found = checkpoint.read(killed, of=read.of)
-        if found and found.epoch >= 2 and found.step:
-            break
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    assert fit_in(recipes / "convolutional.toml", killed, kept, DIES_AT="23") == [-signal.SIGKILL]
     left = checkpoint.read(killed, of=read.of)
     assert left
-    assert 2 <= left.epoch < read.recipe.fit.epochs
+    assert (left.epoch, left.step) == (2, 3)
 
     resumed = fitted(read, killed)
     assert resumed.resumed == left.epoch

@@ -1,25 +1,21 @@
 """Several processes fit what one does: the same curve, the same weights; and a dead one is no end."""
 
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from training import checkpoint, launch
+from tests.unit.training.processes import DIES, fit_in
+from training import launch
 from training.__main__ import main
 from training.errors import FitError
 from training.fit import Fitted
 from training.launch import fit_together
 from training.make import Task, fit_here
 
-DEADLINE_SECONDS = 120.0
-# 70 rows a batch are not divided evenly by 4, and the last batch of 1078 has 28.
+# 70 rows a batch are not divided evenly by 4, and the last batch of 1078 has 28: 16 steps an epoch.
 CHANGES = (("epochs = 4", "epochs = 5\nbatch_size = 70\nclip_norm = 1.0\nweight_decay = 1e-3"),)
 Read = Callable[..., Task]
 
@@ -40,30 +36,34 @@ def assert_alike(together: Fitted, alone: Fitted) -> None:
         assert torch.allclose(together.weights[name], weights, atol=1e-4), name
 
 
-@pytest.mark.parametrize(("processes", "strategy"), [(4, "ddp"), (2, "fsdp")], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    ("processes", "strategy"), [(2, "ddp"), (4, "ddp"), (2, "fsdp")], ids=["two", "four", "sharded"]
+)
 def test_processes_together_fit_what_one_fits(
     processes: int, strategy: str, straight: tuple[Task, Fitted], task: Read, recipes: Path, kept: Path
 ) -> None:
     read = task("softmax", ("seed = 1", f'seed = 1\nstrategy = "{strategy}"'))
-    together = fit_together(read, recipes / "softmax.toml", recipes / "out", kept, processes=processes)
+    ended = fit_in(recipes / "softmax.toml", recipes / "out", kept, processes=processes)
+    assert ended == [0] * processes
+    heard: list[object] = []
+    together = fit_here(read, recipes / "out", on_epoch=heard.append)
+    assert heard == [], "they left nothing to fit"
     assert_alike(together, straight[1])
 
 
 def test_a_killed_worker_is_started_again_and_the_fit_ends_the_same(
     task: Read, recipes: Path, kept: Path
 ) -> None:
-    read = task("softmax", ("epochs = 4", "epochs = 60\nbatch_size = 70"))
-    alone = fit_here(read, recipes / "one")
-    out = recipes / "out"
-    came: list[Fitted] = []
-    fitting = threading.Thread(
-        target=lambda: came.append(fit_together(read, recipes / "softmax.toml", out, kept, processes=2))
+    """In the middle of the third epoch, by its own hand: at a moment that nobody has to hit."""
+    when = (
+        'self.steps == 40 and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0" '
+        'and os.environ["RANK"] == "1" and open(__file__ + ".died", "x")'
     )
-    fitting.start()
-    killed = _kill_one_worker(out, read, fitting)
-    fitting.join(DEADLINE_SECONDS)
-    assert killed
-    (together,) = came
+    (recipes / "dies.py").write_text(DIES.format(network="linear", when=when))
+    read = task("softmax", *CHANGES, ('name = "linear"', 'file = "dies.py"'))
+    alone = fit_here(read, recipes / "one")
+    together = fit_together(read, recipes / "softmax.toml", recipes / "out", kept, processes=2)
+    assert (recipes / "dies.py.died").exists()
     assert_alike(together, alone)
 
 
@@ -83,29 +83,3 @@ def test_a_worker_says_in_one_line_why_it_cannot_begin(
     monkeypatch.setattr(sys, "argv", ["training", str(recipes / "softmax.toml"), str(recipes / "out")])
     assert main() == 1
     assert capsys.readouterr().err.startswith("error: `softmax.toml` is not TOML")
-
-
-def _kill_one_worker(out: Path, task: Task, fitting: threading.Thread) -> int | None:
-    """Kill -9 one of the two as soon as a checkpoint stands, while epochs are left; its pid."""
-    until = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < until and fitting.is_alive():
-        found = checkpoint.read(out, of=task.of)
-        workers = _workers(out)
-        if found and 1 <= found.epoch < task.recipe.fit.epochs and workers:
-            os.kill(workers[-1], signal.SIGKILL)
-            return workers[-1]
-        time.sleep(0.002)
-    return None
-
-
-def _workers(out: Path) -> list[int]:
-    """The processes that fit into ``out``: started by this test, and not torchrun itself."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if str(out).encode() in words and b"torch.distributed.run" not in words:
-            found.append(int(path.parent.name))
-    return sorted(found)

@@ -1,5 +1,6 @@
 """A training job's request is one that SageMaker's own model of its API takes."""
 
+import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,25 @@ def test_the_request_is_one_that_the_api_takes(spot: bool, task: Read, recipes: 
     # What botocore does not check itself: the pattern and the length of the name.
     pattern = shape.members["TrainingJobName"].metadata
     assert len(request["TrainingJobName"]) <= pattern["max"]
+
+
+def test_a_job_has_every_room_that_it_imports(task: Read, recipes: Path) -> None:
+    sent = uploads(task("softmax"), recipes / "softmax.toml", MACHINE)
+    code = {key.partition("/code/")[2]: data for key, data in sent.items() if key.endswith(".py")}
+    rooms = {path.parent.name for path in Path().glob("*/__init__.py")}
+    imported = {
+        name.partition(".")[0]
+        for data in code.values()
+        for node in ast.walk(ast.parse(data))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported & rooms == {key.partition("/")[0] for key in code if key} & rooms
 
 
 def test_jobs_of_the_same_recipe_and_data_share_their_checkpoint(task: Read, recipes: Path) -> None:

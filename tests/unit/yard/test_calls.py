@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from model_store.contract.environment import MAX_PAYLOAD_BYTES
 from releases.errors import ServiceError
-from yard.calls import CallRefusedError, auth_for, call, infer
+from yard.calls import CallRefusedError, auth_for, call, infer, is_picture, of_pictures
 from yard.deployment import Deployment
 
 IAM = Deployment("prod", "bucket", "https://abc.execute-api.eu-west-1.amazonaws.com", "iam")
@@ -65,6 +67,32 @@ def test_a_stage_that_asks_for_a_token_gets_one_or_no_call_at_all(
     assert auth_for(Deployment("dev", "bucket", None, "none"), file).headers("GET", "/", {}, b"") == {}
 
 
+KEYED = replace(JWT, asks_for_key=True)
+
+
+def test_a_stage_that_knows_its_callers_by_keys_gets_one_and_no_other_stage_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SWITCHYARD_API_KEY", "SWITCHYARD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SWITCHYARD_TOKEN", "mine")
+    with pytest.raises(CallRefusedError, match="this call has no key") as caught:
+        call(KEYED, "GET", "/v2")
+    assert "yard callers" in (caught.value.hint or "")
+    (tmp_path / "key").write_text("of-a-file\n")
+    monkeypatch.setenv("SWITCHYARD_API_KEY_FILE", str(tmp_path / "key"))
+    assert auth_for(KEYED).headers("GET", "/", {}, b"") == {
+        "authorization": "Bearer mine",
+        "x-api-key": "of-a-file",
+    }
+    monkeypatch.setenv("SWITCHYARD_API_KEY", "of-the-environment")
+    assert auth_for(KEYED).headers("GET", "/", {}, b"")["x-api-key"] == "of-the-environment"
+    assert "x-api-key" not in auth_for(JWT).headers("GET", "/", {}, b"")
+    monkeypatch.delenv("SWITCHYARD_TOKEN")
+    with pytest.raises(CallRefusedError, match="this call has no token"):
+        call(KEYED, "GET", "/v2")
+
+
 # What Lambda does not carry
 
 LARGE = json.dumps({"inputs": [{"data": [0] * 3_000_000}]}).encode()
@@ -85,6 +113,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[str] = []
         self.uploaded = b""
+        self.inputs: list[Any] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     @property
@@ -114,7 +143,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/out":
             self._answer(self.server.get_status, {"model_name": "m", "outputs": ["large"]})
         else:
-            self._answer(200, {"parameters": {"handoff_max_bytes": 9} if self.server.hands_off else {}})
+            parameters = {"handoff_max_bytes": 9} if self.server.hands_off else {}
+            self._answer(200, {"inputs": self.server.inputs, "parameters": parameters})
 
     def do_PUT(self) -> None:
         self.server.seen.append(f"PUT {self.path} {self.headers['x-signed']}")
@@ -170,6 +200,16 @@ def test_a_request_that_lambda_does_not_carry_goes_through_s3(api: Api) -> None:
     assert told == {"input_ref": "ref", "accept_output_url": True}
 
 
+def test_through_a_rest_api_less_json_goes_directly(api: Api) -> None:
+    """It carries every body as base64: 5 MB are 6.7."""
+    five = json.dumps({"inputs": [{"data": [0] * 1_600_000}]}).encode()
+    infer(api.place, MODEL, five)
+    assert api.seen == [f"POST {MODEL}/infer"]
+    api.seen.clear()
+    infer(replace(api.place, api_kind="rest"), MODEL, five)
+    assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer"]
+
+
 def test_an_answer_that_lambda_does_not_carry_is_asked_for_again_and_fetched(api: Api) -> None:
     api.large_answer = True
     answer = infer(api.place, MODEL, b'{"inputs": [], "parameters": {"mine": 1}}')
@@ -181,6 +221,30 @@ def test_both_ways_through_s3_take_no_second_asking(api: Api) -> None:
     api.large_answer = True
     assert json.loads(infer(api.place, MODEL, LARGE).body)["outputs"] == ["large"]
     assert api.seen == [f"POST {MODEL}/uploads", "PUT /in yes", f"POST {MODEL}/infer", "GET /out"]
+
+
+def test_a_picture_becomes_the_request_of_a_model_that_takes_one(api: Api) -> None:
+    api.inputs = [{"name": "image", "parameters": {"content_type": "image/png"}}]
+    file = b"\x89PNG\r\n\x1a\n and more"
+    assert is_picture(file)
+    (tensor,) = json.loads(of_pictures(api.place, MODEL, file))["inputs"]
+    assert (tensor["name"], tensor["shape"], base64.b64decode(tensor["data"][0])) == ("image", [1], file)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [],
+        [{"name": "x"}],
+        [{"name": "image", "parameters": {"content_type": "image/png"}}, {"name": "x"}],
+    ],
+    ids=["none", "numbers", "two"],
+)
+def test_a_picture_for_a_model_that_takes_none_is_not_sent(api: Api, inputs: list[Any]) -> None:
+    api.inputs = inputs
+    with pytest.raises(CallRefusedError, match="takes other inputs than one of pictures"):
+        of_pictures(api.place, MODEL, b"\xff\xd8\xff")
+    assert not is_picture(b'{"inputs": []}')
 
 
 def test_a_model_that_hands_nothing_off_is_said_so_with_what_to_set(api: Api) -> None:

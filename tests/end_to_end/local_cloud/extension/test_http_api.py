@@ -136,3 +136,19 @@ def test_calls_through_an_api_count_in_the_metrics_of_the_function(account: Any)
         Namespace="AWS/Lambda", Dimensions=[{"Name": "FunctionName", "Value": name}]
     )["Metrics"]
     assert {metric["MetricName"] for metric in metrics} >= {"Invocations", "Errors", "Duration"}
+
+
+def test_a_route_has_its_own_bucket_and_all_others_that_of_the_stage(account: Any) -> None:
+    """AWS: "Throttle requests to your HTTP APIs": what a route says stands in place of what the stage says."""
+    url = account.api(arn(account.function(ECHO)))
+    slow = {"ThrottlingRateLimit": 0.01, "ThrottlingBurstLimit": 2}
+    account.client("apigatewayv2").update_stage(
+        ApiId=url.rpartition("/")[2],
+        StageName="$default",
+        DefaultRouteSettings={"ThrottlingRateLimit": 1000, "ThrottlingBurstLimit": 1000},
+        RouteSettings={"ANY /{proxy+}": slow},
+    )
+    found = [answer(f"{url}/x") for _ in range(3)]
+    assert [status for status, _, _ in found] == [200, 200, 429]
+    assert json.loads(found[-1][1]) == {"message": "Too Many Requests"}
+    assert answer(url)[0] == 200

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from layers.lock import CONTAINER, CONTAINER_PYTHON
 from tests.contract.test_endpoint_container import Endpoint, patient_body, patient_layer
 
 ROOT = Path(__file__).parents[4]
@@ -53,6 +54,16 @@ def test_every_package_is_pinned_at_the_version_that_is_tested() -> None:
     wanted = pins(FOLDER / "requirements.txt") | pins(FOLDER / "requirements-cpu.txt")
     assert {name: tested.get(name) for name in wanted} == wanted
     assert pins(FOLDER / "requirements-cuda.txt")["onnxruntime-gpu"] == tested["onnxruntime"]
+
+
+@pytest.mark.parametrize(("source", "lock"), CONTAINER.items(), ids=[path.name for path in CONTAINER])
+def test_an_image_for_processors_is_made_of_packages_known_by_their_bytes(source: Path, lock: Path) -> None:
+    """``--require-hashes`` refuses a package without one, and any other bytes."""
+    text = lock.read_text()
+    found = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE))
+    assert found == pins(source)
+    assert f"--require-hashes \\\n    -r /build/{lock.name.replace('cpu', '${DEVICE}')}" in DOCKERFILE
+    assert f"python:{CONTAINER_PYTHON}-" in DOCKERFILE
 
 
 def test_torch_is_pinned_at_the_version_that_is_trained_and_tested_with() -> None:

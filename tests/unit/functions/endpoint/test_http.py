@@ -125,3 +125,16 @@ def test_a_path_may_be_written_with_percent_signs_a_query_or_a_whole_address(app
 def test_head_is_get_without_a_body(app: HttpApp) -> None:
     assert Call(app, "HEAD", "/v2").status == 200
     assert Call(app, "PUT", "/ping").status == 405
+
+
+def test_where_nothing_is_explained_nobody_gets_an_inference_for_it(health: Health) -> None:
+    app = HttpApp(health, Metrics("digits", "1"), RequestLog({"model": "digits", "version": "1"}))
+    app.serve(cast("EndpointService", Refusing()))
+    health.ready()
+    attributes = [(b"x-amzn-sagemaker-custom-attributes", b"x-switchyard-call=explain")]
+    by_sagemaker = Call(app, "POST", "/invocations", attributes)
+    assert (by_sagemaker.status, "not explained here" in by_sagemaker.json["error"]) == (404, True)
+    # Another attribute is another's.
+    assert (
+        Call(app, "POST", "/invocations", [(attributes[0][0], b"x-switchyard-call=explained")]).status == 400
+    )

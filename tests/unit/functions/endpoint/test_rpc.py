@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from functions.inference.limits import Limits
 from functions.protocol.errors import BadRequestError
 from functions.protocol.requests import InferRequest
 from tests.unit.functions.conftest import SAMPLES, Layer
+from tests.unit.pictures import digit
 
 FIELDS = {
     "BOOL": "bool_contents", "BYTES": "bytes_contents", "FP32": "fp32_contents", "FP64": "fp64_contents",
@@ -67,6 +69,19 @@ def test_every_datatype_but_fp16_has_typed_contents(every_datatype_layer: Layer)
             request.inputs.remove(tensor)
     with pytest.raises(BadRequestError, match="input `in_fp16` is missing"):
         request_from(request, service)
+
+
+def test_files_are_any_bytes_in_either_kind_of_contents(picture_layer: Layer) -> None:
+    service = service_of(picture_layer)
+    file = digit(3, "JPEG")
+    typed = ModelInferRequest(model_name="digits")
+    typed.inputs.add(name="file", datatype="BYTES", shape=[1]).contents.bytes_contents.append(file)
+    raw = ModelInferRequest(model_name="digits")
+    raw.inputs.add(name="file", datatype="BYTES", shape=[1])
+    raw.raw_input_contents.append(struct.pack("<I", len(file)) + file)
+    for request in (typed, raw):
+        read = request_from(request, service)
+        assert service.loaded.predictor(read.inputs, ["digit"])["digit"].tolist() == ["three"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from model_store.contract.errors import SwitchyardError
 from model_store.contract.events import http_event, read_answer
 from model_store.contract.names import ByAlias
 from tests.unit.functions import conftest
+from tests.unit.model_store.contract.test_rest_events import REST
 
 MODELS = (ByAlias("digits", "live"), ByAlias("digits", "candidate"), ByAlias("fraud", "live"))
 
@@ -236,3 +237,12 @@ def test_the_environment_names_the_stage_and_its_models() -> None:
 def test_a_wrong_environment_fails_at_start(environ: dict[str, str]) -> None:
     with pytest.raises(SwitchyardError, match="do not name a stage and its models"):
         Front.from_environment(environ, lambda: MemoryInvoker({}))
+
+
+def test_a_rest_api_s_call_is_answered_too() -> None:
+    caller = Caller(ALL_READY)
+    event = {**REST, "path": "/v2/health/ready", "httpMethod": "GET"}
+    status, _, body = read_answer(caller.front(event, None))
+    assert (status, json.loads(body)["ready"]) == (200, True)
+    (line,) = (json.loads(line) for line in caller.lines)
+    assert (line["route"], line["request_id"]) == ("/v2/health/ready", REST["requestContext"]["requestId"])

@@ -17,14 +17,15 @@ from functions.gateway.pin import Pin
 from functions.gateway.ports import Patience, Said
 from functions.gateway.service import GatewayService
 from functions.inference.adapters.memory import MemoryObjects
-from functions.inference.door import HttpDoor
+from functions.inference.capture import CaptureDoor
+from functions.inference.door import Handler, HttpDoor
 from functions.inference.handoff import KEPT_S
 from functions.inference.limits import Limits
 from functions.inference.ports import Stored
 from functions.inference.request_log import RequestLog
 from functions.protocol.errors import DeadlineError
 from model_store.contract.events import http_event, read_answer
-from tests.unit.functions.conftest import Layer, Reply
+from tests.unit.functions.conftest import Kept, Layer, Reply
 from tests.unit.functions.gateway.conftest import computing, pin_of
 
 BUCKET = "handoff"
@@ -46,6 +47,7 @@ class Office:
     limits: Limits = field(default_factory=Limits)
     now: float = 1_000.0
     lines: list[str] = field(default_factory=list)
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         self.later = Later(
@@ -64,8 +66,11 @@ class Office:
             sleep=self._sleep,
             clock=lambda: self.now,
         )
-        routes = Jobs(self.service, self.objects, bucket=BUCKET).routes
-        self.door = HttpDoor(self.service, RequestLog(self.pin.labels, self.lines.append), routes)
+        recorder = self.kept.recorder if self.kept else None
+        routes = Jobs(self.service, self.objects, bucket=BUCKET, recorder=recorder).routes
+        self.door: Handler = HttpDoor(self.service, RequestLog(self.pin.labels, self.lines.append), routes)
+        if recorder is not None:
+            self.door = CaptureDoor(self.door, recorder)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -80,6 +85,7 @@ class Office:
 
     def _call(self, event: dict[str, Any], by: Any, headers: dict[str, str]) -> Reply:
         event["headers"] |= headers
+        event["requestContext"]["apiId"] = "a1b2c3"
         if by:
             event["requestContext"]["authorizer"] = by
         return Reply(*read_answer(self.door(event, None)))
@@ -288,3 +294,52 @@ def test_other_doors_wait_for_the_queue_too(office: Office) -> None:
 
 def test_the_metadata_say_that_answers_may_come_later(office: Office) -> None:
     assert office.result(PATH).json["parameters"]["asynchronous_timeout_s"] == 60
+
+
+# What is kept of them
+
+
+def keeping(layer: Layer, version: int = 2) -> tuple[Office, Kept]:
+    office = office_of(layer)
+    pin = office.pin._replace(manifest=replace(office.pin.manifest, version=version))
+    kept = Kept(pin)
+    return Office(pin, office.endpoint, office.objects, kept=kept), kept
+
+
+def test_a_request_that_was_waited_for_is_kept_whole(linear_layer: Layer) -> None:
+    office, kept = keeping(linear_layer)
+    assert office.ask().status == 200
+    (row,) = kept.rows
+    assert (row["input.x"], row["output.label"]) == ([0, 0, 0, 1], [2])
+
+
+def test_of_a_request_that_is_answered_later_both_halves_are_kept_under_one_id(linear_layer: Layer) -> None:
+    office, kept = keeping(linear_layer)
+    office.endpoint.asleep = True
+    begun = office.ask(prefer=LATER)
+    assert office.result(where(begun)).status == 202
+    (asked,) = kept.rows
+    assert (asked["input.x"], asked["output.label"]) == ([0, 0, 0, 1], [])
+    office.endpoint.wake()
+    assert office.result(where(begun)).status == 200
+    assert [row["output.label"] for row in kept.rows] == [[], [2]]
+    assert {row["request_id"] for row in kept.rows} == {asked["request_id"]}
+
+
+def test_an_upload_is_read_by_the_thread_that_keeps_it(linear_layer: Layer) -> None:
+    office, kept = keeping(linear_layer)
+    told = office.ask(json.dumps({"bytes": len(REQUEST)}).encode(), f"{PATH}/uploads").json
+    assert office.objects.upload(told["url"], REQUEST)
+    reference = json.dumps({"parameters": {"input_ref": told["input_ref"]}}).encode()
+    assert office.ask(reference).status == 200
+    (row,) = kept.rows
+    assert (row["input.x"], row["output.label"]) == ([0, 0, 0, 1], [2])
+
+
+def test_an_answer_of_the_version_before_a_flip_is_nobody_s_row(linear_layer: Layer) -> None:
+    office, _ = keeping(linear_layer)
+    begun = office.ask(prefer=LATER)
+    other, kept = keeping(linear_layer, 3)
+    flipped = Office(other.pin, office.endpoint, office.objects, kept=kept)
+    assert flipped.result(where(begun)).status == 200
+    assert kept.rows == []

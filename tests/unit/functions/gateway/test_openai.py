@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from functions.gateway.adapters.memory import MemoryEndpoint
-from functions.gateway.openai import openai_routes
+from functions.gateway.openai import openai_routes, own_paths
+from functions.gateway.pin import Pin
 from functions.gateway.ports import Said
+from functions.inference.capture import CaptureDoor
 from functions.inference.door import HttpDoor
 from functions.inference.released import Unreleased
 from functions.inference.request_log import RequestLog
 from model_store.contract.environment import OWN_IMAGE
-from tests.unit.functions.conftest import Layer
-from tests.unit.functions.gateway.conftest import GatewayCaller, pin_of
+from model_store.contract.events import http_event
+from tests.unit.functions.conftest import Kept, Layer
+from tests.unit.functions.gateway.conftest import GatewayCaller, computing, pin_of
 
 BASE = "/v2/models/digits/openai/v1"
 CHAT = b'{"model": "digits", "messages": [{"role": "user", "content": "hello"}]}'
@@ -82,3 +85,20 @@ def test_our_own_container_has_no_such_paths_and_must_name_what_it_serves(gatewa
 def test_before_the_first_release_there_are_none(gateway: GatewayCaller) -> None:
     unreleased = GatewayCaller(Unreleased("digits"), gateway.endpoint)
     assert openai_routes(unreleased.service) == {}
+
+
+def test_what_a_language_model_was_asked_and_answered_is_kept_as_it_was(chat: GatewayCaller) -> None:
+    assert isinstance(chat.pin, Pin)
+    kept = Kept(chat.pin, own_paths=own_paths(chat.service))
+    door = CaptureDoor(chat.door, kept.recorder)
+    for path in (f"{BASE}/chat/completions", f"{BASE}/unheard-of"):
+        event = http_event("POST", path, CHAT)
+        event["requestContext"]["apiId"] = "a1b2c3"
+        door(event, None)
+    (row,) = kept.rows
+    assert (row["input.request"], row["output.answer"]) == ([CHAT.decode()], [ANSWER.decode()])
+
+
+def test_a_model_of_ours_has_no_paths_of_its_own(linear_layer: Layer) -> None:
+    caller = GatewayCaller(pin_of(linear_layer), MemoryEndpoint(computing(linear_layer.load())))
+    assert own_paths(caller.service) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import functions
 from functions.inference.artifact import LayerArtifact, find_artifact
 from model_store.contract import environment
+from model_store.contract.digest import Digest
 from model_store.contract.environment import FILES_FOLDER
 from model_store.contract.errors import IntegrityError
 
@@ -100,6 +102,20 @@ def test_a_layer_that_was_made_before_has_them_in_its_manifest(linear_layer: Lay
     artifact = find_artifact(linear_layer.environ, package=str(linear_layer.package))
     assert artifact is not None
     assert artifact.golden() == linear_layer.manifest.golden
+
+
+def test_what_loads_is_the_manifest_that_was_signed_golden_sample_and_all(linear_layer: Layer) -> None:
+    """Law 2, from the signature on: a release wrote down which manifest it had verified."""
+    signed = Digest.of(linear_layer.manifest.to_json()).hex
+    environ = {**linear_layer.environ, environment.SIGNED_MANIFEST: signed}
+    assert find_artifact(environ, package=str(linear_layer.package)) is not None
+    golden = linear_layer.package / environment.GOLDEN_FILE
+    document = json.loads(golden.read_bytes())
+    document["rtol"] = 1.0
+    golden.write_text(json.dumps(document))
+    with pytest.raises(IntegrityError, match="the signed manifest of"):
+        find_artifact(environ, package=str(linear_layer.package))
+    assert find_artifact(linear_layer.environ, package=str(linear_layer.package)) is not None
 
 
 def test_hashing_begins_before_numpy_is_imported() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from functions.gateway.adapters.memory import MemoryEndpoint
 from functions.inference.adapters.memory import MemoryCaptures
-from functions.inference.capture import MOST_BUFFERED, MOST_BYTES, CaptureDoor, capturing
+from functions.inference.capture import MOST_BUFFERED, CaptureDoor, Recorder, recording
+from functions.inference.captured_rows import MOST_TEXT_BYTES, Half
 from functions.inference.released import Unreleased
 from functions.inference.request_log import RequestLog
 from functions.protocol.errors import CloudUnavailableError
@@ -35,20 +36,23 @@ class Place:
         self.captures = MemoryCaptures(*errors)
         self.now = NOON
         self.lines: list[str] = []
-        self.door = CaptureDoor(
-            self.caller.door,
+        self.recorder = Recorder(
             lambda: self.captures,
             layer.load(),
             CaptureSettings(**{"rate": 1.0, "rows_per_hour": 10_000, **settings}),
             RequestLog({"model": "digits"}, self.lines.append),
+            most_held=8_000_000,
             now=lambda: self.now,
             write_every_s=write_every_s,
         )
+        self.door = CaptureDoor(self.caller.door, self.recorder)
 
-    def ask(self, *rows: list[float], event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def ask(
+        self, *rows: list[float], event: dict[str, Any] | None = None, context: object = None
+    ) -> dict[str, Any]:
         event = event or asked(*rows)
-        answer = self.door(event, None)
-        self.door.drain()
+        answer = self.door(event, context)
+        self.recorder.drain()
         return answer
 
     @property
@@ -189,10 +193,40 @@ def test_what_could_not_be_written_is_counted_said_once_and_told_in_the_next_fil
 
 def test_a_request_of_megabytes_is_lost_and_not_carried(linear_layer: Layer) -> None:
     place = Place(linear_layer)
-    place.ask(*[[0.123456789, 0.0, 0.0, 1.0]] * (MOST_BYTES // 20))
+    place.ask(*[[0.123456789, 0.0, 0.0, 1.0]] * (MOST_TEXT_BYTES // 20))
     assert place.rows == []
     place.ask()
     assert place.about[0]["lost"] == "1"
+
+
+def test_what_waits_is_never_more_than_a_share_of_the_memory(linear_layer: Layer) -> None:
+    place, release = Place(linear_layer), threading.Event()
+
+    class Slow(MemoryCaptures):
+        def keep(self, key: str, data: bytes) -> None:
+            assert release.wait(60)
+            super().keep(key, data)
+
+    place.captures = Slow()
+    place.door(asked(), None)
+    for _ in range(4):
+        place.recorder.keep("r1", Half(bytes(3_000_000)), Half(b"{}"))
+    release.set()
+    place.recorder.drain()
+    place.ask()
+    place.ask()
+    assert sum(int(about["lost"]) for about in place.about) == 4, "two did not fit, and two are no JSON"
+
+
+def test_a_row_says_through_which_alias_it_came(linear_layer: Layer) -> None:
+    class Context:
+        aws_request_id = "a1"
+        invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:digits:canary"
+
+    place = Place(linear_layer)
+    place.ask(context=Context())
+    place.ask()
+    assert [row["alias"] for row in place.rows] == ["canary", ""]
 
 
 def test_a_caller_never_waits_for_a_bucket(linear_layer: Layer) -> None:
@@ -209,7 +243,7 @@ def test_a_caller_never_waits_for_a_bucket(linear_layer: Layer) -> None:
         assert place.door(asked(), None)["statusCode"] == 200
     assert place.captures.kept == {}
     release.set()
-    place.door.drain()
+    place.recorder.drain()
     place.ask()
     assert sum(int(about["lost"]) for about in place.about) + len(place.rows) == 101
 
@@ -218,11 +252,9 @@ def test_a_gateway_keeps_what_passes_through_it(linear_layer: Layer) -> None:
     pin = pin_of(linear_layer)
     caller = GatewayCaller(pin, MemoryEndpoint(computing(linear_layer.load())))
     captures = MemoryCaptures()
-    door = CaptureDoor(
-        caller.door, lambda: captures, pin, CaptureSettings(1.0, 10), RequestLog({}), write_every_s=0
-    )
-    assert door(asked([1, 2, 3, 4]), None)["statusCode"] == 200
-    door.drain()
+    recorder = Recorder(lambda: captures, pin, CaptureSettings(1.0, 10), RequestLog({}), write_every_s=0)
+    assert CaptureDoor(caller.door, recorder)(asked([1, 2, 3, 4]), None)["statusCode"] == 200
+    recorder.drain()
     ((columns, _),) = map(parquet.read, captures.kept.values())
     assert {column.name: values for column, values in columns.items()}["input.x"] == [[1, 2, 3, 4]]
 
@@ -231,9 +263,7 @@ def test_a_gateway_keeps_what_passes_through_it(linear_layer: Layer) -> None:
 
 
 def started(layer: Layer, lines: list[str], **environ: str) -> object:
-    caller = Caller(layer.load())
-    door = capturing(caller.door, layer.load(), environ, RequestLog({}, lines.append))
-    return None if door is caller.door else door
+    return recording(layer.load(), environ, RequestLog({}, lines.append))
 
 
 def test_a_rate_of_nothing_keeps_nothing(linear_layer: Layer) -> None:
@@ -261,5 +291,4 @@ def test_what_is_wrong_with_capture_is_said_and_nothing_is_kept(
 
 
 def test_before_the_first_release_there_is_nothing_to_keep(linear_layer: Layer) -> None:
-    caller = Caller(Unreleased("digits"))
-    assert capturing(caller.door, caller.served, {}, RequestLog({})) is caller.door
+    assert recording(Unreleased("digits"), {}, RequestLog({})) is None

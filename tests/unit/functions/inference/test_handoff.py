@@ -12,7 +12,8 @@ import pytest
 
 from functions.inference import handoff as room
 from functions.inference.adapters.memory import MemoryObjects
-from functions.inference.door import HttpDoor
+from functions.inference.capture import CaptureDoor
+from functions.inference.door import Handler, HttpDoor
 from functions.inference.handoff import Handoff, caller_of
 from functions.inference.limits import Limits
 from functions.inference.ports import Stored
@@ -21,7 +22,7 @@ from functions.inference.served import Served, Unreleased
 from functions.inference.service import ModelService
 from functions.protocol.errors import CloudUnavailableError
 from model_store.contract.events import http_event, read_answer
-from tests.unit.functions.conftest import Layer, Reply
+from tests.unit.functions.conftest import Kept, Layer, Reply
 
 BUCKET = "handoff"
 PATH = "/v2/models/digits"
@@ -40,11 +41,15 @@ class Shop:
     limits: Limits = field(default_factory=lambda: Limits(memory_mb=512))
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     lines: list[str] = field(default_factory=list)
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         service = ModelService(self.served, self.limits)
-        routes = Handoff(service, self.objects, bucket=BUCKET).routes
-        self.door = HttpDoor(service, RequestLog(self.served.labels, self.lines.append), routes)
+        recorder = self.kept.recorder if self.kept else None
+        routes = Handoff(service, self.objects, bucket=BUCKET, recorder=recorder).routes
+        self.door: Handler = HttpDoor(service, RequestLog(self.served.labels, self.lines.append), routes)
+        if recorder is not None:
+            self.door = CaptureDoor(self.door, recorder)
 
     def post(
         self,
@@ -59,6 +64,7 @@ class Shop:
         if by:
             event["requestContext"]["authorizer"] = by
         event["headers"] |= headers or {}
+        event["requestContext"]["apiId"] = "a1b2c3"
         return Reply(*read_answer(self.door(event, None)))
 
     def upload(self, body: bytes, *, by: dict[str, Any] | None = None) -> str:
@@ -292,3 +298,24 @@ def test_the_log_says_which_way_and_nothing_of_the_payload(shop: Shop) -> None:
         "/v2/models/{model}/infer",
     ]
     assert not any(ref in line for line in shop.lines)
+
+
+def test_what_was_really_asked_and_answered_is_kept_and_no_reference(linear_layer: Layer) -> None:
+    """Of a request by name, and of an answer by address; once each, and nothing of what was refused."""
+    served = linear_layer.load()
+    kept = Kept(served)
+    shop = Shop(served, Limits(memory_mb=512, max_payload_bytes=700), kept=kept)
+    rows = 40
+    x = {"name": "x", "datatype": "FP32", "shape": [rows, 4], "data": [0, 0, 0, 1] * rows}
+    large = json.dumps({"id": "many", "inputs": [x]}).encode()
+    assert shop.infer(shop.upload(REQUEST)).status == 200
+    assert shop.infer(shop.upload(large)).status == 413, (
+        "its answer does not fit, and no address was asked for"
+    )
+    pointer = shop.infer(shop.upload(large), accept_output_url=True)
+    assert pointer.json["outputs"] == []
+    found = kept.rows
+    assert [row["id"] for row in found] == ["seven"] + ["many"] * rows
+    assert {tuple(row["input.x"]) for row in found} == {(0, 0, 0, 1)}
+    assert {tuple(row["output.label"]) for row in found} == {(2,)}
+    assert len({row["request_id"] for row in found}) == 2

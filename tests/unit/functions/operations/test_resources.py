@@ -13,7 +13,8 @@ from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.adapters.memory import MemoryFunctions
 from releases.deploy import Deploy
-from releases.errors import DisagreementError, StillLiveError
+from releases.errors import DisagreementError, StillLiveError, WavesRunningError
+from releases.waving import Waving
 from tests.unit.releases.world import STAGE, World, honest
 
 FUNCTION = function_name(STAGE, "digits")
@@ -53,8 +54,9 @@ def model_properties(memory_mb: int = 512) -> dict[str, Any]:
     }
 
 
-def cdk_deploy(world: World, memory_mb: int = 512) -> None:
-    properties = model_properties(memory_mb)
+def cdk_deploy(world: World, memory_mb: int = 512, *, waves: bool = False) -> None:
+    said = {"Waves": "true"} if waves else {}
+    properties = {**model_properties(memory_mb), **said}
     world.functions.deploy(
         FUNCTION,
         memory_mb=memory_mb,
@@ -62,7 +64,7 @@ def cdk_deploy(world: World, memory_mb: int = 512) -> None:
         environment=properties["Base"]["Environment"],
     )
     send(world, MODEL, properties)
-    rollout = {"Model": "digits", "FunctionName": FUNCTION, "Fingerprint": f"print-{memory_mb}"}
+    rollout = {"Model": "digits", "FunctionName": FUNCTION, "Fingerprint": f"print-{memory_mb}", **said}
     send(world, ROLLOUT, {"Models": [rollout]})
 
 
@@ -85,6 +87,19 @@ def test_the_rollout_resource_re_releases_the_live_model_on_the_new_base(world: 
     cdk_deploy(world, memory_mb=1024)
     assert world.ask() == (200, "digits:1")
     assert world.live_memory_mb() == 1024
+
+
+def test_a_model_that_moves_in_waves_is_left_to_them_by_the_rollout_and_the_guard(world: World) -> None:
+    """Law 4: the deploy records the base; while a wave is under way the guard lets no other deploy in."""
+    cdk_deploy(world)
+    world.publish(1)
+    world.controller().release(ByVersion("digits", 1))
+    cdk_deploy(world, memory_mb=1024, waves=True)
+    assert world.live_memory_mb() == 512
+    assert Waving(world.stage()).begin((100.0,), bake_s=60) is not None
+    with pytest.raises(WavesRunningError):
+        send(world, GUARD, {"Models": [LIVE]})
+    send(world, GUARD, {"Models": [LIVE]}, rolling_back=True)
 
 
 def test_a_rollback_of_the_stack_flips_back_and_publishes_nothing(world: World) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from functions.protocol.binary import array_from_binary, binary_from_array
+from functions.protocol.binary import array_from_binary, array_of_element, binary_from_array
 from functions.protocol.errors import BadRequestError
 from functions.protocol.tensors import BFLOAT16, DTYPES, Array
 
@@ -72,6 +72,22 @@ def test_a_text_is_its_length_and_its_bytes() -> None:
     data = b"\x03\x00\x00\x00\xe2\x82\xac\x00\x00\x00\x00"
     assert bytes(binary_from_array(np.array(["€", ""], object))) == data
     assert read("BYTES", [2, 1], data).tolist() == [["€"], [""]]
+
+
+def test_a_file_is_its_length_and_any_bytes() -> None:
+    data = memoryview(b"\x02\x00\x00\x00\xff\xd8\x00\x00\x00\x00")
+    assert array_from_binary("x", "BYTES", [2], data, files=True).tolist() == [b"\xff\xd8", b""]
+    with pytest.raises(BadRequestError, match="not UTF-8"):
+        array_from_binary("x", "BYTES", [2], data)
+    with pytest.raises(BadRequestError, match="end inside the element at position 0"):
+        array_from_binary("x", "BYTES", [1], data[:5], files=True)
+
+
+def test_an_element_alone_needs_no_length() -> None:
+    assert array_of_element("x", memoryview("€".encode()), file=False).tolist() == ["€"]
+    assert array_of_element("x", memoryview(b"\xff\xd8"), file=True).tolist() == [b"\xff\xd8"]
+    with pytest.raises(BadRequestError, match="not UTF-8"):
+        array_of_element("x", memoryview(b"\xff\xd8"), file=False)
 
 
 def test_an_array_that_is_not_contiguous_is_written_in_row_major_order() -> None:

@@ -294,6 +294,51 @@ def test_a_body_without_json_is_the_only_input() -> None:
     assert (request.outputs, set(request.binary)) == (("y",), {"y"})
 
 
+@pytest.mark.parametrize("shape", [(1,), ("batch",)], ids=["one", "any"])
+@pytest.mark.parametrize(
+    ("data", "files", "element"),
+    [(b"\x05\0\0\0words", False, "\x05\0\0\0words"), (b"\xff\xd8", True, b"\xff\xd8"), (b"", False, "")],
+    ids=["text", "file", "nothing"],
+)
+def test_a_body_without_json_is_the_only_element_of_bytes_and_has_no_length_before_it(
+    shape: tuple[int | str, ...], data: bytes, files: bool, element: str | bytes
+) -> None:
+    """As Triton reads it: its server puts the length there itself."""
+    outputs = [TensorSpec("y", "FP32", (1,))]
+    named = frozenset({"x"}) if files else frozenset[str]()
+    request = decode_request(
+        data, Signature.of([TensorSpec("x", "BYTES", shape)], outputs, named), json_length=0
+    )
+    assert request.inputs["x"].tolist() == [element]
+    assert request.binary == (frozenset() if files else {"y"}), "who sends a file reads JSON"
+
+
+def test_binary_data_of_files_are_any_bytes_and_those_of_texts_are_not() -> None:
+    specs = [TensorSpec("file", "BYTES", (1,)), TensorSpec("text", "BYTES", (1,))]
+    signature = Signature.of(specs, [], frozenset({"file"}))
+    element = b"\x01\0\0\0\xff"
+
+    def with_data(*data: bytes) -> tuple[bytes, int]:
+        inputs = [
+            {
+                "name": spec.name,
+                "datatype": "BYTES",
+                "shape": [1],
+                "parameters": {"binary_data_size": len(each)},
+            }
+            for spec, each in zip(specs, data, strict=True)
+        ]
+        head = json.dumps({"inputs": inputs}).encode()
+        return head + b"".join(data), len(head)
+
+    content, length = with_data(element, b"\x01\0\0\0a")
+    read = decode_request(content, signature, json_length=length)
+    assert {name: array.tolist() for name, array in read.inputs.items()} == {"file": [b"\xff"], "text": ["a"]}
+    content, length = with_data(element, element)
+    with pytest.raises(BadRequestError, match="input `text` has bytes at position 0 that are not UTF-8"):
+        decode_request(content, signature, json_length=length)
+
+
 @pytest.mark.parametrize(
     ("shape", "datatype", "size", "words"),
     [

@@ -26,3 +26,22 @@ def test_what_does_not_go_together_is_refused(old: str, new: str, said: str, rec
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(RecipeError, match=said):
         read_data(path)
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ("", "either `since` and `until`, or `days`"),
+        ("days = 7\nsince = 2026-11-01T00:00:00Z\nuntil = 2026-11-02T00:00:00Z", "either `since` and"),
+        ("since = 2026-11-01T00:00:00Z", "either `since` and `until`"),
+        ("since = 2026-11-02T00:00:00Z\nuntil = 2026-11-01T00:00:00Z", "not before `until`"),
+        ("since = 2026-11-01T00:00:00\nuntil = 2026-11-02T00:00:00Z", "timezone"),
+    ],
+    ids=["none", "two", "half", "backwards", "nowhere"],
+)
+def test_captured_traffic_has_one_window(window: str, said: str, recipes: Path) -> None:
+    path = recipes / "digits.toml"
+    source = f'kind = "captured"\nmodel = "digits"\nstage = "local"\n{window}'
+    path.write_text(path.read_text().replace('kind = "sklearn"\nset = "digits"', source, 1))
+    with pytest.raises(RecipeError, match=said):
+        read_data(path)

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from training.data.s3 import S3Bucket
+from training.data.s3 import S3Bucket, kept_requests
 from training.errors import DataError
 
 
@@ -33,3 +33,15 @@ def test_what_aws_refuses_names_the_place(client: Any) -> None:
         S3Bucket("nobodys-bucket", client=client).keys("in/")
     with pytest.raises(DataError, match="s3://nobodys-bucket/in/a"):
         S3Bucket("nobodys-bucket", client=client).get("in/a")
+
+
+def test_where_a_stage_keeps_requests_is_read_and_not_guessed(client: Any) -> None:
+    client.create_bucket(Bucket="kept-requests")
+    client.put_object(Bucket="kept-requests", Key="captured/sign/x", Body=b"rows")
+    ssm = boto3.client("ssm", region_name="us-east-1")
+    ssm.put_parameter(Name="/switchyard/local/capture-bucket", Value="kept-requests", Type="String")
+    kept = kept_requests("local", ssm=ssm, client=client)
+    assert list(kept.keys("captured/")) == ["captured/sign/x"]
+    assert kept.get("captured/sign/x") == b"rows"
+    with pytest.raises(DataError, match="stage `prod` keeps no requests"):
+        kept_requests("prod", ssm=ssm, client=client)

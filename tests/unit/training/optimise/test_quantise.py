@@ -1,5 +1,6 @@
 """Fewer bits: which operators come of it, how large it is, and that it still answers alike."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def test_the_same_file_comes_out_each_time(trained: tuple[Task, Made], tmp_path:
     for name in ("one", "two"):
         quantise(made.path, "int8", tmp_path / name, rows=task.data.train.inputs)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_fewer_bits_leave_everybody_s_log_as_it_was(trained: tuple[Task, Made], tmp_path: Path) -> None:
+    before = list(logging.root.handlers), logging.root.level, logging.root.manager.disable
+    quantise(trained[1].path, "int4", tmp_path / "model.onnx", rows=trained[0].data.train.inputs)
+    assert (list(logging.root.handlers), logging.root.level, logging.root.manager.disable) == before
 
 
 def test_a_gemm_written_as_product_and_sum_is_the_same_function(trained: tuple[Task, Made]) -> None:

@@ -12,6 +12,7 @@ from typer.testing import Result
 from model_store.contract.errors import AccessDeniedError
 from model_store.contract.names import ByVersion
 from releases.stage import Stage
+from releases.waving import Waving
 from telemetry.adapters.memory import MemoryNumbers
 from telemetry.ports import AlarmSeen
 from tests.unit.releases.world import STAGE, World
@@ -126,3 +127,16 @@ def test_programs_read_the_same(scene: Scene, yard: Yard) -> None:
     assert [(alarm["name"], alarm["state"]) for alarm in model["alarms"]] == [
         (f"{PREFIX}live/abc/faults", "ALARM")
     ]
+
+
+def test_it_names_who_waits_for_a_wave_and_how_far_a_rebase_is(scene: Scene, yard: Yard) -> None:
+    scene.world.memory_mb = 1024
+    scene.world.deploy(waves=True)
+    said = yard("status", "digits", "--stage", STAGE)
+    assert "older base, waits for its wave" in said.stdout
+    assert "waiting for `yard rebase` to move them: digits" in said.stderr
+    begun = Waving(scene.world.stage()).begin((100.0,), bake_s=60)
+    assert begun is not None
+    assert "rebase 1 is at wave 1 of 1 (digits), asked for by ann" in yard("status", "--stage", STAGE).stderr
+    found = json.loads(yard("status", "digits", "--json", "--stage", STAGE).stdout)
+    assert (found["rebase"]["number"], found["aliases"][0]["waits"]) == (1, True)

@@ -17,7 +17,7 @@ from functions.inference.limits import Limits
 from functions.inference.request_log import RequestLog
 from functions.inference.served import Served, Unreleased
 from functions.inference.service import ModelService
-from tests.unit.functions.conftest import Layer
+from tests.unit.functions.conftest import Kept, Layer
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 0, 0, 1]}
 
@@ -42,13 +42,20 @@ class House:
     lines: list[str] = field(default_factory=list)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         self.log = RequestLog(self.served.labels, self.lines.append)
         self.service = ModelService(self.served, self.limits)
-        self.object_door = ObjectDoor(self.service, self.log, self.objects)
+        recorder = self.kept.recorder if self.kept else None
+        self.object_door = ObjectDoor(self.service, self.log, self.objects, recorder)
         self.message_door = MessageDoor(
-            self.service, self.log, self.queue, queue_url="https://answers", objects=self.object_door
+            self.service,
+            self.log,
+            self.queue,
+            queue_url="https://answers",
+            objects=self.object_door,
+            recorder=recorder,
         )
         self.doors = Doors(
             HttpDoor(self.service, self.log),
@@ -58,11 +65,20 @@ class House:
             compare=lambda event, context: shadow.answer(
                 event, context, self.service, self.log, self.service.outputs
             ),
+            recorder=recorder,
         )
 
     @property
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
+
+
+@pytest.fixture
+def keeping(linear_layer: Layer) -> tuple[House, Kept]:
+    """A house that keeps all its requests."""
+    served = linear_layer.load()
+    kept = Kept(served)
+    return House(served, kept=kept), kept
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from functions.inference.doors.outcome import FunctionFailedError
 from functions.protocol.errors import NotReadyError
+from tests.unit.functions.conftest import Kept
 from tests.unit.functions.inference.doors.conftest import Context, House, X
 
 WORDS = "private"
@@ -81,3 +82,12 @@ def test_every_invocation_is_one_log_line(house: House) -> None:
         ("request-1", "INVOKE", 200),
         ("request-1", "INVOKE", 400),
     ]
+
+
+def test_what_was_answered_is_kept_by_lambda_s_id_and_a_mistake_is_not(keeping: tuple[House, Kept]) -> None:
+    house, kept = keeping
+    house.doors({"id": "seven", "inputs": [X]}, Context("a1"))
+    house.doors({"inputs": []}, Context("a2"))
+    (row,) = kept.rows
+    assert (row["request_id"], row["id"]) == ("a1", "seven")
+    assert (row["input.x"], row["output.label"]) == ([0, 0, 0, 1], [2])

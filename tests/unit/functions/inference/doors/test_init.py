@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from functions.inference.doors import Doors
 from functions.inference.doors.outcome import FunctionFailedError
 from model_store.contract.events import http_event, read_answer
 from tests.unit.functions.inference.doors.conftest import House, X
+from tests.unit.model_store.contract.test_rest_events import REST
 
 ROOT = Path(__file__).parents[5]
 
@@ -56,6 +59,25 @@ def test_a_function_url_is_an_http_call(house: House) -> None:
     status, headers, body = read_answer(house.doors(FUNCTION_URL, None))
     assert (status, headers["x-switchyard-model"]) == (200, "digits:2")
     assert b'"label"' in body
+
+
+def test_a_rest_api_is_answered_in_its_own_format(house: House) -> None:
+    """Payload format 1.0, by every road: the quick one, the framework's, and into a refusal."""
+    for path, status in (
+        ("/v2/models/digits/infer", 200),
+        ("/v2/models/other/infer", 404),
+        ("/v2/docs", 404),
+    ):
+        body = base64.b64encode(str(FUNCTION_URL["body"]).encode()).decode()
+        event = copy.deepcopy(REST) | {"path": path, "body": body}
+        answer = house.doors(event, None)
+        assert answer["statusCode"] == status, answer
+        assert set(answer) <= {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+
+
+def test_a_call_of_neither_format_is_told_so(house: House) -> None:
+    assert house.doors({"httpMethod": "GET", "requestContext": 7}, None)["statusCode"] == 400
+    assert house.doors({"httpMethod": 7, "path": None, "requestContext": {}}, None)["statusCode"] == 400
 
 
 def test_a_plain_request_is_answered_plainly(house: House) -> None:

@@ -11,6 +11,7 @@ from functions.inference.doors import messages
 from functions.inference.doors.messages import MessageDoor
 from functions.inference.ports import Stored
 from functions.protocol.errors import CloudUnavailableError
+from tests.unit.functions.conftest import Kept
 from tests.unit.functions.inference.doors.conftest import Context, House, X
 
 WORDS = "private"
@@ -150,3 +151,33 @@ def test_the_place_of_answers_is_the_deploy_s_to_say(house: House) -> None:
     door = MessageDoor.from_environment(house.service, house.log, environ, house.queue, house.object_door)
     door(event(GOOD), None)
     assert house.queue.sent[0][0] == "https://elsewhere"
+
+
+def test_what_was_answered_is_kept_by_the_message_s_id(keeping: tuple[House, Kept]) -> None:
+    house, kept = keeping
+    house.message_door(event(GOOD, "not json", GOOD), Context())
+    assert [(row["request_id"], row["id"], row["output.label"]) for row in kept.rows] == [
+        ("m0", "seven", [2]),
+        ("m2", "seven", [2]),
+    ]
+
+
+def test_a_message_that_comes_again_is_not_kept_before_its_answer_is_sent(
+    keeping: tuple[House, Kept],
+) -> None:
+    house, kept = keeping
+
+    class Broken:
+        def send(self, queue_url: str, body: str, *, answers: str) -> None:
+            raise CloudUnavailableError("no queue")
+
+    door = MessageDoor(
+        house.service,
+        house.log,
+        Broken(),
+        queue_url="https://answers",
+        objects=house.object_door,
+        recorder=kept.recorder,
+    )
+    assert failures(door(event(GOOD), Context())) == ["m0"]
+    assert kept.rows == []

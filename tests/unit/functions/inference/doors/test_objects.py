@@ -12,6 +12,7 @@ from functions.inference.doors.objects import announced, answer_key
 from functions.inference.doors.outcome import FunctionFailedError
 from functions.inference.ports import Stored
 from functions.protocol.errors import CloudUnavailableError
+from tests.unit.functions.conftest import Kept
 from tests.unit.functions.inference.doors.conftest import Context, House, X
 
 BUCKET = "inbox"
@@ -190,3 +191,20 @@ def test_a_folder_that_a_console_drew_is_no_request(house: House) -> None:
     house.objects.write(BUCKET, "requests/monday/", Stored(b""))
     assert house.object_door(event("requests/monday/"), None) == {"answered": 0}
     assert house.objects.keys(BUCKET) == ["requests/monday/"]
+
+
+def test_each_object_of_an_event_is_kept_by_its_name_and_an_id_of_its_own(
+    keeping: tuple[House, Kept],
+) -> None:
+    house, kept = keeping
+    for name in ("monday/7.json", "monday/8.json"):
+        house.objects.write(BUCKET, f"requests/{name}", Stored(REQUEST))
+    house.objects.write(BUCKET, "requests/wrong", Stored(b"not json"))
+    for _ in range(2):
+        house.object_door(
+            event("requests/monday/7.json", "requests/wrong", "requests/monday/8.json"), Context("a1")
+        )
+    rows = kept.rows
+    assert [row["id"] for row in rows] == ["monday/7.json", "monday/8.json"] * 2
+    assert len({row["request_id"] for row in rows}) == 2, "the same event twice is the same two requests"
+    assert all(row["request_id"].startswith("a1-") for row in rows)

@@ -1,0 +1,1 @@
+"""What the authorizer asks issuers through."""
