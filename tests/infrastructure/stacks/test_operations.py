@@ -20,7 +20,7 @@ def said(stage: Deployed, sid: str) -> dict[str, Any]:
 
 
 def the_function(stage: Deployed) -> str:
-    """Which of the stack's functions is the operations function; the other one is the messenger."""
+    """Which of the stack's functions is the operations function; the others tell people and draw."""
     found = stage.resources("Operations", "AWS::Lambda::Function")
     (id_,) = (id_ for id_, one in found.items() if one["Properties"]["FunctionName"].endswith("-Operations"))
     return id_
