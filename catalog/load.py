@@ -18,6 +18,7 @@ from catalog.alarms import Alarms
 from catalog.capture import Capture
 from catalog.messages import Messages
 from catalog.schema import TARGETS, Catalog, Jwt, Model, Overrides, Stage
+from catalog.training import Pipeline, Training
 from model_store.contract.errors import CatalogError
 
 _TOP = ("stages", "models")
@@ -189,8 +190,10 @@ def _keys_at(loc: tuple[int | str, ...]) -> tuple[str, ...]:
         table = Capture
     elif "alarms" in loc[2:-1]:
         table = Alarms
+    elif "pipeline" in loc[2:-1]:
+        table = Pipeline
     elif loc[0] == "stages":
-        below: dict[int | str, type[BaseModel]] = {"jwt": Jwt, "messages": Messages}
+        below: dict[int | str, type[BaseModel]] = {"jwt": Jwt, "messages": Messages, "training": Training}
         table = below.get(loc[2], Stage) if len(loc) > 3 else Stage
     return tuple(field for field in table.model_fields if field != "name")
 

@@ -19,6 +19,7 @@ from catalog.capture import Capture
 from catalog.front import Callers, Rest
 from catalog.messages import Messages
 from catalog.mistakes import between, mistake
+from catalog.training import Pipeline, Training
 from model_store.contract.deployment import DEFAULT_ALIAS, check_stage
 from model_store.contract.errors import CatalogError, InvalidNameError
 from model_store.contract.names import check_alias, check_name
@@ -198,10 +199,24 @@ def _bucket(value: str) -> str:
 
 
 class Replica(_Table):
-    """Where a stage's store is copied to: a versioned bucket and a key, in another region."""
+    """Where a stage's store is copied to, in another region.
 
-    bucket: Annotated[str, AfterValidator(_bucket)]
-    key: heavy.KeyArn
+    With ``region`` the stage has a stack there with a bucket and a key for the copy. ``bucket`` and ``key``
+    name a versioned bucket and a key that somebody else made.
+    """
+
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    bucket: Annotated[str, AfterValidator(_bucket)] | None = None
+    key: heavy.KeyArn | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Replica:
+        if (self.region is None) == (self.bucket is None) or (self.bucket is None) != (self.key is None):
+            raise mistake(
+                "says neither one `region` nor one `bucket` with its `key`",
+                "Write `region`, and the copy is made there; or `bucket` and `key` of one that exists.",
+            )
+        return self
 
 
 class Stage(_Table):
@@ -212,7 +227,8 @@ class Stage(_Table):
     ``roles_only`` the store takes writes of the stage's own roles and of nobody else, administrators
     included. With ``signed_by``, a KMS key, no version is released whose manifest that key has not signed.
     ``rebase`` says who moves what is live to a changed base: each ``deploy``, all models at once, or
-    ``yard rebase`` in ``waves``. ``messages`` is who is told of alarms.
+    ``yard rebase`` in ``waves``. ``messages`` is who is told of alarms. With ``training`` models are trained
+    there too, in jobs.
 
     ``api`` is which kind of API stands in front: an HTTP API, or with ``rest`` a REST API, which knows
     ``callers`` by their keys and may be what ``rest`` says (``catalog.front``).
@@ -263,6 +279,7 @@ class Stage(_Table):
     grpc_certificate: heavy.Certificate | None = None
     grpc_callers: heavy.Networks = ()
     messages: Messages = Field(default_factory=Messages)
+    training: Training | None = None
 
     @model_validator(mode="after")
     def _says_whose_tokens(self) -> Stage:
@@ -275,6 +292,15 @@ class Stage(_Table):
             raise mistake(
                 f'has a table `jwt` and `auth = "{self.auth}"`, which reads no token',
                 'Write `auth = "jwt"`, or take the table out.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_copied_elsewhere(self) -> Stage:
+        if self.replica is not None and self.region is not None and self.replica.region == self.region:
+            raise mistake(
+                f"is in `{self.region}` and its `replica` too, where one disaster takes both",
+                "Write another region for the `replica`.",
             )
         return self
 
@@ -343,6 +369,7 @@ class Overrides(_Table):
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms | None = None
     capture: Capture | None = None
+    pipeline: Pipeline | None = None
 
 
 class Model(_Table):
@@ -367,7 +394,8 @@ class Model(_Table):
     there before: the gateway may ask them, and nothing here changes one.
 
     ``alarms`` is what people are told about it; a stage may say some of it differently. ``capture`` is what
-    of its requests is kept, and a stage's own table takes the place of the model's.
+    of its requests is kept, and a stage's own table takes the place of the model's. ``pipeline`` trains and
+    releases it, on stages that have ``training``.
     """
 
     name: Annotated[str, _name(check_name)]
@@ -405,6 +433,7 @@ class Model(_Table):
     target_gpu_utilization: heavy.Percent | None = None
     alarms: Alarms = Field(default_factory=Alarms)
     capture: Capture | None = None
+    pipeline: Pipeline | None = None
     stages: dict[str, Overrides] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -426,6 +455,30 @@ class Model(_Table):
             found = heavy.check_model(self if where is None else self.on(where))
             if found is not None:
                 raise found
+        return self
+
+    @model_validator(mode="after")
+    def _is_released_by_its_pipeline(self) -> Model:
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.pipeline is not None and here.is_heavy:
+                raise mistake(
+                    "has a pipeline, which releases what it made, and an endpoint for each version that is "
+                    "listed here",
+                    "Take the table out: run `yard pipeline --no-release`, then `yard provision`.",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _drifts_where_requests_are_kept(self) -> Model:
+        for where in (None, *self.stages):
+            here = self if where is None else self.on(where)
+            if here.pipeline is not None and here.pipeline.on_drift and here.captures is None:
+                on_stage = f" on stage `{where}`" if where else ""
+                raise mistake(
+                    f"has a pipeline that drift starts, and none of its requests are kept{on_stage}",
+                    f"Add `[models.{self.name}.capture]`, or write `on_drift = false`.",
+                )
         return self
 
     @property

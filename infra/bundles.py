@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,9 @@ MESSENGER = (
     "model_store/contract",
 )
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
+TRAINING = ("training", "drift", "model_store", "requirements-train.txt", "constraints.txt")
 MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
+MARKS = ("functions/__init__.py", "functions/marks", "dashboards", "releases", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 
@@ -76,13 +78,22 @@ class Tree:
 
 
 def stage_bundle(
-    name: str, packages: tuple[str, ...], *, root: Path, handler: str, python: str | None = None
+    name: str,
+    packages: tuple[str, ...],
+    *,
+    root: Path,
+    handler: str,
+    python: str | None = None,
+    beside: Mapping[str, Path] | None = None,
 ) -> Tree:
     """Return the bundle ``name`` made of ``packages`` below ``root``; ``handler`` must be in it.
 
-    With ``python``, a version, it is compiled for that. Staging again with unchanged files does nothing.
+    With ``python``, a version, it is compiled for that. ``beside`` are folders of any files, by the name
+    that they get in the bundle. Staging again with unchanged files does nothing.
     """
     files = dict(_files_of_packages(packages, root))
+    for folder, source in (beside or {}).items():
+        files |= {f"{folder}/{relative}": path for relative, path in _files_below(source, source)}
     _must_hold(handler, files, name)
     home = root / "build" / "bundles" / name
     digest = _digest(files, f"python {python}\n" if python else "")

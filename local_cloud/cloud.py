@@ -38,6 +38,14 @@ _PROBE_TIMEOUT_S = 2.0
 _POLL_S = 0.05
 
 IMAGES: dict[str, Any] = {
+    # Before the other, which its name begins with. What jobs need is installed where this runs.
+    "switchyard-training": {
+        "command": [],
+        "environment": {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "SWITCHYARD_PACKAGES": "installed",
+        },
+    },
     "switchyard": {
         "command": [sys.executable, "-m", "functions.endpoint", "serve"],
         "environment": {
@@ -47,7 +55,7 @@ IMAGES: dict[str, Any] = {
             # A stack for a machine with a GPU asks for it; what runs here has none.
             "SWITCHYARD_DEVICE": "cpu",
         },
-    }
+    },
 }
 """Container images, by a regular expression, as programs of this machine: nothing is pulled or built here.
 ``SWITCHYARD_CLOUD_IMAGES``, the same as JSON, adds to them or replaces them."""

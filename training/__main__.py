@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from model_store.contract.errors import SwitchyardError
+from training.data.prepared import load
 from training.fit import Epoch
-from training.make import finish, fit_here, read_task
+from training.make import finish, fit_here, read_task, task_of
 from training.workers import joined
 
 
@@ -22,13 +23,17 @@ def main() -> int:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--keep", type=Path, default=None, help="where prepared data are kept")
+    parser.add_argument("--data", type=Path, default=None, help="a prepared set, in place of the recipe's")
     parser.add_argument(
         "--checkpoints", type=Path, default=None, help="where the checkpoint goes, by default OUT"
     )
     parser.add_argument("--finish", action="store_true", help="export and measure when it is over")
     given = parser.parse_args()
     try:
-        task = read_task(given.recipe, given.keep or given.out / ".data")
+        if given.data:
+            task = task_of(given.recipe, load(given.data))
+        else:
+            task = read_task(given.recipe, given.keep or given.out / ".data")
         with joined(task.recipe.fit.device) as workers:
             fitted = fit_here(task, given.checkpoints or given.out, workers=workers, on_epoch=_say)
             if given.finish and workers.writes:

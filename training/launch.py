@@ -13,16 +13,29 @@ from training.make import Task, fit_here
 
 
 def fit_together(
-    task: Task, recipe: Path, folder: Path, keep: Path, *, processes: int, restarts: int = 3
+    task: Task,
+    recipe: Path,
+    folder: Path,
+    keep: Path,
+    *,
+    processes: int,
+    restarts: int = 3,
+    data: Path | None = None,
 ) -> Fitted:
     """Fit the recipe at ``recipe`` on ``processes`` processes and return what they came to.
+
+    ``data`` is a prepared set to take in place of what the recipe names.
 
     When one of them dies, all are started again from the last checkpoint, ``restarts`` times at most; then
     ``FitError``. What they say goes to this process's stderr.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [*torchrun(processes, restarts=restarts), str(recipe), str(folder), "--keep", str(keep)],
+        [
+            *torchrun(processes, restarts=restarts),
+            *(str(recipe), str(folder), "--keep", str(keep)),
+            *(("--data", str(data)) if data else ()),
+        ],
         env={**os.environ, "PYTHONPATH": _path(), "OMP_NUM_THREADS": str(task.recipe.fit.threads)},
         stdout=sys.stderr.fileno() if _has_descriptor() else subprocess.DEVNULL,
         check=False,

@@ -98,7 +98,12 @@ def read_task(
 ) -> Task:
     """Read the recipe at ``path`` and prepare its data, which is kept below ``keep``."""
     recipe = read_recipe(path)
-    data = prepare(path.parent / recipe.data, keep, bucket=bucket, stage=stage)
+    return task_of(path, prepare(path.parent / recipe.data, keep, bucket=bucket, stage=stage))
+
+
+def task_of(path: Path, data: Prepared) -> Task:
+    """The recipe at ``path`` with data that are prepared already, whatever its own file of data says."""
+    recipe = read_recipe(path)
     digest = recipe.digest(networks.network_code(recipe, path.parent))
     return Task(recipe, data, path.parent, str(digest))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from model_store.contract.environment import TRAINING_BUCKET
 from training.errors import RecipeError
 from training.make import Task
 
@@ -39,10 +40,18 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The deployment's bucket for training, and the role that the job runs as."""
+    """The deployment's bucket for training and the role that the job runs as, as ``cdk deploy`` made them.
+
+    ``key`` encrypts what the job writes to S3 and ``volume_key`` its disk; with ``subnets`` and
+    ``security_groups`` its machine stands in the account's own network. Empty: as AWS does by itself.
+    """
 
     bucket: str
     role: str
+    key: str = ""
+    volume_key: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
 
 
 class Jobs(Protocol):
@@ -89,16 +98,24 @@ def training_job(task: Task, place: Place, machine: Machine, *, began: str) -> d
             ],
         },
         "InputDataConfig": [_channel("code", f"{prefix}/code/"), _channel("recipe", f"{prefix}/recipe/")],
-        "OutputDataConfig": {"S3OutputPath": f"{prefix}/output/"},
+        "OutputDataConfig": {
+            "S3OutputPath": f"{prefix}/output/",
+            **({"KmsKeyId": place.key} if place.key else {}),
+        },
         "CheckpointConfig": {"S3Uri": f"{prefix}/checkpoints/", "LocalPath": f"{_CONTAINER}/checkpoints"},
         "ResourceConfig": {
             "InstanceType": machine.instance,
             "InstanceCount": 1,
             "VolumeSizeInGB": machine.disk_gb,
+            **({"VolumeKmsKeyId": place.volume_key} if place.volume_key else {}),
         },
+        **_network(place),
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": machine.spot,
-        "Environment": {"PYTHONPATH": f"{_CONTAINER}/input/data/code"},
+        "Environment": {
+            "PYTHONPATH": f"{_CONTAINER}/input/data/code",
+            TRAINING_BUCKET: place.bucket,
+        },
         "Tags": [
             {"Key": "switchyard:model", "Value": task.recipe.model},
             {"Key": "switchyard:data", "Value": str(task.data.digest)},
@@ -142,6 +159,12 @@ def start(recipe: str, processes: int) -> str:
         "boto3 onnx onnxruntime pydantic\n"
         f"exec {worker}\n"
     )
+
+
+def _network(place: Place) -> dict[str, Any]:
+    if not place.subnets:
+        return {}
+    return {"VpcConfig": {"Subnets": list(place.subnets), "SecurityGroupIds": list(place.security_groups)}}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_store.contract.deployment import (
     alarm_period_parameter,
@@ -26,7 +27,9 @@ from model_store.contract.deployment import (
     parameters_path,
     shifts_machine_parameter,
     signed_by_parameter,
+    training_parameter,
 )
+from model_store.contract.environment import TRAINING_BUCKET
 from model_store.contract.errors import CatalogError, SwitchyardError
 from releases.errors import NotDeployedError, ServiceError
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
     from releases.adoption import AskedEndpoint, Fronts
+    from releases.quotas import Quotas
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -69,6 +73,8 @@ class Deployment:
     signed_by: str | None = None
     api_kind: str = "http"
     asks_for_key: bool = False
+    training: Mapping[str, Any] | None = None
+    """Where training jobs run and as whom; none where the stage has no training."""
 
     def asked_endpoint(self, name: str) -> AskedEndpoint:
         """A SageMaker endpoint that was there before there was a stage."""
@@ -234,7 +240,17 @@ def find(stage: str) -> Deployment:
         signed_by=found.get(signed_by_parameter(stage)),
         api_kind=found.get(api_kind_parameter(stage), "http"),
         asks_for_key=found.get(api_key_parameter(stage)) == "required",
+        training=_training(found.get(training_parameter(stage))),
     )
+
+
+def _training(written: str | None) -> Mapping[str, Any] | None:
+    """Read where jobs run, and let a ``data.toml`` that names no bucket mean the stage's."""
+    if written is None:
+        return None
+    found: dict[str, Any] = json.loads(written)
+    os.environ[TRAINING_BUCKET] = found["bucket"]
+    return found
 
 
 def _auth(written: str | None) -> AuthWord:
@@ -255,6 +271,13 @@ def reach(stage: str) -> None:
             hint="Start it with `yard local up`, or name another stage with `--stage`.",
         )
     os.environ.update(running.environment())
+
+
+def quotas() -> Quotas:
+    """What this account and region may have, and has."""
+    from releases.adapters.service_quotas import AccountQuotas
+
+    return AccountQuotas()
 
 
 def project_root() -> Path | None:

@@ -1,4 +1,4 @@
-"""Lambda entry point: custom resources of a deploy, the states of a shift, alarms, and once a day a look."""
+"""Lambda entry point: custom resources of a deploy, states of shifts and pipelines, alarms, a daily look."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ from typing import Any
 import boto3
 
 from functions.operations import reply
-from functions.operations.actions import hear_alarms, keep_all_awake, take_step
+from functions.operations.actions import hear_alarms, keep_all_awake, serve_pipeline, take_step
 from functions.operations.resources import apply, physical_id
 from model_store.adapters.kms import KmsKeys
 from model_store.adapters.s3 import S3Store
 from model_store.contract.endpoints import EC2, SAGEMAKER
-from model_store.contract.environment import ALARM_PERIOD, ALARM_TOPIC, BUCKET, LEASE, SIGNED_BY, STAGE
+from model_store.contract.environment import (
+    ALARM_PERIOD,
+    ALARM_TOPIC,
+    BUCKET,
+    LEASE,
+    SHIFTS,
+    SIGNED_BY,
+    STAGE,
+)
 from model_store.contract.errors import SwitchyardError
 from releases.adapters.aws import LambdaFunctions
 from releases.adapters.cloudwatch import CloudWatchMonitoring
 from releases.adapters.ec2 import FleetEndpoints
 from releases.adapters.elb import ElbGrpcCalls
 from releases.adapters.sagemaker import SageMakerEndpoints
+from releases.adapters.step_functions import StepFunctionsExecutions
 from releases.deploy import Deploy
 from releases.errors import DisagreementError
 from releases.ports import SystemClock
@@ -40,6 +49,10 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         answer = take_step(event, _stage)
         print(json.dumps({"shift": answer["shift"], "did": event["do"], "said": answer.get("said")}))  # noqa: T201
         return answer
+    if event.get("action") == "pipeline":
+        found = serve_pipeline(event, _stage("Switchyard, a pipeline", shifts=os.environ[SHIFTS]))
+        print(json.dumps({"pipeline": event["model"], "did": event["do"], **found}))  # noqa: T201
+        return found
     if event.get("action") == "keep-awake":
         for line in keep_all_awake(_stage("Switchyard, once a day")):
             print(json.dumps(line))  # noqa: T201
@@ -87,7 +100,7 @@ def _carry_out(event: dict[str, Any], properties: dict[str, Any]) -> dict[str, s
     )
 
 
-def _stage(by: str) -> Stage:
+def _stage(by: str, *, shifts: str | None = None) -> Stage:
     bucket = os.environ[BUCKET]
     signed_by = os.environ.get(SIGNED_BY)
     store = S3Store(bucket)
@@ -99,6 +112,7 @@ def _stage(by: str) -> Stage:
         by=by,
         say=_say,
         monitoring=CloudWatchMonitoring(topic=os.environ[ALARM_TOPIC]),
+        executions=StepFunctionsExecutions(shifts) if shifts else None,
         alarm_period_s=int(os.environ[ALARM_PERIOD]),
         endpoints={SAGEMAKER: SageMakerEndpoints(), EC2: FleetEndpoints()},
         grpc=ElbGrpcCalls(os.environ[STAGE]),

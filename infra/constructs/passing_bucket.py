@@ -13,8 +13,9 @@ from infra.constructs.removal import kept_or_destroyed
 class PassingBucket(Construct):
     """``bucket`` with its customer key. Not versioned: a version kept would be a payload kept.
 
-    With ``announces`` S3 tells EventBridge of every object. Written on CloudFormation's own level: the L2
-    would bring a function of its own to switch it on.
+    ``forget`` are the prefixes that are emptied, by default everything. With ``announces`` S3 tells
+    EventBridge of every object. Written on CloudFormation's own level: the L2 would bring a function of its
+    own to switch it on.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class PassingBucket(Construct):
         forget_after_days: int,
         key_description: str,
         announces: bool = False,
+        forget: tuple[str, ...] = (),
     ) -> None:
         super().__init__(scope, id_)
         removal = kept_or_destroyed(keep=keep_data)
@@ -47,10 +49,12 @@ class PassingBucket(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    id="Forget",
+                    id=f"Forget{prefix.strip('/').title()}",
+                    prefix=prefix or None,
                     expiration=cdk.Duration.days(forget_after_days),
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(forget_after_days),
                 )
+                for prefix in forget or ("",)
             ],
             removal_policy=removal,
         )

@@ -19,6 +19,7 @@ from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
+from infra.constructs.marks import Marks, MarksProps
 from infra.constructs.messenger import Messenger, MessengerProps
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
 from infra.constructs.removal import kept_or_destroyed
@@ -54,6 +55,7 @@ from model_store.contract.environment import (
     BUCKET,
     CANNOT_ANSWER_METRIC,
     LEASE,
+    SHIFTS,
     SIGNED_BY,
     STAGE,
 )
@@ -103,10 +105,14 @@ WHY_WILDCARDS = {
     "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
     "SayWhichVersion": "An alarm may be about any model of the stage; the prefix is this stage's",
+    "ReadLedgers": "Ledgers are of models and aliases as people make them, in this stage's own bucket",
+    "ReadMetrics": "Metrics know no resources; it reads, and asks for this stage's only",
     "SayWhy": "Composite alarms are described with no narrower resource; it reads",
     "LookAtFleets": "None of these knows resources; all of them read",
     "BeginToLeadCalls": "Load balancers get an id as they are made; the prefix is this stage's",
     "LeadCalls": "Rules get ids as they are made; the prefix is that of this stage's load balancers",
+    "SeeHeadroom": "An account's settings know no resource; it reads",
+    "SeeHeadroomOfModels": "The models of a stage, by its prefix; it reads",
     "SeeStacksInMotion": "CloudFormation adds a random id to a stack's ARN; the prefix is this stage's",
 }
 """Statements that name more than they can list, and why. A wildcard in any other is a finding."""
@@ -127,6 +133,7 @@ class OperationsStack(StageStack):
         fingerprints: Mapping[str, str],
         code: Tree,
         messenger_code: Tree,
+        marks_code: Tree,
     ) -> None:
         super().__init__(
             scope,
@@ -168,6 +175,7 @@ class OperationsStack(StageStack):
                         ALARM_PERIOD: str(stage.alarm_period_s),
                         LEASE: str(stage.lease_s),
                         **({SIGNED_BY: stage.signed_by} if stage.signed_by else {}),
+                        **({SHIFTS: self._shifts_machine()} if self._has_pipelines(models) else {}),
                     },
                 ),
             ),
@@ -181,6 +189,7 @@ class OperationsStack(StageStack):
             *self._looking_at_endpoints(models),
             *self._looking_at_fleets(models),
             *self._verifying(),
+            *self._serving_pipelines(models),
         ):
             operations.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
@@ -188,6 +197,7 @@ class OperationsStack(StageStack):
         acknowledge_runtime(operations)
         self._hear_alarms(topic, operations)
         self._tell_people(topic, topics, messenger_code)
+        self._mark_releases(bucket, key, marks_code)
         self._keep_awake(models, topic, operations)
         self._show(models)
         shifts = ShiftsMachine(
@@ -342,6 +352,41 @@ class OperationsStack(StageStack):
                 acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
         acknowledge_runtime(function)
 
+    def _mark_releases(self, bucket: str, key: str, code: Tree) -> None:
+        """Let the pages' function read ledgers and metrics. Who looks at a page calls it with their own."""
+        stage = self.stage
+        props = MarksProps(
+            stage=stage.name, bucket=bucket, code=code, log_retention_days=stage.log_retention_days
+        )
+        function = Marks(self, "Marks", props=props).function
+        function.log_group.grant_write(function.role)
+        arn = f"arn:{self.partition}:s3:::{bucket}"
+        ledgers = [f"models/*/{folder}/*" for folder in ("pages", "releases")]
+        for statement in (
+            iam.PolicyStatement(
+                sid="FindLedgers",
+                actions=["s3:ListBucket"],
+                resources=[arn],
+                conditions={"StringLike": {"s3:prefix": ledgers}},
+            ),
+            iam.PolicyStatement(
+                sid="ReadLedgers",
+                actions=["s3:GetObject"],
+                resources=[f"{arn}/{keys}" for keys in ledgers],
+            ),
+            iam.PolicyStatement(
+                sid="DecryptLedgersThroughS3",
+                actions=["kms:Decrypt"],
+                resources=[key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            iam.PolicyStatement(sid="ReadMetrics", actions=["cloudwatch:GetMetricData"], resources=["*"]),
+        ):
+            function.role.add_to_policy(statement)
+            if statement.sid in WHY_WILDCARDS:
+                acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
+        acknowledge_runtime(function)
+
     def _show(self, models: Mapping[str, Model]) -> None:
         """The page of all models."""
         shown = [shown_model(self.stage.name, model) for model in models.values()]
@@ -439,6 +484,34 @@ class OperationsStack(StageStack):
             ssm.StringParameter(
                 self, id_, parameter_name=parameter, string_value=value, description=description
             )
+
+    def _has_pipelines(self, models: Mapping[str, Model]) -> bool:
+        return self.stage.training is not None and any(model.pipeline for model in models.values())
+
+    def _shifts_machine(self) -> str:
+        """Its ARN by its name: the machine names this function, and neither can be made after the other."""
+        return self.format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=shifts_machine_name(self.stage.name),
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _serving_pipelines(self, models: Mapping[str, Model]) -> tuple[iam.PolicyStatement, ...]:
+        """Begin a shift, which people do otherwise, and look first whether the account has room for it."""
+        if not self._has_pipelines(models):
+            return ()
+        return (
+            iam.PolicyStatement(
+                sid="BeginShifts", actions=["states:StartExecution"], resources=[self._shifts_machine()]
+            ),
+            iam.PolicyStatement(sid="SeeHeadroom", actions=["lambda:GetAccountSettings"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="SeeHeadroomOfModels",
+                actions=["lambda:GetFunctionConcurrency"],
+                resources=[self.function_arn(f"switchyard-{self.stage.name}-*")],
+            ),
+        )
 
     def _alarms(self) -> str:
         return self.format_arn(

@@ -61,7 +61,7 @@ class Container:
 
     def __init__(self, definition: Mapping[str, Any], *, log: Any, grpc: bool = False) -> None:
         """Lay the model's files out and start the program; it is not waited for."""
-        command, told = _command_of(str(definition.get("Image", "")))
+        command, told = command_of(str(definition.get("Image", "")))
         self._log = log
         self.folder = Path(tempfile.mkdtemp(prefix="container-"))
         model = self.folder / "model"
@@ -75,7 +75,7 @@ class Container:
         environment |= {"SAGEMAKER_BIND_TO_PORT": str(self.port), "AWS_REGION": get_region()}
         if grpc:
             environment["SWITCHYARD_GRPC_PORT"] = str(self.grpc_port)
-        self.process = _starter.submit(_start, command, environment, self.folder).result()
+        self.process = begin(command, environment, self.folder)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with _lock:
@@ -154,6 +154,11 @@ def kill_all() -> None:
         container.kill()
 
 
+def begin(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.Popen[str]:
+    """Start a program that ends with the cloud; what it writes is one stream."""
+    return _starter.submit(_start, command, environment, folder).result()
+
+
 def _start(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-P", str(_WITH_PARENT), str(os.getpid()), *command],
@@ -168,7 +173,8 @@ def _start(command: list[str], environment: dict[str, str], folder: Path) -> sub
     )
 
 
-def _command_of(image: str) -> tuple[list[str], dict[str, str]]:
+def command_of(image: str) -> tuple[list[str], dict[str, str]]:
+    """The program that an image is here, and its environment. Raises ``NoSuchImageError``."""
     known: dict[str, Any] = json.loads(os.environ.get("SWITCHYARD_CLOUD_IMAGES") or "{}")
     for pattern, found in known.items():
         if re.search(pattern, image):
@@ -187,7 +193,7 @@ def _lay_out(definition: Mapping[str, Any], folder: Path) -> None:
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource") or {}
     if source.get("S3DataType") == "S3Prefix":
         bucket, prefix = place(str(source["S3Uri"]))
-        for key, body in _objects(bucket, prefix):
+        for key, body in objects(bucket, prefix):
             target = folder / key.removeprefix(prefix).lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
@@ -199,7 +205,8 @@ def _lay_out(definition: Mapping[str, Any], folder: Path) -> None:
             archive.extractall(folder, filter="data")
 
 
-def _objects(bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
+def objects(bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
+    """Every object below a prefix, with its bytes."""
     client = s3()
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):

@@ -30,7 +30,7 @@ from ministack import app
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 from ministack.services import cloudwatch
 
-from local_cloud.extension import bad_day, containers
+from local_cloud.extension import bad_day, containers, jobs
 from local_cloud.extension.endpoint_queue import EndpointQueue, Waiting
 from local_cloud.extension.services import Answer, RefusedError, answer, arn, refusal, register
 
@@ -77,6 +77,8 @@ def control(action: str, request: dict[str, Any]) -> dict[str, Any]:
     }
     if action in made:
         return made[action](request)
+    if action in jobs.ACTIONS:
+        return jobs.control(action, request)
     for kind, (store, key, noun) in _KINDS.items():
         if action == f"Describe{kind}":
             return dict(_found(store, request[key], noun))
@@ -634,6 +636,7 @@ def reset() -> None:
         container.kill()
     for store in (models, configs, endpoints, components):
         store.clear()
+    jobs.reset()
 
 
 def _service_of(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> str:

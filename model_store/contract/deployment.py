@@ -70,6 +70,15 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+UNDOING_ALARMS = ("errors", "errors-while-shifting", "faults", "latency")
+TELLING_ALARMS = ("p99", "start-failures", "throttles-while-shifting")
+"""The alarms on a released version, by the ends of their names: those that take it back, and those that tell
+people of it and take nothing back (ADR 51)."""
+
+ALARMS_OF_A_RELEASE = 5
+"""So many an alias has: three that undo, two that tell. While it is shifted, one more."""
+
+
 def model_alarms_prefix(stage: str, model: str) -> str:
     """What the names of all alarms on a model begin with, whoever made them."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -183,6 +192,17 @@ def bucket_parameter(stage: str) -> str:
     return f"{parameters_path(stage)}bucket"
 
 
+def copy_bucket_name(stage: str, account: str, region: str) -> str:
+    """The bucket that holds a copy of a stage's store in another region. Known without asking anybody there:
+    a rule in the one region names it, and who restores has lost that region."""
+    return f"switchyard-{check_stage(stage)}-copy-{account}-{region}"
+
+
+def copy_key_alias(stage: str) -> str:
+    """The alias of the key that encrypts that copy."""
+    return f"alias/switchyard-{check_stage(stage)}-copy"
+
+
 def bucket_key_parameter(stage: str) -> str:
     """Name of the SSM parameter that holds the ARN of the key that encrypts the bucket."""
     return f"{parameters_path(stage)}bucket-key"
@@ -241,9 +261,38 @@ def monitor_function_name(stage: str) -> str:
     return f"switchyard-{check_stage(stage)}-Monitor"
 
 
+def marks_function_name(stage: str) -> str:
+    """The function that CloudWatch's pages ask who moved which alias when."""
+    return f"switchyard-{check_stage(stage)}-Marks"
+
+
 def monitor_rule_name(stage: str) -> str:
     """The rule that has it do so."""
     return f"switchyard-{check_stage(stage)}-CompareHourly"
+
+
+def training_parameter(stage: str) -> str:
+    """SSM parameter: where training jobs run and as whom, a JSON object. None without ``training``."""
+    return f"{parameters_path(stage)}training"
+
+
+def pipeline_machine_name(stage: str, model: str) -> str:
+    """The state machine that trains and releases ``model``."""
+    return f"switchyard-{check_stage(stage)}-Pipeline-{check_name(model)}"
+
+
+def pipeline_parameter(stage: str, model: str) -> str:
+    """SSM parameter: the ARN of that machine."""
+    return f"{parameters_path(stage)}pipeline-{check_name(model)}"
+
+
+def new_data_prefix(model: str) -> str:
+    """Where in the training bucket new data of ``model`` are put."""
+    return f"data/{check_name(model)}/"
+
+
+DATA_COMPLETE = "_SUCCESS"
+"""The object that is written last below that prefix, as Spark does: then the data are whole."""
 
 
 def shifts_machine_parameter(stage: str) -> str:

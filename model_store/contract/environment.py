@@ -135,6 +135,12 @@ LEASE = "SWITCHYARD_LEASE_S"
 SIGNED_BY = "SWITCHYARD_SIGNED_BY"
 """Set on the operations function of a stage with ``signed_by``: the key that must have signed a version."""
 
+SHIFTS = "SWITCHYARD_SHIFTS"
+"""Set on the operations function of a stage with pipelines: the machine that takes releases in steps."""
+
+TRAINING_BUCKET = "SWITCHYARD_TRAINING_BUCKET"
+"""Set on training jobs and by `yard`: the bucket that ``s3:///data/digits/`` in a ``data.toml`` means."""
+
 SHADOW = "SWITCHYARD_SHADOW"
 """Set on a *mirror*: a Lambda version of what is live that hands every inference on to another version.
 JSON: the Lambda ``alias`` of this function that leads there, and the model ``version`` that it has to be."""

@@ -40,6 +40,15 @@ throttle_rate = 50
 throttle_burst = 70
 log_retention_days = 90
 
+[stages.prod.training]
+image = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch-training:2.13-cpu"
+instance_type = "ml.g5.xlarge"
+reads = ["arn:aws:s3:::lake/fraud/*"]
+
+[stages.local.training]
+image = "switchyard-training:local"
+spot = false
+
 [stages.prod.messages]
 email = ["oncall@example.com", "team@example.com"]
 slack_webhook = "/switchyard/prod/slack"
@@ -99,6 +108,12 @@ retention_days = 14
 window_hours = 48
 drift_psi = 0.2
 min_accuracy = 0.9
+
+[models.fraud-eu.pipeline]
+file = "examples/digits/pipeline.toml"
+schedule = "rate(7 days)"
+on_new_data = true
+on_drift = true
 
 [models.bert.capture]
 rate = 0.01

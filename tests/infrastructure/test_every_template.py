@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.infrastructure.conftest import Deployed
 
 CONCERNS = {
-    *("Store", "Operations", "Handoff", "Inbox", "Capture", "Api", "Rollout", "Monitor", "Roles"),
+    *("Store", "Operations", "Handoff", "Inbox", "Capture", "Api", "Rollout", "Monitor", "Roles", "Training"),
     *("Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"),
 }
 
@@ -51,6 +51,7 @@ def test_the_guard_speaks_before_any_model_changes_and_the_rollout_after_all(sta
     assert stage.depends_on("Rollout") == {"Operations", *models}
     assert stage.depends_on("Api") == {"Operations", *models}
     assert stage.depends_on("Roles") == {"Api"}
+    assert stage.depends_on("Training") == {"Store", "Operations", "Capture"}
 
 
 def test_everything_that_can_carry_a_tag_names_its_stage(stage: Deployed) -> None:
@@ -102,13 +103,20 @@ def test_no_role_carries_a_policy_of_aws_or_may_pass_roles(stage: Deployed) -> N
             carried = resource["Properties"].get("ManagedPolicyArns", [])
             own = stage.resources(concern, "AWS::IAM::ManagedPolicy")
             assert {policy["Ref"] for policy in carried} <= set(own), concern
-    actions = {
-        action
+    every = [
+        (concern, found)
         for concern in stage.templates
         for type_ in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
         for found in stage.statements(concern, type_)
-        for action in found["Action"]
-    }
+    ]
+    # But for a pipeline's machine, which says as whom its jobs run: one of two roles, and SageMaker alone.
+    passing = [(concern, found) for concern, found in every if found["Action"] == ["iam:PassRole"]]
+    assert {concern for concern, _ in passing} == {"Training"}
+    for _, found in passing:
+        assert found["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        assert len(found["Resource"]) == 2
+        assert "*" not in json.dumps(found["Resource"])
+    actions = {action for one in every if one not in passing for action in one[1]["Action"]}
     assert actions
     assert not {action for action in actions if action.startswith("iam:") or "*" in action}
 
@@ -151,7 +159,14 @@ def test_stateful_stacks_resist_deletion_where_data_is_kept(prod: Deployed, loca
             if artifact.get("properties", {}).get("terminationProtection")
         }
 
-    assert protected(prod) == {"Store", "Model-digits", "Model-fraud-eu", "Model-bert", "Model-clip"}
+    assert protected(prod) == {
+        "Store",
+        "Training",
+        "Model-digits",
+        "Model-fraud-eu",
+        "Model-bert",
+        "Model-clip",
+    }
     assert protected(local) == set()
 
 

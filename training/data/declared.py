@@ -41,10 +41,13 @@ class ImageFolder(Strict):
 
 
 class S3Prefix(Strict):
-    """Every CSV or Parquet object below a prefix, in the order of their keys."""
+    """Every CSV or Parquet object below a prefix, in the order of their keys.
+
+    Without a bucket (``s3:///data/digits/``) it is the stage's own, which ``cdk deploy`` made for training.
+    """
 
     kind: Literal["s3"]
-    prefix: str = Field(pattern=r"^s3://[a-z0-9.-]{3,63}/")
+    prefix: str = Field(pattern=r"^s3://([a-z0-9.-]{3,63})?/")
     format: Literal["csv", "parquet"]
 
 

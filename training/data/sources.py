@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 from PIL import Image, UnidentifiedImageError
 
+from model_store.contract.environment import TRAINING_BUCKET
 from model_store.ports import ObjectStore
 from training.data.captured import rows_captured
 from training.data.declared import (
@@ -124,6 +126,12 @@ def _objects(source: S3Prefix, bucket: OpenBucket) -> pl.DataFrame:
 def _s3(name: str) -> Bucket:
     from training.data.s3 import S3Bucket
 
+    name = name or os.environ.get(TRAINING_BUCKET, "")
+    if not name:
+        raise DataError(
+            "the source names no bucket, and no stage with training is chosen",
+            hint="Write `s3://BUCKET/…`, or add `[stages.NAME.training]` to `models.toml` and deploy.",
+        )
     return S3Bucket(name)
 
 

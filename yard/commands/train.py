@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,16 +31,23 @@ def train(
     on: Annotated[
         str, typer.Option("--on", metavar="WHERE", help="local, or sagemaker: a training job.")
     ] = "local",
-    role: Annotated[str, typer.Option("--role", metavar="ARN", help="sagemaker: what the job runs as.")] = "",
+    role: Annotated[
+        str,
+        typer.Option("--role", metavar="ARN", help="sagemaker: what the job runs as, if not the stage's."),
+    ] = "",
     bucket: Annotated[
-        str, typer.Option("--bucket", metavar="NAME", help="sagemaker: where its files go.")
+        str,
+        typer.Option("--bucket", metavar="NAME", help="sagemaker: where its files go, if not the stage's."),
     ] = "",
     image: Annotated[
-        str, typer.Option("--image", metavar="URI", help="sagemaker: a container with torch.")
+        str,
+        typer.Option("--image", metavar="URI", help="sagemaker: a container with torch, else the stage's."),
     ] = "",
-    instance: Annotated[str, typer.Option("--instance", help="sagemaker: which machine.")] = "ml.m5.xlarge",
-    hours: Annotated[float, typer.Option("--hours", min=0.1, max=672, help="sagemaker: at most.")] = 1.0,
-    spot: Annotated[bool, typer.Option("--spot/--no-spot", help="sagemaker: spare capacity.")] = True,
+    instance: Annotated[str, typer.Option("--instance", help="sagemaker: which machine.")] = "",
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.1, max=672, help="sagemaker: at most.")
+    ] = None,
+    spot: Annotated[bool | None, typer.Option("--spot/--no-spot", help="sagemaker: spare capacity.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="sagemaker: print the request.")] = False,
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish the result as the next version.")
@@ -50,14 +57,13 @@ def train(
 ) -> None:
     """Fit a network or an estimator to data, export it to ONNX, check the file, measure it on the test part.
 
-    A network whose fit was killed is gone on with by the same command.
+    A network whose fit was killed is gone on with by the same command. With `--on sagemaker` role, bucket and
+    image are those that `cdk deploy` made for a stage with `[stages.NAME.training]`.
 
     Example: yard train recipe.toml --publish
     """
     if on not in ("local", "sagemaker"):
         raise typer.BadParameter(f"`{on}` is neither local nor sagemaker", param_hint="--on")
-    if on == "sagemaker" and not (role and bucket and image):
-        raise typer.BadParameter("a job needs --role, --bucket and --image", param_hint="--on sagemaker")
     keep = (out or OUT) / ".data"
     with needed():
         from training.estimators.recipe import has_estimator
@@ -72,13 +78,15 @@ def train(
         from training.launch import fit_together
         from training.make import finish, make, read_task
 
+    given = {"role": role, "bucket": bucket, "image": image, "instance_type": instance}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
+    chosen |= {} if hours is None else {"hours": hours}
+    chosen |= {} if spot is None else {"spot": spot}
+    found = _found(stage, chosen) if on == "sagemaker" else {}
     with output.working("preparing the data"):
         task = read_task(recipe, keep)
     if on == "sagemaker":
-        from training.sagemaker import Machine, Place
-
-        machine = Machine(image, instance, processes, hours=hours, spot=spot)
-        return _submit(task, recipe, Place(bucket, role), machine, dry_run=dry_run, as_json=as_json)
+        return _submit(task, recipe, *_where(found, processes), dry_run=dry_run, as_json=as_json)
     if publish:
         from yard import deployment
 
@@ -128,6 +136,42 @@ def _over(made: Made, data: Prepared, code: Path, *, publish: bool, stage: str, 
         output.print_json({"version": ref, **as_document(made)})
     else:
         output.data.print(ref or str(made.path), markup=False)
+
+
+def _found(stage: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the job runs on and as whom: as typed, else as the stage's training stack says."""
+    if {"role", "bucket", "image"} <= set(chosen):
+        return chosen
+    from model_store.contract.errors import CatalogError
+    from yard import deployment
+
+    place = deployment.find(stage)
+    if place.training is None:
+        raise CatalogError(
+            f"stage `{stage}` has no training, and a job needs a role, a bucket and an image",
+            hint=f"Add `[stages.{stage}.training]` to `models.toml` and deploy, or give --role, --bucket and "
+            "--image.",
+        )
+    return {**place.training, **chosen}
+
+
+def _where(found: dict[str, Any], processes: int) -> tuple[Place, Machine]:
+    from training.sagemaker import Machine, Place
+
+    machine: dict[str, Any] = {name: found[name] for name in ("hours", "spot") if name in found}
+    if "instance_type" in found:
+        machine["instance"] = found["instance_type"]
+    return (
+        Place(
+            found["bucket"],
+            found["role"],
+            key=found.get("key", ""),
+            volume_key=found.get("volume_key", ""),
+            subnets=tuple(found.get("subnets", ())),
+            security_groups=tuple(found.get("security_groups", ())),
+        ),
+        Machine(found["image"], processes=processes, **machine),
+    )
 
 
 def _submit(

@@ -20,7 +20,7 @@ def said(stage: Deployed, sid: str) -> dict[str, Any]:
 
 
 def the_function(stage: Deployed) -> str:
-    """Which of the stack's functions is the operations function; the other one is the messenger."""
+    """Which of the stack's functions is the operations function; the others tell people and draw."""
     found = stage.resources("Operations", "AWS::Lambda::Function")
     (id_,) = (id_ for id_, one in found.items() if one["Properties"]["FunctionName"].endswith("-Operations"))
     return id_
@@ -116,6 +116,8 @@ def test_the_function_has_lambda_s_longest_time(stage: Deployed) -> None:
         "SWITCHYARD_ALARM_TOPIC",
         "SWITCHYARD_ALARM_PERIOD_S",
         "SWITCHYARD_LEASE_S",
+        # Where a model has a pipeline, whose shifts it begins.
+        "SWITCHYARD_SHIFTS",
     }
 
 

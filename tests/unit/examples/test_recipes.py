@@ -7,7 +7,7 @@ import pytest
 from training.estimators.make import make_fitted, read_estimator_task
 from training.estimators.recipe import has_estimator
 from training.make import read_task
-from training.pipeline import read_pipeline
+from training.steps import read_pipeline
 from training.tune import Search
 from training.written import read
 

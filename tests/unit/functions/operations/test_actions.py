@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.operations.actions import hear_alarms, keep_all_awake, take_step
+from functions.operations.actions import hear_alarms, keep_all_awake, serve_pipeline, take_step
 from model_store.contract.deployment import alarms_prefix
 from model_store.contract.names import ByVersion
 from releases.adapters.memory import MemoryFunctions
@@ -46,6 +46,33 @@ def test_the_steps_of_a_shift_are_in_the_name_of_who_asked_for_it(world: World) 
     assert at["next"] == "bake"
     assert world.controller().history("digits")[-1].plan.by == "ann"
     json.dumps(at)  # the state machine's data is JSON
+
+
+def test_a_pipeline_sees_what_is_live_releases_and_follows_the_shift(world: World) -> None:
+    about = {"action": "pipeline", "model": "digits", "alias": "live"}
+    stage = world.stage(by="Switchyard, a pipeline")
+    assert serve_pipeline({**about, "do": "look"}, stage) == {"live": 1}
+    asked = {
+        **about,
+        "do": "release",
+        "version": 2,
+        "against": 1,
+        "shift": {"steps": [50.0], "bake_s": 60.0, "hold_s": 600.0, "min_requests": 30},
+        "reason": "better",
+    }
+    begun = serve_pipeline(asked, stage)
+    assert begun["phase"] == "begun"
+    # A state machine that repeats a state joins the shift that it began.
+    assert serve_pipeline(asked, stage) == begun
+    follow = {**about, "do": "follow", "shift": begun["shift"]}
+    assert serve_pipeline(follow, stage)["phase"] == "under way"
+    shift = stage.shifts("digits", "live").newest()
+    assert shift is not None
+    world.drive(shift, lambda at: world.traffic(100) if at["next"] == "bake" else None)
+    done = serve_pipeline(follow, stage)
+    assert (done["phase"], done["shift"]) == ("done", begun["shift"])
+    assert world.controller().history("digits")[-1].plan.by == "Switchyard, a pipeline"
+    json.dumps(done)
 
 
 def test_an_alarm_is_named_in_the_ledger(world: World) -> None:

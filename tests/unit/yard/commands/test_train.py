@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_store.contract.errors import CatalogError
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
+from yard import deployment
 
 Yard = Callable[..., Any]
 
@@ -102,5 +105,45 @@ def test_a_job_is_printed_before_anybody_pays_for_it(recipe: Path, yard: Yard) -
     request = json.loads(done.stdout)
     assert request["TrainingJobName"].startswith("switchyard-digits-")
     assert request["EnableManagedSpotTraining"] is True
-    assert yard("train", "recipe.toml", *words).exit_code == 2
     assert yard("train", "recipe.toml", "--on", "moon").exit_code == 2
+
+
+def test_a_job_finds_what_the_stage_has_for_it(
+    recipe: Path, yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training: dict[str, Any] | None = None
+
+    @dataclass
+    class Place:
+        stage: str
+
+        @property
+        def training(self) -> dict[str, Any] | None:
+            return training
+
+    monkeypatch.setattr(deployment, "find", Place)
+    bare = yard("train", "recipe.toml", "--on", "sagemaker", "--dry-run")
+    assert isinstance(bare.exception, CatalogError)
+    assert "stage `local` has no training" in str(bare.exception)
+
+    training = {
+        "bucket": "the-training",
+        "role": "arn:aws:iam::123456789012:role/switchyard/training",
+        "image": "torch:2.13",
+        "instance_type": "ml.c7i.xlarge",
+        "hours": 2.0,
+        "spot": False,
+        "key": "arn:aws:kms:us-east-1:123456789012:key/1",
+        "volume_key": "",
+        "subnets": ["subnet-1"],
+        "security_groups": ["sg-1"],
+    }
+    done = yard("train", "recipe.toml", "--on", "sagemaker", "--dry-run", "--spot")
+    assert done.exit_code == 0, done.output
+    request = json.loads(done.stdout)
+    assert request["RoleArn"] == training["role"]
+    assert request["OutputDataConfig"]["KmsKeyId"] == training["key"]
+    assert request["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert request["ResourceConfig"]["InstanceType"] == "ml.c7i.xlarge"
+    # What is typed wins over what the stage says.
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
