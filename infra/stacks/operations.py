@@ -564,12 +564,16 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
+        found = [iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every)]
         theirs = [
             self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
             for model in models.values()
             for name in model.adopted
         ]
-        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=[*every, *theirs]),)
+        if theirs:
+            look = ["sagemaker:DescribeEndpoint"]
+            found.append(iam.PolicyStatement(sid="LookAtAdopted", actions=look, resources=theirs))
+        return tuple(found)
 
     def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
         """A release in steps verifies what it prepares; nobody here signs."""

@@ -237,12 +237,14 @@ class RolesStack(StageStack):
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
             ]
-            endpoints += [
+            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
+            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            theirs = [
                 self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
                 for name in self._adopted
             ]
-            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
-            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            if theirs:
+                found.append(_allow("SeeAdoptedEndpoints", ["sagemaker:DescribeEndpoint"], theirs))
             found.append(_allow("ListEndpoints", ["sagemaker:ListEndpoints"], ["*"]))
             found.append(self._reading_containers("ReadEndpointLogs", "/aws/sagemaker/Endpoints"))
         if EC2 in self._targets:

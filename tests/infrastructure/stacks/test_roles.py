@@ -181,8 +181,11 @@ def test_only_what_reads_is_allowed_everywhere(prod: Deployed, who: str) -> None
 
 @pytest.mark.parametrize("who", ALLOWED)
 def test_what_is_bound_is_bound_to_this_stage(prod: Deployed, who: str) -> None:
-    """A stage shares its account with others."""
+    """A stage shares its account with others. Endpoints that it adopted are none of its own, and named."""
     for item in statements(policies(prod)[who]):
+        if item["Sid"] == "SeeAdoptedEndpoints":
+            assert [text_of(name).rpartition(":")[2] for name in item["Resource"]] == ["endpoint/their-bert"]
+            continue
         for resource in item["Resource"]:
             text = text_of(resource)
             own = "prod" in text or "SsmParameter" in text or "cdk-hnb659fds" in text
