@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check -q
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 4) ? $$1 : 4 }')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench sbom clean
+.PHONY: help setup demo test soak test-aws check bench sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,14 @@ demo: setup ## One real model from publish to rollback on the embedded cloud (KE
 
 test: setup .venv/.tested ## Everything that CI runs, set up by itself
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+soak: setup .venv/.tested ## An hour of requests, releases, deploys and faults (SOAK_S=600 for less); writes docs/reliability.md
+	@SWITCHYARD_SOAK_S=$(or $(SOAK_S),3600) SWITCHYARD_SOAK_WRITE=1 $(BIN)/python -m pytest -q -k under_every_fault \
+	  tests/end_to_end/test_steps_at_random.py
+
+test-aws: setup .venv/.tested ## Deploy to a real account, test, measure, take down: ACCOUNT=123456789012; it costs money, and asks
+	@$(BIN)/python -m layers.build --for x86_64
+	@$(BIN)/python -m benchmarks.trial --account "$(ACCOUNT)" --write $(ARGS)
 
 check: setup .venv/.tested .venv-scan/.installed ## ruff, mypy --strict, import rules; cdk-nag, cfn-lint, checkov, bandit, pip-audit
 	@$(BIN)/ruff format --check .

@@ -82,7 +82,8 @@ class Crowd:
 
     def _call(self, number: int) -> None:
         at = urlsplit(self.url)
-        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=TIMEOUT_S)
+        kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+        connection = kind(str(at.hostname), at.port, timeout=TIMEOUT_S)
         index = number
         while not self._stop.is_set() and self._may_ask():
             self.heard.append(ask(connection, at.path, self.questions[index % len(self.questions)]))

@@ -199,10 +199,24 @@ def _bucket(value: str) -> str:
 
 
 class Replica(_Table):
-    """Where a stage's store is copied to: a versioned bucket and a key, in another region."""
+    """Where a stage's store is copied to, in another region.
 
-    bucket: Annotated[str, AfterValidator(_bucket)]
-    key: heavy.KeyArn
+    With ``region`` the stage has a stack there with a bucket and a key for the copy. ``bucket`` and ``key``
+    name a versioned bucket and a key that somebody else made.
+    """
+
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    bucket: Annotated[str, AfterValidator(_bucket)] | None = None
+    key: heavy.KeyArn | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Replica:
+        if (self.region is None) == (self.bucket is None) or (self.bucket is None) != (self.key is None):
+            raise mistake(
+                "says neither one `region` nor one `bucket` with its `key`",
+                "Write `region`, and the copy is made there; or `bucket` and `key` of one that exists.",
+            )
+        return self
 
 
 class Stage(_Table):
@@ -278,6 +292,15 @@ class Stage(_Table):
             raise mistake(
                 f'has a table `jwt` and `auth = "{self.auth}"`, which reads no token',
                 'Write `auth = "jwt"`, or take the table out.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_copied_elsewhere(self) -> Stage:
+        if self.replica is not None and self.region is not None and self.replica.region == self.region:
+            raise mistake(
+                f"is in `{self.region}` and its `replica` too, where one disaster takes both",
+                "Write another region for the `replica`.",
             )
         return self
 

@@ -10,8 +10,14 @@ from constructs import Construct
 from catalog.lock import NOTHING_LOCKED, Lock
 from catalog.schema import Catalog, Model
 from infra import bundles
-from infra.constructs import messenger
-from infra.preflight import check_pipeline, check_runtime_layer, folder_of, layer_python
+from infra.constructs import marks, messenger
+from infra.preflight import (
+    check_elsewhere,
+    check_pipeline,
+    check_runtime_layer,
+    folder_of,
+    layer_python,
+)
 from infra.stacks import api as api_stack
 from infra.stacks import heavy as heavy_stack
 from infra.stacks import model as model_stack
@@ -19,6 +25,7 @@ from infra.stacks import monitor as monitor_stack
 from infra.stacks import operations as operations_stack
 from infra.stacks.api import ApiStack
 from infra.stacks.capture import CaptureStack
+from infra.stacks.copy import CopyStack
 from infra.stacks.ec2 import Ec2Stack
 from infra.stacks.handoff import HandoffStack
 from infra.stacks.inbox import InboxStack
@@ -40,8 +47,9 @@ def declare(
 
     ``lock`` says what the versions are that heavy models list.
 
-    Store, then Operations with the guard, the buckets of Handoff, Inbox and Capture where a model asks for
-    them, then the models, then Rollout, Api, Roles, the Monitor of what is captured, and Training.
+    The Copy in another region if there is one, Store, then Operations with the guard, the buckets of Handoff,
+    Inbox and Capture where a model asks for them, then the models, then Rollout, Api, Roles, the Monitor of
+    what is captured, and Training.
 
     Raises ``CatalogError`` or ``PreflightError``, and has then built nothing but bundles, which may stay.
     """
@@ -59,6 +67,7 @@ def declare(
     inference_code = code("inference", bundles.INFERENCE, model_stack.HANDLER)
     front_code = code("front", bundles.FRONT, api_stack.HANDLER)
     messenger_code = code("messenger", bundles.MESSENGER, messenger.HANDLER)
+    marks_code = code("marks", bundles.MARKS, marks.HANDLER)
     operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     def served_by(model: Model) -> ModelStack:
@@ -79,6 +88,11 @@ def declare(
         )
 
     store = StoreStack(scope, stage=stage)
+    elsewhere = stage.replica.region if stage.replica is not None else None
+    copy = CopyStack(scope, stage=stage, region=elsewhere) if elsewhere else None
+    if copy is not None:
+        check_elsewhere(store.region, copy.region)
+        store.add_stack_dependency(copy, "a rule without a bucket to copy to is refused")
     handoff = HandoffStack(scope, stage=stage) if any(model.handoff for model in models.values()) else None
     inbox = InboxStack(scope, stage=stage) if any(model.inbox for model in models.values()) else None
     captured = {name: model for name, model in models.items() if model.captures}
@@ -91,6 +105,7 @@ def declare(
         fingerprints={stack.model.name: stack.fingerprint for stack in served},
         code=operations_code,
         messenger_code=messenger_code,
+        marks_code=marks_code,
     )
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
     # A heavy model rolls out within its own stack, before its stack deletes what it leaves.
@@ -121,7 +136,8 @@ def declare(
     roles = RolesStack(scope, stage=stage, models=models)
     roles.add_stack_dependency(api, "it reads the parameters of the store and of the API")
     passing = [stack for stack in (handoff, inbox, capture) if stack is not None]
-    stacks: list[cdk.Stack] = [store, operations, *passing, *served, rollout, api, roles]
+    first = [] if copy is None else [copy]
+    stacks: list[cdk.Stack] = [*first, store, operations, *passing, *served, rollout, api, roles]
     if capture is not None:
         monitor = MonitorStack(
             scope,

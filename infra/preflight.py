@@ -58,6 +58,16 @@ def check_runtime_layer(folder: str, *, root: Path) -> Tree:
     return measure(path)
 
 
+def check_elsewhere(region: str, copied_to: str) -> None:
+    """Refuse a copy in the stage's own region, as far as that is known at synth."""
+    if region == copied_to:
+        raise PreflightError(
+            f"the stage is deployed to `{region}`, and its store is to be copied to `{copied_to}`: one "
+            "disaster takes both",
+            hint="Write another `region` under the stage's `replica`, or deploy to another region.",
+        )
+
+
 def check_pipeline(file: str, *, root: Path) -> Path:
     """Return where a model's ``pipeline.toml`` is, or say that it is not there."""
     path = root / file
@@ -173,14 +183,21 @@ def check_rest_api(models: Mapping[str, Model], *, callers: Mapping[str, Caller]
             f"the catalog's aliases need {paths} paths, and a REST API has at most {REST_RESOURCE_LIMIT}",
             hint="Declare fewer aliases, or serve some models from another stage.",
         )
-    keys = sum(1 + 2 * len(caller.keys) for caller in callers.values())
-    parts = _REST_OWN + _OF_AN_ALIAS * len(aliases) + 3 * len(prefixes) + keys
+    parts = parts_of_rest_api(models, callers)
     if parts > STACK_LIMIT:
         raise PreflightError(
             f"the REST API of {len(aliases)} aliases and {len(callers)} callers needs some {parts} "
             f"resources, and a stack has at most {STACK_LIMIT}",
             hint="Declare fewer aliases or callers, or serve some of them from another stage.",
         )
+
+
+def parts_of_rest_api(models: Mapping[str, Model], callers: Mapping[str, Caller]) -> int:
+    """How many resources the stack of a REST API has at most."""
+    aliases = [alias for model in models.values() for alias in model.aliases]
+    keys = sum(1 + 2 * len(caller.keys) for caller in callers.values())
+    prefixes = set(aliases) - {DEFAULT_ALIAS}
+    return _REST_OWN + _OF_AN_ALIAS * len(aliases) + 3 * len(prefixes) + keys
 
 
 def _facts_path(layer: Path) -> Path:

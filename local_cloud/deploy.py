@@ -9,13 +9,16 @@ repeat: an interrupted deploy is continued by the next one.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FAILED = re.compile(r"FAILED|❌|[Ee]rror")
 _QUIET = ("--no-color", "--no-version-reporting", "--no-notices")
 _TAIL = 12
+_UNKNOWN = "unknown-region"
+"""What the CDK writes for a stack that may stand in any region."""
 
 
 def deploy(
@@ -43,22 +48,32 @@ def deploy(
     root: Path,
     stage: str = "local",
     catalog: Path | None = None,
+    assembly: Path | None = None,
     on_progress: Progress,
 ) -> None:
     """Deploy every stack of the app in ``root`` for ``stage``; ``on_progress`` gets one line at a time.
 
-    The first deploy into a cloud bootstraps it. A stack that fails rolls back as on AWS, and the error
-    carries the reasons CloudFormation gives.
+    The first deploy into a region of a cloud bootstraps it. A stack that fails rolls back as on AWS, and the
+    error carries the reasons CloudFormation gives. ``assembly`` is a folder that ``synthesise`` wrote: what
+    stands there is deployed, and nothing is synthesised.
     """
     cdk = _Cdk(cloud, root, on_progress)
-    synth = cdk.synthesise(stage, catalog)
+    synth = None if assembly else cdk.synthesise(stage, catalog)
     try:
         if not _is_bootstrapped(cloud):
             cdk.run("bootstrap", f"aws://{cloud.account}/{cloud.region}", cwd=cloud.home)
     except BaseException:
-        synth.end()
+        if synth:
+            synth.end()
         raise
-    cdk.finish(synth)
+    if synth:
+        cdk.finish(synth)
+    elif assembly:
+        shutil.rmtree(_assembly(cloud), ignore_errors=True)
+        shutil.copytree(assembly, _assembly(cloud))
+    for region in _other_regions(cloud):
+        if not _is_bootstrapped(replace(cloud, region=region)):
+            cdk.run("bootstrap", f"aws://{cloud.account}/{region}", cwd=cloud.home)
     started = datetime.now(UTC)
     cdk.run(
         "deploy",
@@ -73,6 +88,23 @@ def deploy(
         "events",
         reasons=lambda: _reasons(cloud, started),
     )
+
+
+def synthesise(
+    cloud: Cloud,
+    folder: Path,
+    *,
+    root: Path,
+    stage: str = "local",
+    catalog: Path | None = None,
+    on_progress: Progress,
+) -> None:
+    """Write the app's assembly into ``folder``, whole or not at all, so that many clouds can deploy it."""
+    cdk = _Cdk(cloud, root, on_progress)
+    cdk.finish(cdk.synthesise(stage, catalog))
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.copytree(_assembly(cloud), unfinished)
+    unfinished.rename(folder)
 
 
 def destroy(
@@ -90,6 +122,13 @@ def destroy(
     started = datetime.now(UTC)
     arguments = ("destroy", "--all", "--force", "--app", str(_assembly(cloud)))
     cdk.run(*arguments, reasons=lambda: _reasons(cloud, started))
+
+
+def _other_regions(cloud: Cloud) -> list[str]:
+    """The regions besides the cloud's own that the synthesised stacks stand in."""
+    manifest = json.loads((_assembly(cloud) / "manifest.json").read_text("utf-8"))
+    places = [artifact.get("environment", "") for artifact in manifest.get("artifacts", {}).values()]
+    return sorted({place.rpartition("/")[2] for place in places if place} - {cloud.region, _UNKNOWN})
 
 
 def _assembly(cloud: Cloud) -> Path:

@@ -79,6 +79,10 @@ class NoHeadroomError(ReleaseError):
     """A flip at once would leave callers without an environment. Nothing moved."""
 
 
+class QuotaError(ReleaseError):
+    """The account may not have so much; nothing was changed."""
+
+
 class DisagreementError(ReleaseError):
     """What AWS reports after a change is not what was asked for (law 9)."""
 

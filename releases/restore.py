@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias, ByVersion
+from model_store.ports import ObjectStore
 from model_store.versions import load_manifest, models
 from releases.bases import current_base
 from releases.controller import Controller
@@ -26,6 +27,30 @@ class Restored:
     version: int
     rollback_to: int | None = None
     lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How far a replica knows the ledger of one alias: its newest line, when that was, and what is missing
+    before it. Lines are numbered without gaps, so a missing number is a move that was acknowledged and
+    lost."""
+
+    ref: ByAlias
+    line: int
+    at: str
+    missing: tuple[int, ...] = ()
+
+
+def known(copy: ObjectStore) -> list[Known]:
+    """How far ``copy``, a replica, knows each ledger. Reads only."""
+    found: list[Known] = []
+    for model in models(copy):
+        for alias in aliases_with_history(copy, model):
+            lines = Ledger(copy, model, alias).lines()
+            numbers = {line.line for line in lines}
+            missing = tuple(number for number in range(1, max(numbers) + 1) if number not in numbers)
+            found.append(Known(ByAlias(model, alias), lines[-1].line, lines[-1].plan.at, missing))
+    return found
 
 
 def restore(stage: Stage, *, reason: str = "restored from a replica") -> list[Restored]:

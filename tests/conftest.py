@@ -5,6 +5,8 @@ They are started when the first test asks, and stopped when the last one is done
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -18,12 +20,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks.trial.stage import TrialStage, under_way
+from catalog import lock_path
 from layers.build import build
 from layers.lock import TEXT_PYTHONS
 from layers.targets import TARGETS, running_python
 from local_cloud import cloud as embedded
 from local_cloud.cloud import Cloud
-from local_cloud.deploy import deploy
+from local_cloud.deploy import deploy, synthesise
 
 # The same examples in every run, and no verdict on speed: the machines are shared and slow at times.
 settings.register_profile(
@@ -72,6 +76,24 @@ explain = true
 ``echo`` takes requests by every way there is, and versions too large for a layer."""
 
 
+def catalog_text(
+    *,
+    memory_mb: int = 512,
+    second: str = "spare",
+    explained: bool = False,
+    aliases: tuple[str, ...] = ("live",),
+    lease_s: int = 180,
+) -> str:
+    """The catalog that tests deploy, filled in."""
+    return CATALOG.format(
+        memory_mb=memory_mb,
+        second=second,
+        explained=json.dumps(explained),
+        aliases=json.dumps(list(aliases)),
+        lease_s=lease_s,
+    )
+
+
 @pytest.fixture(scope="session")
 def text_layer() -> Path:
     """The built layer with the text operators, its folder of packages."""
@@ -93,9 +115,29 @@ def text_operators(text_layer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return text_layer
 
 
+@dataclass(frozen=True)
+class RealCloud(Cloud):
+    """The account of a trial (``benchmarks.trial``), in the name of whoever runs it."""
+
+    def environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def real_cloud(home: Path) -> RealCloud:
+    """What tests use instead of an embedded cloud; nothing that has an address or a process is in it."""
+    region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", ""))
+    return RealCloud(endpoint_url="", port=0, pid=0, home=home, region=region)
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded cloud with nothing on it. It ends itself if this process is killed."""
+    """An embedded cloud with nothing on it. It ends itself if this process is killed.
+
+    While a trial in a real account runs the tests, that account.
+    """
+    if under_way() is not None:
+        yield real_cloud(tmp_path_factory.mktemp("cloud"))
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     home = tmp_path_factory.mktemp("cloud")
     running = embedded.start(home)
@@ -159,20 +201,60 @@ class Deployed:
 
         ``explained`` is whether the second model says what its answers hang on.
         """
-        said = CATALOG.format(
-            memory_mb=memory_mb,
-            second=second,
-            explained=json.dumps(explained),
-            aliases=json.dumps(list(aliases)),
-            lease_s=lease_s,
+        self._deploy_as(
+            catalog_text(
+                memory_mb=memory_mb, second=second, explained=explained, aliases=aliases, lease_s=lease_s
+            )
+            + self.more
         )
-        self.catalog.write_text(said + self.more)
+
+    def _deploy_as(self, catalog: str) -> None:
+        self.catalog.write_text(catalog)
         self.said.clear()
-        deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
+        deploy(
+            self.cloud,
+            root=ROOT,
+            catalog=self.catalog,
+            assembly=self._assembly(),
+            on_progress=self.said.append,
+        )
+
+    def _assembly(self) -> Path:
+        """What the catalog synthesises to: once for each text in all worker processes of this run."""
+        lock_file = lock_path(self.catalog)
+        text = self.catalog.read_bytes() + (lock_file.read_bytes() if lock_file.exists() else b"")
+        text += f"{self.cloud.account} {self.cloud.region}".encode()
+        ours = self.catalog.parent.parent
+        shared = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+        folder = shared / "assemblies" / hashlib.sha256(text).hexdigest()
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                synthesise(self.cloud, folder, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
+        return folder
 
     @property
     def api_url(self) -> str:
         return str(self.yard_json("local", "status")["api_url"])
+
+
+@dataclass
+class RealDeployed(Deployed):
+    """The stage of a trial, deployed to a real account before the tests began."""
+
+    trial: TrialStage = field(kw_only=True)
+
+    def environment(self) -> dict[str, str]:
+        return self.trial.environment()
+
+    def _deploy_as(self, catalog: str) -> None:
+        self.trial.write(catalog)
+        self.trial.deploy()
+
+    @property
+    def api_url(self) -> str:
+        return str(self.yard_json("status")["api_url"])
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +263,13 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
     Every module of tests has its own, on a cloud of its own: each tells a story from the beginning.
     One that kills commands says ``LEASE_S``, one whose catalog has more says it in ``CATALOG_BESIDES``.
+    While a trial in a real account runs the tests, all have the stage that it deployed.
     """
+    trial = under_way()
+    if trial is not None:
+        home = tmp_path_factory.mktemp("trial")
+        yield RealDeployed(real_cloud(home), trial.catalog, trial=trial)
+        return
     os.environ["SWITCHYARD_CLOUD_PARENT_PID"] = str(os.getpid())
     subprocess.run([sys.executable, "-m", "layers.build", "--for", "local"], cwd=ROOT, check=True)
     home = tmp_path_factory.mktemp("deployed")

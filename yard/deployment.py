@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from model_store.signatures import SigningKeys
     from releases.adapters.aws_collector import LambdaCollector
     from releases.adoption import AskedEndpoint, Fronts
+    from releases.quotas import Quotas
     from releases.stage import Stage
     from switchyard_client.auth import AuthWord
     from telemetry.ports import Lines, Numbers
@@ -270,6 +271,13 @@ def reach(stage: str) -> None:
             hint="Start it with `yard local up`, or name another stage with `--stage`.",
         )
     os.environ.update(running.environment())
+
+
+def quotas() -> Quotas:
+    """What this account and region may have, and has."""
+    from releases.adapters.service_quotas import AccountQuotas
+
+    return AccountQuotas()
 
 
 def project_root() -> Path | None:

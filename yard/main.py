@@ -16,6 +16,7 @@ from yard.commands.callers import callers
 from yard.commands.collect import collect, pin, pins, unpin
 from yard.commands.cost import cost
 from yard.commands.dash import dash
+from yard.commands.doctor import doctor
 from yard.commands.drift import drift, truth
 from yard.commands.invoke import invoke
 from yard.commands.local import local
@@ -61,7 +62,7 @@ for command in (
     *(release, rollback, rebase, watch, stop, flip, shadow, status, history, invoke, retire),
     *(proxy, callers, plan),
     *(collect, pin, unpin, pins),
-    *(lock, provision),
+    *(lock, provision, doctor),
     *(train, tune, optimise, pipeline),
     *(metrics, top, logs, cost, dash, drift, truth),
 ):

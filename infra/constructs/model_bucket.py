@@ -17,9 +17,14 @@ this rule ends the bytes, and no bucket policy holds for lifecycle rules."""
 
 
 class ModelBucket(Construct):
-    """``bucket`` with its customer key, and a second bucket for the record of who read what."""
+    """``bucket`` with its customer key, and a second bucket for the record of who read what.
 
-    def __init__(self, scope: Construct, id_: str, *, keep_data: bool, access_log_days: int) -> None:
+    CloudFormation chooses the bucket's name unless one is given: a copy has to be found without asking.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, keep_data: bool, access_log_days: int, name: str | None = None
+    ) -> None:
         super().__init__(scope, id_)
         removal = kept_or_destroyed(keep=keep_data)
         self.key = kms.Key(
@@ -44,6 +49,7 @@ class ModelBucket(Construct):
         self.bucket = s3.Bucket(
             self,
             "Models",
+            bucket_name=name,
             versioned=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.KMS,

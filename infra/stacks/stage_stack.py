@@ -18,7 +18,10 @@ CUSTOM_RESOURCE_TIMEOUT_S = 15 * 60
 
 
 class StageStack(cdk.Stack):
-    """One concern of one stage. ``stateful`` ones resist deletion when the stage keeps its data."""
+    """One concern of one stage. ``stateful`` ones resist deletion when the stage keeps its data.
+
+    ``region`` is said where a concern stands in another one than its stage.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class StageStack(cdk.Stack):
         description: str,
         stateful: bool = False,
         model: str | None = None,
+        region: str | None = None,
     ) -> None:
         tags = {STAGE_TAG: stage.name} | ({MODEL_TAG: model} if model else {})
         super().__init__(
@@ -37,7 +41,7 @@ class StageStack(cdk.Stack):
             description=description,
             env=cdk.Environment(
                 account=stage.account or os.environ.get("CDK_DEFAULT_ACCOUNT"),
-                region=stage.region or os.environ.get("CDK_DEFAULT_REGION"),
+                region=region or stage.region or os.environ.get("CDK_DEFAULT_REGION"),
             ),
             termination_protection=stateful and stage.keep_data,
             tags=tags,

@@ -12,7 +12,7 @@ from infra.acknowledged import acknowledge_unlogged_log, acknowledge_wildcards
 from infra.constructs.model_bucket import ModelBucket
 from infra.constructs.python_function import ROLE_PATH
 from infra.constructs.removal import kept_or_destroyed
-from infra.stacks.replication import Replication
+from infra.stacks.replication import Destination, Replication
 from infra.stacks.stage_stack import StageStack
 from model_store.contract.deployment import (
     bucket_key_parameter,
@@ -64,7 +64,8 @@ class StoreStack(StageStack):
             description="The key that encrypts the model store",
         )
         if stage.replica is not None:
-            Replication(self, "Replication", store=store, replica=stage.replica)
+            to = Destination.of(stage.replica, self, stage.name)
+            Replication(self, "Replication", store=store, to=to)
         collector = self._collector(store)
         ssm.StringParameter(
             self,

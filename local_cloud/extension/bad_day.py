@@ -82,6 +82,10 @@ class BadDay:
     endpoint_error_rate: float = 0.0
     """So many invocations of endpoints are a ``ModelError`` of status 500, as if the container had failed."""
 
+    replication_s: float = 0.0
+    """Copies in another region are there up to so much later than their objects, in no order. "Most objects
+    replicate within 15 minutes" (S3 user guide, "Replicating objects within and across Regions")."""
+
     metrics_late_s: float = 0.0
     """Datapoints can be read so much later than they are dated. "Lambda sends metric data to CloudWatch in
     1-minute intervals" (Lambda developer guide, "Using CloudWatch metrics with Lambda")."""

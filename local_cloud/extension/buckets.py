@@ -1,11 +1,11 @@
 """Buckets: the settings a template gives them are applied, and objects say how they are encrypted.
 
-Stock: ``BucketEncryption``, ``LifecycleConfiguration``, ``LoggingConfiguration``, ``OwnershipControls`` and a
-suspended ``VersioningConfiguration`` of a template are dropped; ``aws:kms`` without a key is refused; objects
-of a bucket without a default say nothing about encryption; checksums are not in the answer to a PUT.
-AWS: template reference of AWS::S3::Bucket; "Setting default server-side encryption" (SSE-S3 for every object,
-and ``aws:kms`` without a key takes the bucket's key or ``aws/s3``); PutObject response
-(``x-amz-checksum-*``).
+Stock: ``BucketEncryption``, ``LifecycleConfiguration``, ``LoggingConfiguration``, ``OwnershipControls``,
+``ReplicationConfiguration`` and a suspended ``VersioningConfiguration`` of a template are dropped;
+``aws:kms`` without a key is refused; objects of a bucket without a default say nothing about encryption;
+checksums are not in the answer to a PUT. AWS: template reference of AWS::S3::Bucket; "Setting default
+server-side encryption" (SSE-S3 for every object, and ``aws:kms`` without a key takes the bucket's key or
+``aws/s3``); PutObject response (``x-amz-checksum-*``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import s3
 from ministack.services.cloudformation import provisioners
+
+from local_cloud.extension import replication
 
 _ALGORITHM = "x-amz-server-side-encryption"
 _KEY = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -54,6 +56,12 @@ def _apply(name: str, props: dict[str, Any], old: dict[str, Any]) -> None:
             _ownership,
             s3._put_bucket_ownership_controls,
             s3._delete_bucket_ownership_controls,
+        ),
+        (
+            "ReplicationConfiguration",
+            replication.to_xml,
+            s3._put_bucket_replication,
+            s3._delete_bucket_replication,
         ),
     ):
         if props.get(key):

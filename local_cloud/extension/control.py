@@ -1,7 +1,7 @@
-"""The door through which a test or a demo changes the embedded cloud's behaviour: ``/_switchyard/bad-day``.
+"""The doors through which a test or a demo changes the embedded cloud: ``bad-day`` and ``lost-region``.
 
-No part of AWS. It stands in front of the cloud's own application, speaks JSON and is reachable, like
-everything else here, on 127.0.0.1 only.
+Both stand below ``/_switchyard/`` and are no part of AWS. They stand in front of the cloud's own application,
+speak JSON and are reachable, like everything else here, on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 from ministack import app
 from ministack.core.responses import get_account_id
 
-from local_cloud.extension import bad_day, faults
+from local_cloud.extension import bad_day, faults, regions
 
 PATH = "/_switchyard/bad-day"
+LOST = "/_switchyard/lost-region"
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
+_SIGNED_FOR = re.compile(rb"Credential=[^/,\s]+/\d+/([^/]+)/")
 _ACCOUNT = re.compile(r"\d{12}")
 
 
@@ -38,10 +40,33 @@ async def application(scope: dict[str, Any], receive: faults.Receive, send: faul
     if scope["type"] != "http":
         await _stock_app(scope, receive, send)
         return
-    if scope["path"] != PATH:
+    if scope["path"] not in (PATH, LOST):
+        if regions.is_lost(account_of(scope), _region_of(scope), scope["path"]):
+            await _reply(send, 503, {"message": "Service Unavailable"})
+            return
         await faults.serve(_stock_app, scope, receive, send, account=account_of(scope))
         return
-    status, document = _answer(scope["method"], account_of(scope), await _body(receive))
+    answer = _answer if scope["path"] == PATH else _lose
+    await _reply(send, *answer(scope["method"], account_of(scope), await _body(receive)))
+
+
+def _region_of(scope: dict[str, Any]) -> str:
+    """The region that a request is signed for; empty if it is not signed."""
+    found = _SIGNED_FOR.search(dict(scope.get("headers") or []).get(b"authorization", b""))
+    return found[1].decode() if found else ""
+
+
+def _lose(method: str, account: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    try:
+        names = (
+            regions.lose(account, json.loads(body or b"{}")) if method == "POST" else regions.lost(account)
+        )
+    except ValueError as error:
+        return 400, {"message": str(error)}
+    return 200, {"lost": names}
+
+
+async def _reply(send: faults.Send, status: int, document: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(document).encode()})

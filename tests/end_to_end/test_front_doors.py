@@ -98,11 +98,10 @@ def url(door: Deployed) -> str:
 
 @pytest.fixture(scope="module")
 def keys(door: Deployed) -> dict[str, str]:
-    """The first key of every caller, as ``yard`` hands it over."""
-    listed = door.yard_json("callers")
-    return {
-        one["caller"]: door.yard_json("callers", one["caller"], "--key", "first")["key"] for one in listed
-    }
+    """The first key of every caller, as API Gateway made it."""
+    found = aws(door, "apigateway").get_api_keys(includeValues=True)["items"]
+    parts = [(key["name"].split("."), key["value"]) for key in found]
+    return {caller: value for (*_, caller, label), value in parts if label == "first"}
 
 
 @pytest.fixture
@@ -259,6 +258,9 @@ def test_the_command_line_takes_token_and_key_from_the_environment(
     (tmp_path / "key").write_text(keys["shop"])
     monkeypatch.setenv("SWITCHYARD_API_KEY_FILE", str(tmp_path / "key"))
     assert door.yard_json("invoke", "digits")["model_name"] == "digits"
+    limits = {one["caller"]: (one["rate"], one["quota"]) for one in door.yard_json("callers")}
+    assert limits == {"shop": (2_000, None), "guest": (1, None), "trial": (100, 3)}
+    assert door.yard_json("callers", "shop", "--key", "first")["key"] == keys["shop"]
     unknown = door.yard("callers", "shop", "--key", "third")
     assert (unknown.returncode, b"shop (first, second)" in unknown.stderr) == (1, True)
     with (

@@ -1,37 +1,27 @@
-"""A deploy, a killed command and steps at random, three times over, on a real deploy and half of it on bad days.
+"""A deploy, a killed command and steps at random, twice over, on a real deploy and half of it on bad days.
 
 The small sister of ``tests/unit/releases/test_state_machine.py``: the same laws, held by AWS's own interfaces.
 A killed command's lease blocks the next one until it expires, so this stage has a short one and the story
 waits it out. ``SWITCHYARD_SEED`` chooses another story, ``SWITCHYARD_STEPS`` a longer one.
+
+Then the soak: the same steps and worse ones while callers ask all the time. ``SWITCHYARD_SOAK_S`` says for how
+many seconds, and ``make soak``, an hour of it, writes down what was tried and what was lost.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import boto3
-import httpx
 import pytest
 
-from model_store.contract.errors import StoreUnavailableError
-from model_store.contract.names import ByVersion
-from releases.controller import Controller
-from releases.errors import NothingToRollBackError, ServiceError, ShiftRunningError
-from releases.records import UNRELEASED, Line
-from releases.shadowing import Shadowing
-from releases.shifting import Shifting
-from releases.stage import Stage
-from releases.status import status
-from tests.conftest import ROOT, Deployed
-from tests.end_to_end.digits import DIGITS, REQUEST
+from benchmarks.crowd import Crowd
+from tests.conftest import Deployed
+from tests.end_to_end import story as stories
+from tests.end_to_end.digits import DIGITS, telling
+from tests.end_to_end.soak import COSTS_ANSWERS, JumpingClock, Soak
+from tests.end_to_end.story import Story
 from yard import deployment
 
 pytestmark = pytest.mark.cloud
@@ -40,195 +30,33 @@ SEED = int(os.environ.get("SWITCHYARD_SEED", "4"))
 STEPS = int(os.environ.get("SWITCHYARD_STEPS", "6"))
 """Steps at random, besides a kill after each deploy."""
 
-DEPLOYS_MB = (640, 768, 896)
+DEPLOYS_MB = (640, 768)
 """The memory that each deploy of the story declares."""
 
-LEASE_S = 6
-"""How long a killed command blocks the next one here. The deploy that the module begins with declares it."""
+LEASE_S = stories.LEASE_S
 
-FUNCTION = "switchyard-local-digits"
-BAD = {"services": "lambda,s3", "throttle_rate": 0.1, "error_rate": 0.05, "lost_rate": 0.05, "pending_s": 0.3}
+SOAK_S = float(os.environ.get("SWITCHYARD_SOAK_S", "0"))
+WRITE = bool(os.environ.get("SWITCHYARD_SOAK_WRITE"))
+"""Every fault is tried once however short the time is; with ``WRITE`` what came of it goes into the docs."""
 
-
-class Story:
-    """What has happened so far, and what should be in force because of it."""
-
-    def __init__(self, deployed: Deployed, stage: Stage) -> None:
-        self.deployed = deployed
-        self.stage = stage
-        self.controller = Controller(stage)
-        self.url = f"{deployed.api_url}/v2/models/digits/infer"
-        self.chance = random.Random(SEED)
-        self.lines: list[Line] = []
-        self.steps: list[int] = []
-        self.told: list[str] = []
-
-    def next(self) -> None:
-        """One step, whatever it be, and the laws after it."""
-        steps = {
-            self.release: 8,
-            self.roll_back: 6,
-            self.shift: 3,
-            self.shadow: 3,
-            self.kill: 4,
-            self.move_by_hand: 2,
-            self.retire: 1,
-        }
-        self.take(self.chance.choices(list(steps), weights=list(steps.values()))[0])
-
-    def take(self, action: Callable[[], None]) -> None:
-        """This step, on a bad day or a good one, and the laws after it."""
-        bad = self.chance.random() < 0.5
-        self.told.append(f"{action.__name__}{' on a bad day' if bad else ''}")
-        self.day(**BAD if bad else {})
-        action()
-        self.day()
-        self.check()
-
-    def day(self, **settings: Any) -> None:
-        """How bad the day of the whole cloud is; a good one without settings."""
-        request = urllib.request.Request(
-            f"{self.deployed.cloud.endpoint_url}/_switchyard/bad-day",
-            data=json.dumps(settings).encode() if settings else None,
-            method="POST" if settings else "DELETE",
-        )
-        urllib.request.urlopen(request).close()
-
-    def persist(self, command: Callable[[], object]) -> None:
-        """Run a command as a person does: AWS failed it, so run it again, unless the ledger says it is done."""
-        try:
-            command()
-        except (ServiceError, StoreUnavailableError) as error:
-            self.told.append(f"({error})")
-            self.day()
-            if len(self.controller.history("digits")) == len(self.lines):
-                command()
-
-    def release(self) -> None:
-        version = self.chance.randint(1, 3)
-        self.persist(lambda: self.controller.release(ByVersion("digits", version)))
-        if self.steps[-1:] != [version]:
-            self.steps.append(version)
-
-    def roll_back(self) -> None:
-        if len(self.steps) < 2:
-            self.day()
-            with pytest.raises(NothingToRollBackError):
-                self.controller.rollback("digits")
-            return
-        self.persist(lambda: self.controller.rollback("digits"))
-        self.steps.pop()
-
-    def retire(self) -> None:
-        self.persist(lambda: self.controller.retire("digits"))
-        self.steps = []
-
-    def shift(self) -> None:
-        """Begin to shift; what would cross it is refused; stop it wherever it is."""
-        if not self.steps:
-            return
-        self.day()
-        version = self.chance.randint(1, 3)
-        begun = Shifting(self.stage).begin(ByVersion("digits", version), shares=(0.2, 0.5), bake_s=60)
-        if begun is None:
-            assert self.steps[-1] == version
-            return
-        time.sleep(self.chance.random() * 3)
-        with pytest.raises(ShiftRunningError):
-            self.controller.release(ByVersion("digits", 1 + version % 3))
-        Shifting(self.stage).stop("digits", reason="enough seen")
-
-    def shadow(self) -> None:
-        """Mirror most calls to another version, and perhaps never stop: callers get what is in force."""
-        if not self.steps or not status(self.stage, "digits").on_current_base:
-            return
-        self.day()
-        version = self.steps[-1] % 3 + 1
-        Shadowing(self.stage).begin(ByVersion("digits", version), share=0.9)
-        assert {self.served() for _ in range(4)} == {self.steps[-1]}
-        if self.chance.random() < 0.3:
-            Shadowing(self.stage).stop("digits")
-
-    def kill(self) -> None:
-        """A command of the command line dies after one of the things that it says it does, and is run again."""
-        version = self.chance.randint(1, 3)
-        words = ["release", f"digits:{version}"]
-        command = [sys.executable, "-m", "yard.main", *words]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=self.deployed.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        assert process.stderr is not None
-        for _ in range(self.chance.randint(1, 3)):
-            process.stderr.readline()
-        time.sleep(self.chance.uniform(0, 0.3))
-        process.kill()
-        process.stderr.close()
-        process.wait()
-        assert self.served() in (version, self.steps[-1] if self.steps else UNRELEASED)
-        self.day()
-        self.controller.release(ByVersion("digits", version))  # waits for the lease of the dead
-        if self.steps[-1:] != [version]:
-            self.steps.append(version)
-
-    def move_by_hand(self) -> None:
-        """Somebody moves the alias in the console: it is named, and the same command heals it."""
-        others = [
-            line.plan.lambda_version for line in self.lines if line.version not in (0, *self.steps[-1:])
-        ]
-        if not others or not self.steps:
-            return
-        self.day()
-        client = boto3.client("lambda")
-        client.update_alias(FunctionName=FUNCTION, Name="live", FunctionVersion=self.chance.choice(others))
-        assert status(self.stage, "digits").disagreements
-        moved = self.controller.rollback("digits", reason="that was not me")
-        assert moved.ref.version == self.steps[-1]
-
-    def deploy(self, memory_mb: int) -> None:
-        """Law 4: a deploy changes the base and never the model version."""
-        self.told.append(f"deploy {memory_mb}")
-        before = self.served()
-        self.deployed.deploy(memory_mb=memory_mb, lease_s=LEASE_S)
-        assert self.served() == before
-        self.check()
-        if self.steps:
-            assert status(self.stage, "digits").memory_mb == memory_mb
-
-    def served(self) -> int:
-        """The version that callers get; what it says is that version's answer."""
-        answer = httpx.post(self.url, json=REQUEST, timeout=35)
-        if answer.status_code == 503:
-            return UNRELEASED
-        assert answer.status_code == 200, answer.text
-        return int(answer.json()["model_version"])
-
-    def check(self) -> None:
-        """The laws, after every step."""
-        lines = self.controller.history("digits")
-        assert [line.line for line in lines] == list(range(1, len(lines) + 1))
-        assert lines[: len(self.lines)] == self.lines
-        self.lines = lines
-        assert self.served() == (self.steps[-1] if self.steps else UNRELEASED)
-        assert status(self.stage, "digits").disagreements == ()
+VERSIONS = {"1": "v1", "2": "v2", "3": "v2"}
 
 
-@pytest.fixture
-def story(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+@pytest.fixture(scope="module")
+def story(deployed: Deployed) -> Iterator[Story]:
     """A stage with three published versions of which none is in force."""
-    for name, value in deployed.environment().items():
-        if name.startswith(("AWS_", "SWITCHYARD_")):
-            monkeypatch.setenv(name, value)
-    stage = deployment.find("local").releases(lambda _: None)
-    for version in ("v1", "v2"):
-        deployed.yard_json("publish", "digits", str(DIGITS / version / "model.onnx"))
-    deployed.yard_json("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new")
-    made = Story(deployed, stage)
-    yield made
-    made.day()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in deployed.environment().items():
+            if name.startswith(("AWS_", "SWITCHYARD_")):
+                patch.setenv(name, value)
+        patch.setattr("releases.ports.SystemClock", JumpingClock)
+        stage = deployment.find("local").releases(lambda _: None)
+        for version in ("v1", "v2"):
+            deployed.yard_json("publish", "digits", str(DIGITS / version / "model.onnx"))
+        deployed.yard_json("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new")
+        made = Story(deployed, stage, SEED)
+        yield made
+        made.day()
 
 
 def test_the_laws_hold_after_every_step(story: Story) -> None:
@@ -241,3 +69,26 @@ def test_the_laws_hold_after_every_step(story: Story) -> None:
     except BaseException as error:
         error.add_note(f"seed {SEED}, after {', '.join(story.told)}")
         raise
+
+
+def test_under_every_fault_no_answer_is_wrong_and_no_line_is_lost(
+    story: Story, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Law 2 and law 3, while callers ask all the time; and the environments grow no larger."""
+    if not story.steps:
+        story.release()
+    with Crowd(story.url, telling(VERSIONS), callers=2, pause_s=0.02) as crowd:
+        soak = Soak(story, crowd, tmp_path_factory)
+        began = time.monotonic()
+        try:
+            while time.monotonic() < began + SOAK_S or not soak.has_tried_everything:
+                soak.take()
+        except BaseException as error:
+            error.add_note(f"seed {SEED}, after {', '.join(story.told)}")
+            raise
+    found = soak.found(seconds=round(time.monotonic() - began), seed=SEED)
+    assert (found.wrong, found.lines_lost) == (0, 0), found.section()
+    assert {each.what for each in found.tried if each.unanswered} <= set(COSTS_ANSWERS), found.section()
+    assert found.memory_last_mb < found.memory_first_mb * 1.2 + 10
+    if WRITE:
+        found.write()

@@ -1,25 +1,52 @@
 """Two stages side by side in one account: a version is promoted from one to the other, and released there.
 
 The second one keeps environments started for what serves and for the way back, and is busy at the end.
+
+The first one is copied to another region as it is written. When all that is told, the region of both is lost,
+and a stage in the other one takes over what the copy knows.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
+import time
+import urllib.request
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import boto3
+import httpx
 import pytest
 
 from local_cloud.deploy import deploy
 from tests.conftest import ROOT, Deployed
+from tests.end_to_end.digits import DIGITS, REQUEST
 
 pytestmark = pytest.mark.cloud
 
-DIGITS = ROOT / "examples" / "digits"
-
 FUNCTION = "switchyard-staging-digits"
+
+ELSEWHERE = "eu-west-1"
+COPY = f"switchyard-local-copy-000000000000-{ELSEWHERE}"
+
+CATALOG_BESIDES = f"""
+[stages.local.replica]
+region = "{ELSEWHERE}"
+"""
+
+AFTERWARDS = """
+[stages.dr]
+auth = "none"
+keep_data = false
+runtime_layer = "build/layers/local"
+
+[models.digits]
+target = "lambda"
+memory_mb = 512
+"""
 
 CATALOG = """
 [stages.staging]
@@ -125,3 +152,125 @@ def test_a_flip_that_would_throttle_is_refused_with_the_numbers(two: Deployed) -
     forced = two.yard_json("flip", "digits:2", "--now", "--reason", "a drill", "--stage", "staging")
     assert forced["line"]["forced"] is True
     assert two.yard_json("invoke", "digits", "--stage", "staging")["model_version"] == "2"
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The other region after the first one is gone, and what the first one had said before."""
+
+    there: Deployed
+    answer: dict[str, Any]
+    history: list[dict[str, Any]]
+    digests: list[str]
+    said: dict[str, Any]
+
+
+def ask(url: str) -> httpx.Response:
+    return httpx.post(f"{url}/v2/models/digits/infer", json=REQUEST, timeout=35)
+
+
+def tell(two: Deployed, door: str, **settings: Any) -> None:
+    """Change the embedded cloud."""
+    request = urllib.request.Request(
+        f"{two.cloud.endpoint_url}/_switchyard/{door}", data=json.dumps(settings).encode(), method="POST"
+    )
+    urllib.request.urlopen(request).close()
+
+
+def keys_of(two: Deployed, bucket: str, region: str) -> set[str]:
+    session = boto3.Session("test", "test", region_name=region)
+    pages = session.client("s3", endpoint_url=two.cloud.endpoint_url).get_paginator("list_objects_v2")
+    return {
+        item["Key"]
+        for page in pages.paginate(Bucket=bucket)
+        for item in page.get("Contents", [])
+        if item["Key"].startswith(("models/", "blobs/"))
+    }
+
+
+def wait_for_the_copy(two: Deployed, bucket: str) -> None:
+    end = time.monotonic() + 60
+    while missing := keys_of(two, bucket, two.cloud.region) - keys_of(two, COPY, ELSEWHERE):
+        assert time.monotonic() < end, f"never copied: {sorted(missing)}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def recovered(two: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Recovered:
+    """Stage ``local`` was released, rolled back and copied; its region is lost; stage ``dr`` is restored."""
+    tell(two, "bad-day", replication_s=2.0)
+    two.yard_json("publish", "digits", str(DIGITS / "v2" / "model.onnx"))
+    two.yard_json("release", "digits:2")
+    two.yard_json("rollback", "digits", "--reason", "a drill")
+    two.yard_json("release", "digits:2", "--reason", "again")
+    url = two.api_url
+    answer = ask(url).json()
+    history = two.yard_json("history", "digits")
+    digests = [item["digest"] for item in two.yard_json("versions", "digits")]
+    ssm = boto3.Session("test", "test", region_name=two.cloud.region).client(
+        "ssm", endpoint_url=two.cloud.endpoint_url
+    )
+    wait_for_the_copy(two, ssm.get_parameter(Name="/switchyard/local/bucket")["Parameter"]["Value"])
+    # From here on nothing arrives any more: acknowledged, and not replicated.
+    tell(two, "bad-day", replication_s=1e6)
+    two.yard_json("publish", "digits", str(DIGITS / "v2" / "model.onnx"), "--new")
+    two.yard_json("rollback", "digits", "--reason", "too late to be copied")
+    tell(two, "lost-region", region=two.cloud.region)
+    assert ask(url).status_code == 503
+    assert two.yard("status", "digits").returncode != 0
+    began = time.monotonic()
+    catalog = tmp_path_factory.mktemp("dr") / "models.toml"
+    catalog.write_text(AFTERWARDS)
+    there = Deployed(replace(two.cloud, region=ELSEWHERE), catalog)
+    deploy(there.cloud, root=ROOT, stage="dr", catalog=catalog, on_progress=there.said.append)
+    deployed_s = time.monotonic() - began
+    said = there.yard_json("restore", "--from-bucket", COPY, "--stage", "dr")
+    logging.getLogger(__name__).info(
+        "recovered in %.1f s: %.1f s of deploy, %.1f s of copying, %.1f s of preparing and releasing",
+        time.monotonic() - began,
+        deployed_s,
+        said["copied_s"],
+        said["released_s"],
+    )
+    return Recovered(there, answer, history, digests, said)
+
+
+def test_after_the_region_is_lost_another_one_answers_the_same(recovered: Recovered) -> None:
+    """Law 2: the same version, the same digest, the same numbers."""
+    (listed,) = recovered.there.yard_json("status", "digits", "--stage", "dr")["models"]
+    assert listed is not None
+    answer = ask(recovered.there.yard_json("status", "--stage", "dr")["api_url"])
+    assert answer.status_code == 200
+    assert (answer.json()["model_version"], recovered.answer["model_version"]) == ("2", "2")
+    assert answer.json()["outputs"] == recovered.answer["outputs"]
+
+
+def test_nothing_that_was_copied_is_lost(recovered: Recovered) -> None:
+    """Law 3: every version and every line that the copy had is there, and a line says that it was restored."""
+    assert recovered.said["lost"] == []
+    assert [item["digest"] for item in recovered.there.yard_json("versions", "digits", "--stage", "dr")] == (
+        recovered.digests
+    )
+    history = recovered.there.yard_json("history", "digits", "--stage", "dr")
+    lines = {line["line"]: line for line in history}
+    before = {line["line"]: line for line in recovered.history}
+    assert {number: lines[number] for number in before} == before
+    (added,) = set(lines) - set(before)
+    assert (lines[added]["reason"], lines[added]["version"]) == ("restored from a replica", 2)
+
+
+def test_what_came_too_late_is_lost_and_the_command_says_from_when_on(recovered: Recovered) -> None:
+    """Acknowledged and not replicated: nobody here can know of it, only until when something is known."""
+    last = max(line["line"] for line in recovered.history)
+    (ledger,) = recovered.said["ledgers"]
+    (at,) = (line["at"] for line in recovered.history if line["line"] == last)
+    assert (ledger["ref"], ledger["line"], ledger["at"], ledger["missing"]) == ("digits@live", last, at, [])
+    assert recovered.said["known_until"] == at
+
+
+def test_a_rollback_goes_where_it_would_have_gone(recovered: Recovered) -> None:
+    """Law 6: the way back was prepared before what is live was moved."""
+    back = recovered.there.yard_json("rollback", "digits", "--stage", "dr")
+    assert back["version"] == 1
+    (alias,) = recovered.there.yard_json("status", "digits", "--stage", "dr")["aliases"]
+    assert (alias["version"], alias["disagreements"]) == (1, [])

@@ -26,6 +26,7 @@ def callers(
     """List who may call with a key and within which limits; with --key print that key, and nothing else.
 
     Callers are declared in models.toml, for a stage whose API is a REST API. API Gateway makes the keys.
+
     Example: yard callers shop --key first --stage prod
     """
     from yard import deployment

@@ -13,6 +13,7 @@ from yard import options, output
 from yard.commands.lock import listed_versions, the_catalog
 
 if TYPE_CHECKING:
+    from catalog import Catalog
     from catalog.lock import Lock
     from model_store.contract.names import ByVersion
     from model_store.ports import ObjectStore
@@ -46,6 +47,8 @@ def provision(
     catalog = load_catalog(path)
     before = path.read_text("utf-8")
     after = listed(before, catalog, wanted, stage)
+    if not dry_run:
+        _check_machines(after, path, stage, wanted.model)
     lock = _locked(after, path, stage, deployment.find(stage).store())
     lock_file = lock_path(path)
     lock_before = load_lock(lock_file)
@@ -68,15 +71,37 @@ def provision(
 
 def _locked(text: str, path: Path, stage: str, store: ObjectStore) -> Lock:
     """The lock as it has to be for the catalog ``text``; refused here if the catalog could not be read."""
-    from catalog.load import load_catalog
     from catalog.lock import load_lock, lock_path
+
+    catalog = _read(text, path)
+    there = load_lock(lock_path(path))
+    return there.with_stage(stage, listed_versions(store, catalog, stage))
+
+
+def _read(text: str, path: Path) -> Catalog:
+    """The catalog that ``path`` would be with this text."""
+    from catalog.load import load_catalog
 
     with tempfile.TemporaryDirectory() as folder:
         edited = Path(folder) / path.name
         edited.write_text(text, "utf-8")
-        catalog = load_catalog(edited)
-    there = load_lock(lock_path(path))
-    return there.with_stage(stage, listed_versions(store, catalog, stage))
+        return load_catalog(edited)
+
+
+def _check_machines(text: str, path: Path, stage: str, model: str) -> None:
+    """Refuse what SageMaker would not start, before anything is written."""
+    from model_store.contract.endpoints import SAGEMAKER
+    from releases.quotas import Needs, must_start
+    from yard import deployment
+
+    every = _read(text, path).models_for(stage)
+    kind = every[model].instance_type
+    if every[model].target != SAGEMAKER or kind is None:
+        return
+    alike = [one for one in every.values() if one.target == SAGEMAKER and one.instance_type == kind]
+    machines = sum(len(one.versions) * one.max_instances for one in alike)
+    for warning in must_start(deployment.quotas(), Needs(instances={kind: machines})):
+        output.warn(warning)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yard import moves, options
+from yard import moves, options, output
 
 if TYPE_CHECKING:
+    from model_store.contract.names import ByVersion
     from releases.controller import Moved
+    from yard.deployment import Deployment
 
 
 def release(
@@ -48,6 +50,8 @@ def release(
     check_alias(alias)
     deployment.check_declared(wanted.model)
     place = deployment.find(stage)
+    if not dry_run:
+        _check_room(place, wanted)
     if shift is not None:
         return shifting.begin(
             place,
@@ -77,6 +81,16 @@ def release(
         as_json=as_json,
         in_seconds=True,
     )
+
+
+def _check_room(place: Deployment, ref: ByVersion) -> None:
+    """Refuse what Lambda has no room for before anything is prepared; a rollback never asks."""
+    from model_store.versions import load_manifest
+    from releases.quotas import must_store
+    from yard import deployment
+
+    for warning in must_store(deployment.quotas(), load_manifest(place.store(), ref).size):
+        output.warn(warning)
 
 
 def rollback(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import aws_cdk as cdk
 import pytest
 
-from infra import checks
-from tests.infrastructure.conftest import ROOT, text_of
+from infra.bundles import Tree
+from infra.preflight import parts_of_rest_api
+from infra.stacks.api import ApiStack
+from tests.infrastructure.conftest import text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from catalog import Catalog
+    from catalog import Catalog, Model, Stage
     from tests.infrastructure.conftest import Deployed
 
 
@@ -242,22 +245,37 @@ def test_the_address_says_its_stage_and_a_private_one_its_endpoint(keyed: Deploy
     assert values["api-key"] == "none"
 
 
+def deployment_of(stage: Stage, models: dict[str, Model], code: Tree) -> str:
+    """The logical id of what is deployed when these are served."""
+    app = cdk.App()
+    stack = ApiStack(app, stage=stage, models=models, code=code)
+    template = app.synth().get_stack_by_name(stack.stack_name).template
+    (found,) = (id_ for id_, one in template["Resources"].items() if one["Type"].endswith("::Deployment"))
+    return str(found)
+
+
 def test_what_an_api_shows_is_deployed_anew_when_it_changes_and_only_then(
-    doors: Catalog, inner: Deployed, tmp_path: Path
+    doors: Catalog, tmp_path: Path
 ) -> None:
     """A REST API goes on showing its last deployment, so a new route without a new one would be nowhere."""
-    (before,) = inner.resources("Api", "AWS::ApiGateway::Deployment")
-    digits = doors.models["digits"]
-    for name, changed, same in (
-        ("memory", {"memory_mb": 2048}, True),
-        ("time", {"timeout_s": 11}, False),
+    (tmp_path / "code").mkdir()
+    code = Tree(tmp_path / "code", "0" * 64, {})
+    stage, digits = doors.stage("inner"), doors.models["digits"]
+    before = deployment_of(stage, {"digits": digits}, code)
+    for changed, same in (
+        ({"memory_mb": 2048}, True),
+        ({"timeout_s": 11}, False),
+        ({"aliases": ("live", "candidate")}, False),
     ):
-        models = {**doors.models, "digits": digits.model_copy(update=changed)}
-        out = checks.synthesise(
-            doors.model_copy(update={"models": models}), "inner", root=ROOT, out=tmp_path / name
-        )
-        template = json.loads((out / "Switchyard-inner-Api.template.json").read_text())
-        (after,) = (
-            id_ for id_, one in template["Resources"].items() if one["Type"].endswith("Gateway::Deployment")
-        )
-        assert (after == before) is same
+        after = deployment_of(stage, {"digits": digits.model_copy(update=changed)}, code)
+        assert (after == before) is same, changed
+    keyed = stage.model_copy(update={"callers": doors.stage("open").callers})
+    assert deployment_of(keyed, {"digits": digits}, code) != before
+
+
+def test_synth_counts_no_fewer_parts_than_there_are(keyed: Deployed, inner: Deployed, doors: Catalog) -> None:
+    """Law 8: the estimate behind the refusal of too many aliases and callers."""
+    for each in (keyed, inner):
+        counted = parts_of_rest_api(doors.models_for(each.stage), doors.stage(each.stage).callers)
+        there = len(each.templates["Api"]["Resources"])
+        assert there <= counted <= there + 20

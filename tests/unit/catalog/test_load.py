@@ -174,6 +174,18 @@ def test_an_unknown_stage_is_answered_with_the_stages_there_are(tmp_path: Path) 
             "not the ARN of a bucket",
             "arn:aws:s3:::models-copy",
         ),
+        (
+            ('auth = "none"', 'replica = { bucket = "arn:aws:s3:::models-copy" }'),
+            "stages.local.replica",
+            "neither one `region` nor one `bucket` with its `key`",
+            "the copy is made there",
+        ),
+        (
+            ('auth = "none"', 'region = "eu-west-1"\nreplica = { region = "eu-west-1" }'),
+            "stages.local",
+            "one disaster takes both",
+            "another region",
+        ),
         (('"build/layers/local"', '"/etc"'), "stages.local.runtime_layer", "`/etc`", "relative"),
         (('runtime_layer = "build/layers/x86_64"', ""), "stages.prod.runtime_layer", "missing", "Add"),
         (("[models.digits]", "[model.digits]"), "model", "unknown key", "`models`?"),

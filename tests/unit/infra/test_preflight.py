@@ -146,6 +146,13 @@ def test_a_tmp_that_takes_longer_to_fill_than_a_start_may_take_is_said(
     assert (preflight.warn_of_slow_start(served(**settings)) is not None) is slow
 
 
+def test_a_copy_in_the_same_region_is_refused() -> None:
+    preflight.check_elsewhere("eu-central-1", "eu-west-1")
+    with pytest.raises(PreflightError, match="one disaster takes both") as refused:
+        preflight.check_elsewhere("eu-west-1", "eu-west-1")
+    assert "another `region`" in (refused.value.hint or "")
+
+
 REST_CALLER = Caller(rate=1, burst=1)
 
 

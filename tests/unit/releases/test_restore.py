@@ -8,10 +8,10 @@ import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.contract.digest import Digest
-from model_store.contract.keys import blob_key, signature_key
+from model_store.contract.keys import blob_key, ledger_key, manifest_key, signature_key
 from model_store.contract.names import ByVersion
 from model_store.replica import bring
-from releases.restore import restore
+from releases.restore import known, restore
 from tests.unit.releases.world import World
 
 
@@ -96,6 +96,7 @@ def test_a_version_whose_bytes_were_still_on_their_way_is_named_and_stops_no_oth
     brought = bring(replica_of(lost, without=(on_its_way,)), elsewhere.store)
     assert [str(found) for found in brought.versions] == ["digits:1", "digits:2"]
     assert "`digits:3` is not whole in the replica" in brought.lost[0]
+    assert brought.known_until is not None
     (restored,) = restore(elsewhere.stage())
     assert (restored.version, restored.lost) == (2, "")
 
@@ -113,3 +114,38 @@ def test_a_replica_that_lags_restores_what_it_knows(lost: World, elsewhere: Worl
     bring(replica_of(lost, without=("models/digits/releases/live/000000004.json",)), elsewhere.store)
     restore(elsewhere.stage())
     assert elsewhere.ask() == (200, "digits:3")
+
+
+def test_versions_and_lines_that_are_missing_are_named_by_their_numbers(lost: World) -> None:
+    """Law 1 and 3: numbers have no gaps, so a gap is work that was acknowledged and did not arrive."""
+    copied = replica_of(
+        lost,
+        without=(manifest_key("digits", 2), ledger_key("digits", "live", 1), ledger_key("digits", "live", 3)),
+    )
+    brought = bring(copied, MemoryStore())
+    assert brought.lost == ["`digits:2` did not arrive in the replica"]
+    (ledger,) = known(copied)
+    assert (str(ledger.ref), ledger.line, ledger.missing) == ("digits@live", 4, (1, 3))
+    assert ledger.at == lost.controller().history("digits")[-1].plan.at
+
+
+def test_a_whole_replica_misses_nothing(lost: World) -> None:
+    (ledger,) = known(replica_of(lost))
+    assert (ledger.line, ledger.missing) == (4, ())
+
+
+def test_a_model_of_which_no_version_arrived_is_named(lost: World) -> None:
+    without = tuple(lost.store.keys("models/digits/versions/"))
+    brought = bring(replica_of(lost, without=without), MemoryStore())
+    assert brought.lost == [
+        "no version of `digits` did arrive in the replica, though other records of it did"
+    ]
+
+
+def test_a_gap_in_the_ledger_stops_nothing(lost: World, elsewhere: World) -> None:
+    """What the lines that arrived say is served, and the next move takes the next number."""
+    bring(replica_of(lost, without=(ledger_key("digits", "live", 3),)), elsewhere.store)
+    restore(elsewhere.stage())
+    assert elsewhere.ask() == (200, "digits:2")
+    assert [line.line for line in elsewhere.controller().history("digits")] == [1, 2, 4, 5]
+    assert elsewhere.status().disagreements == ()

@@ -16,6 +16,7 @@ from model_store.contract.digest import Digest
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Golden, Manifest
 from model_store.contract.tensors import TensorData, TensorSpec
+from releases.adapters.memory_quotas import MemoryQuotas
 from yard import deployment, output
 from yard.main import app
 
@@ -37,7 +38,7 @@ class Counting(MemoryStore):
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Counting:
+def store(monkeypatch: pytest.MonkeyPatch, quotas: MemoryQuotas) -> Counting:
     """The store that every stage of this test has."""
     store = Counting()
 
@@ -57,7 +58,14 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Counting:
             return MemoryKeys(KEY)
 
     monkeypatch.setattr(deployment, "find", Place)
+    monkeypatch.setattr(deployment, "quotas", lambda: quotas)
     return store
+
+
+@pytest.fixture
+def quotas() -> MemoryQuotas:
+    """What the account of this test may have: nothing that is written down but Lambda's defaults."""
+    return MemoryQuotas()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ COMMANDS = [
     "status",
     "history",
     "invoke",
+    "callers",
     "lock",
     "provision",
 ]

@@ -12,6 +12,8 @@ from catalog import load_catalog
 from catalog.lock import load_lock
 from model_store.contract.errors import CatalogError
 from model_store.contract.manifest import Manifest
+from releases.adapters.memory_quotas import MemoryQuotas
+from releases.errors import QuotaError
 from yard import stacks
 
 Put = Callable[[str, int, bytes], Manifest]
@@ -125,3 +127,14 @@ def test_what_cannot_be_is_refused_and_nothing_changes(
     assert (project / "models.toml").read_text() == CATALOG
     assert not (project / "models.lock").exists()
     assert not (project / "words").exists()
+
+
+def test_more_machines_than_the_account_may_have_are_refused_before_anything_is_written(
+    yard: Yard, project: Path, quotas: MemoryQuotas
+) -> None:
+    """Law 8: SageMaker would say so minutes into the deploy."""
+    quotas.listed["sagemaker", "ml.g5.xlarge for endpoint usage"] = 1.0
+    refused = yard("provision", "bert:4", "--stage", "prod")
+    assert isinstance(refused.exception, QuotaError)
+    assert "2 machines of `ml.g5.xlarge`" in str(refused.exception)
+    assert (project / "models.toml").read_text() == CATALOG
