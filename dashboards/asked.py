@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dashboards.boards import MOVES
 from model_store.contract.errors import SwitchyardError
 
 MOST_POINTS = 300
@@ -22,10 +23,12 @@ class PageError(SwitchyardError):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment that all charts show. ``at`` is seconds since 1970."""
+    """A moment that all charts show, and who made it one and why. ``at`` is seconds since 1970."""
 
     at: float
     label: str
+    by: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,16 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, in the order in which it is read. What of it is not drawn here is named in ``left_out``."""
+    """A page, in the order in which it is read. What of it is not drawn here is named in ``left_out``.
+
+    ``tells_moves``: who moved an alias when and why is told on it, which nobody asks of CloudWatch.
+    """
 
     words: tuple[str, ...]
     charts: tuple[Chart, ...]
     alarms: tuple[str, ...]
     left_out: tuple[str, ...] = field(default=())
+    tells_moves: bool = False
 
 
 def read(body: str, *, span_s: float) -> Page:
@@ -55,6 +62,7 @@ def read(body: str, *, span_s: float) -> Page:
     try:
         widgets = json.loads(body)["widgets"]
         words, charts, alarms, left_out = [], [], [], []
+        tells_moves = False
         for widget in sorted(widgets, key=lambda one: (one.get("y", 0), one.get("x", 0))):
             properties = widget["properties"]
             if widget["type"] == "text":
@@ -62,7 +70,9 @@ def read(body: str, *, span_s: float) -> Page:
             elif widget["type"] == "alarm":
                 alarms += [str(arn).rpartition(":alarm:")[2] for arn in properties["alarms"]]
             elif widget["type"] == "metric" and properties.get("view", "timeSeries") == "timeSeries":
-                charts.append(_chart(properties, period_for(span_s, int(properties.get("period", 60)))))
+                charts.append(_chart(properties, span_s))
+            elif widget["type"] == "custom" and properties.get("title") == MOVES:
+                tells_moves = True
             else:
                 left_out.append(f"{widget['type']} `{properties.get('title', '')}`")
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -70,7 +80,12 @@ def read(body: str, *, span_s: float) -> Page:
             f"the dashboard cannot be read: {type(error).__name__} at {error}",
             hint="Deploy again: `cdk deploy` puts the page back as the stacks have it.",
         ) from error
-    return Page(tuple(words), tuple(charts), tuple(alarms), tuple(left_out))
+    return Page(tuple(words), tuple(charts), tuple(alarms), tuple(left_out), tells_moves)
+
+
+def asked_by(widgets: Sequence[Mapping[str, Any]], *, span_s: float) -> tuple[Chart, ...]:
+    """What charts of ours ask of CloudWatch, for the last ``span_s`` seconds."""
+    return tuple(_chart(widget["properties"], span_s) for widget in widgets)
 
 
 def period_for(span_s: float, least: int) -> int:
@@ -79,7 +94,8 @@ def period_for(span_s: float, least: int) -> int:
     return next((period for period in _PERIODS if period >= wanted), _PERIODS[-1])
 
 
-def _chart(properties: Mapping[str, Any], period_s: int) -> Chart:
+def _chart(properties: Mapping[str, Any], span_s: float) -> Chart:
+    period_s = period_for(span_s, int(properties.get("period", 60)))
     rows = [_row(row, properties, period_s, number) for number, row in enumerate(properties["metrics"])]
     left = (properties.get("yAxis") or {}).get("left") or {}
     return Chart(

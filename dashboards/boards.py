@@ -20,6 +20,7 @@ from model_store.contract.deployment import (
 )
 from model_store.contract.environment import (
     ACCURACY_METRIC,
+    CATEGORY_SHIFT_METRIC,
     COLD_STARTS_METRIC,
     DRIFT_KS_METRIC,
     DRIFT_PSI_METRIC,
@@ -28,12 +29,19 @@ from model_store.contract.environment import (
     LATENCY_METRIC,
     MISSING_RATE_METRIC,
     OUT_OF_RANGE_RATE_METRIC,
+    OUTPUT_DRIFT_METRIC,
     START_FAILURES_METRIC,
 )
 
 LAMBDA = "AWS/Lambda"
 WIDTH, HEIGHT, ACROSS = 8, 6, 3
 """A page is 24 wide: three charts side by side."""
+
+MOVES = "Releases"
+"""The widget that marks moves: a function of ours draws it from the ledger (ADR 45)."""
+
+MOVES_HEIGHT = 9
+"""A row of charts and some lines of the table under it; what is more scrolls."""
 
 Widget = dict[str, Any]
 Row = list[Any]
@@ -77,14 +85,29 @@ def alarms_shown(stage: str, model: str, aliases: Sequence[str], kinds: Sequence
     return (*names, cannot_answer_alarm_name(stage, model))
 
 
-def model_board(shown: Shown, *, region: str, alarm_arn: str) -> dict[str, Any]:
-    """The page of one model. ``alarm_arn`` is what stands before the name of an alarm in its ARN."""
+def marked_charts(stage: str, model: str) -> list[Widget]:
+    """What is drawn once more, by us, with marks in it: where a move shows first."""
+
+    def by_version(name: str, statistic: str) -> Row:
+        return _by_version(stage, model, name, statistic)
+
+    return [
+        chart("Traffic by version", [by_version(INVOCATIONS_METRIC, "Sum")], "Requests", stacked=True),
+        chart("Latency, p99", [by_version(LATENCY_METRIC, "p99")], "Milliseconds"),
+        chart("Server faults by version", [by_version(FAULTS_METRIC, "Sum")], "Count"),
+    ]
+
+
+def model_board(shown: Shown, *, region: str, alarm_arn: str, marks_arn: str) -> dict[str, Any]:
+    """The page of one model. ``alarm_arn`` is what stands before the name of an alarm in its ARN.
+
+    ``marks_arn`` is the function that marks moves. It is told the model and nothing that changes (law 4).
+    """
     ours = metrics_namespace(shown.stage)
     function = function_name(shown.stage, shown.model)
 
     def by_version(name: str, statistic: str) -> Row:
-        search = f'{{{ours},model,version}} MetricName="{name}" model="{shown.model}"'
-        return _search(search, statistic, "v${PROP('Dim.version')}")
+        return _by_version(shown.stage, shown.model, name, statistic)
 
     def by_version_named(name: str, statistic: str) -> Row:
         row = by_version(name, statistic)
@@ -121,9 +144,14 @@ def model_board(shown: Shown, *, region: str, alarm_arn: str) -> dict[str, Any]:
         chart("Cost of 1000 requests", _cost_rows(shown.cost, function), "US dollars"),
         chart(
             "Drift of inputs by version",
-            [by_version_named(DRIFT_PSI_METRIC, "Maximum"), by_version_named(DRIFT_KS_METRIC, "Maximum")],
+            [
+                by_version_named(DRIFT_PSI_METRIC, "Maximum"),
+                by_version_named(DRIFT_KS_METRIC, "Maximum"),
+                by_version_named(CATEGORY_SHIFT_METRIC, "Maximum"),
+            ],
             "Distance",
         ),
+        chart("Drift of outputs by version", [by_version(OUTPUT_DRIFT_METRIC, "Maximum")], "Distance"),
         chart(
             "Missing and out of range, accuracy",
             [
@@ -140,6 +168,7 @@ def model_board(shown: Shown, *, region: str, alarm_arn: str) -> dict[str, Any]:
         charts,
         [f"{alarm_arn}{name}" for name in shown.alarms],
         region=region,
+        moves=_moves_widget(marks_arn, shown.model),
     )
 
 
@@ -171,8 +200,15 @@ def fleet_board(stage: str, models: Sequence[Shown], *, region: str, alarm_arn: 
     return page(said, charts, [f"{alarm_arn}{name}" for name in pains], region=region)
 
 
-def page(said: str, charts: Sequence[Widget], alarms: Sequence[str], *, region: str) -> dict[str, Any]:
-    """Lay widgets out: words across, the alarms across if there are any, charts three to a line."""
+def page(
+    said: str,
+    charts: Sequence[Widget],
+    alarms: Sequence[str],
+    *,
+    region: str,
+    moves: Widget | None = None,
+) -> dict[str, Any]:
+    """Lay widgets out: words across, then alarms and moves if there are any, charts three to a line."""
     placed: list[Widget] = [_at(0, 0, 24, 2, {"type": "text", "properties": {"markdown": said}})]
     y = 2
     if alarms:
@@ -180,6 +216,9 @@ def page(said: str, charts: Sequence[Widget], alarms: Sequence[str], *, region: 
         named = {"title": "Alarms", "alarms": list(alarms)[:100]}
         placed.append(_at(0, y, 24, 3, {"type": "alarm", "properties": named}))
         y += 3
+    if moves is not None:
+        placed.append(_at(0, y, 24, MOVES_HEIGHT, moves))
+        y += MOVES_HEIGHT
     for number, drawn in enumerate(charts):
         widget = {**drawn, "properties": {**drawn["properties"], "region": region}}
         x = number % ACROSS * WIDTH
@@ -204,6 +243,19 @@ def chart(title: str, rows: Sequence[Row], axis: Axis, *, stacked: bool = False)
     }
 
 
+def _moves_widget(marks_arn: str, model: str) -> Widget:
+    """Asked anew at each refresh and for each range of time. Source: what CDK's ``CustomWidget`` writes."""
+    return {
+        "type": "custom",
+        "properties": {
+            "title": MOVES,
+            "endpoint": marks_arn,
+            "params": {"model": model},
+            "updateOn": {"refresh": True, "resize": False, "timeRange": True},
+        },
+    }
+
+
 def _at(x: int, y: int, width: int, height: int, widget: Widget) -> Widget:
     return {"x": x, "y": y, "width": width, "height": height, **widget}
 
@@ -211,6 +263,11 @@ def _at(x: int, y: int, width: int, height: int, widget: Widget) -> Widget:
 def _metric(namespace: str, name: str, statistic: str, label: str, /, **dimensions: str) -> Row:
     listed = [part for pair in dimensions.items() for part in pair]
     return [namespace, name, *listed, {"stat": statistic, "label": label}]
+
+
+def _by_version(stage: str, model: str, name: str, statistic: str) -> Row:
+    search = f'{{{metrics_namespace(stage)},model,version}} MetricName="{name}" model="{model}"'
+    return _search(search, statistic, "v${PROP('Dim.version')}")
 
 
 def _search(terms: str, statistic: str, label: str) -> Row:

@@ -1,4 +1,8 @@
-"""A page as one HTML file that needs nothing else: no script, no network, light and dark."""
+"""A page as one HTML file that needs nothing else, and the widget of it that CloudWatch asks for.
+
+No script, no network, light and dark. What people wrote (reasons, names) is escaped: whoever may move an
+alias writes into a page that others look at with rights of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,68 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from dashboards.asked import Mark, Page
+from dashboards.asked import Chart, Mark, Page
 from dashboards.picture import draw
 from dashboards.ports import BoardReader
+from dashboards.style import DARK, LIGHT, PICTURES, colours
 
-_STYLE = """
-:root { color-scheme: light dark;
-  --ink: #1c2733; --soft: #5c6b7a; --line: #d9dfe6; --paper: #fff; --mark: #b02a5b; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8edf2; --soft: #9fb0c0; --line: #35424f; --paper: #151b22; --mark: #f08bb0; } }
-body { margin: 24px; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 22px; margin: 0 0 4px; } p { margin: 0 0 8px; color: var(--soft); }
-code { font: 13px ui-monospace, monospace; }
-.charts { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(430px, 1fr)); }
-.charts > div { border: 1px solid var(--line); border-radius: 6px; padding: 6px; }
-svg { width: 100%; height: auto; display: block; font: 11px system-ui, sans-serif; fill: var(--ink); }
-.title { font-size: 13px; font-weight: 600; } .axis, .time, .value, .none { fill: var(--soft); }
-.value, .end { text-anchor: end; } .middle, .none { text-anchor: middle; }
-.grid { stroke: var(--line); } line.mark { stroke: var(--mark); stroke-dasharray: 3 3; }
-text.mark { fill: var(--mark); font-size: 10px; }
-ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 6px; margin: 12px 0 16px; }
-li { border: 1px solid var(--line); border-radius: 4px; padding: 2px 8px; font-size: 13px; }
-li.ALARM { background: #b3261e; color: #fff; border-color: #b3261e; }
-li.OK { border-left: 4px solid #3d9a50; }
-li.INSUFFICIENT_DATA { color: var(--soft); }
-"""
+MOVES_SHOWN = 12
+"""The newest so many moves are listed; the charts mark all of them."""
+
+WHY_LENGTH = 300
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; {colours(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {colours(DARK)} }} }}
+body {{ margin: 24px; background: var(--paper); }}
+h1 {{ font-size: 22px; margin: 0 0 4px; }}
+h2 {{ font-size: 15px; margin: 0 0 4px; }}
+ul {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 6px; margin: 12px 0 16px; }}
+li {{ border: 1px solid var(--line); border-radius: 4px; padding: 2px 8px; font-size: 13px; }}
+li.ALARM {{ background: #b3261e; color: #fff; border-color: #b3261e; }}
+li.OK {{ border-left: 4px solid #3d9a50; }}
+li.INSUFFICIENT_DATA {{ color: var(--soft); }}
+{PICTURES}"""
 
 
 def draw_page(
     page: Page, reader: BoardReader, *, since: float, until: float, marks: Sequence[Mark] = ()
 ) -> str:
     """Ask for every chart of ``page`` and return it as HTML."""
-    pictures = [
+    title = next((line.lstrip("# ") for text in page.words for line in text.splitlines()), "Switchyard")
+    left_out = f"<p>Not drawn here: {escape(', '.join(page.left_out))}.</p>" if page.left_out else ""
+    moves = f"<h2>Releases</h2>{_moves(marks)}" if page.tells_moves else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f'<title>{escape(title)}</title><style>{_STYLE}</style></head><body class="switchyard">'
+        f"{''.join(_words(text) for text in page.words)}"
+        f"<p>{_moment(since)} to {_moment(until)} UTC, as CloudWatch counted it.</p>{left_out}"
+        f"{_alarms(page.alarms, reader.states(page.alarms))}{moves}"
+        f"{_charts(page.charts, reader, since, until, marks)}</body></html>\n"
+    )
+
+
+def draw_widget(
+    charts: Sequence[Chart],
+    reader: BoardReader,
+    *,
+    since: float,
+    until: float,
+    marks: Sequence[Mark],
+    dark: bool = False,
+) -> str:
+    """Ask for ``charts`` and return them, with the moves under them, as a piece of somebody else's page."""
+    return (
+        f'<div class="switchyard" style="{colours(DARK if dark else LIGHT)}"><style>{PICTURES}</style>'
+        f"{_charts(charts, reader, since, until, marks)}{_moves(marks)}</div>"
+    )
+
+
+def _charts(
+    charts: Sequence[Chart], reader: BoardReader, since: float, until: float, marks: Sequence[Mark]
+) -> str:
+    pictures = (
         draw(
             chart,
             reader.lines(chart.queries, since=since, until=until),
@@ -45,20 +79,24 @@ def draw_page(
             until=until,
             marks=marks,
         )
-        for chart in page.charts
-    ]
-    title = next((line.lstrip("# ") for text in page.words for line in text.splitlines()), "Switchyard")
-    left_out = f"<p>Not drawn here: {escape(', '.join(page.left_out))}.</p>" if page.left_out else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"{''.join(_words(text) for text in page.words)}"
-        f"<p>{_moment(since)} to {_moment(until)} UTC, as CloudWatch counted it.</p>{left_out}"
-        f"{_alarms(page.alarms, reader.states(page.alarms))}"
-        f'<div class="charts">{"".join(f"<div>{picture}</div>" for picture in pictures)}</div>'
-        "</body></html>\n"
+        for chart in charts
     )
+    return f'<div class="charts">{"".join(f"<div>{picture}</div>" for picture in pictures)}</div>'
+
+
+def _moves(marks: Sequence[Mark]) -> str:
+    """The newest moves first, each with who did it and why."""
+    if not marks:
+        return "<p>No alias was moved in this time.</p>"
+    rows = "".join(
+        f'<tr><td>{_moment(mark.at)}</td><td class="moved">{escape(mark.label)}</td>'
+        f"<td>{escape(mark.by)}</td><td>{escape(mark.why[:WHY_LENGTH])}</td></tr>"
+        for mark in sorted(marks, key=lambda one: one.at, reverse=True)[:MOVES_SHOWN]
+    )
+    more = len(marks) - MOVES_SHOWN
+    earlier = f"<p>{more} earlier ones: <code>yard history</code>.</p>" if more > 0 else ""
+    head = "".join(f"<th>{word}</th>" for word in ("when (UTC)", "what", "who", "why"))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{earlier}"
 
 
 def _words(markdown: str) -> str:

@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 44, 26
 COLOURS = ("#2f6fb0", "#d5672b", "#3d9a50", "#8a5fb0", "#b5892f", "#3aa6a6", "#c2497f", "#6b6b6b")
 TICKS = 4
+LABEL_ROWS, LABEL_WIDTH = 8, 5.4
+"""Labels of marks under each other, and about how wide a letter of theirs is, in pixels."""
 
 
 def draw(
@@ -49,7 +51,7 @@ def draw(
                     f'<polyline points="{_points(above)}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
                 )
         floors |= upper
-    parts += [_mark(mark, x, number) for number, mark in enumerate(marks) if since <= mark.at < until]
+    parts += _marks([mark for mark in marks if since <= mark.at < until], x)
     parts.append(_legend([line.label for line in shown]))
     if not shown:
         parts.append(
@@ -112,7 +114,7 @@ def _short(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if letter == 'k' else size):g}{letter}"
-    return f"{value:.3g}"
+    return f"{value:g}" if value >= 100 else f"{value:.3g}"
 
 
 def _times(since: float, until: float, x: object) -> str:
@@ -127,15 +129,36 @@ def _times(since: float, until: float, x: object) -> str:
     return "".join(parts)
 
 
-def _mark(mark: Mark, x: object, number: int) -> str:
+def _marks(marks: Sequence[Mark], x: object) -> list[str]:
+    """A line for each, which says what it is when pointed at; beside it its label, where there is room.
+
+    The newest are written first: of many moves in a minute, those are what people look for.
+    """
     assert callable(x)
-    at, y = x(mark.at), TOP + 8 + number % 4 * 11
-    anchor = "end" if at > WIDTH * 0.75 else "start"
-    offset = -3 if anchor == "end" else 3
-    return (
-        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
-        f'<text x="{at + offset:.1f}" y="{y}" class="mark {anchor}">{escape(mark.label)}</text>'
-    )
+    parts = []
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(LABEL_ROWS)]
+    for mark in sorted(marks, key=lambda one: one.at, reverse=True):
+        at, label = x(mark.at), escape(mark.label)
+        parts.append(
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark">'
+            f"<title>{label}</title></line>"
+        )
+        long = LABEL_WIDTH * len(mark.label) + 6
+        ends = at > WIDTH * 0.75
+        span = (at - long, at) if ends else (at, at + long)
+        free = (row for row, others in enumerate(taken) if not any(_overlap(span, one) for one in others))
+        row = next(free, None)
+        if row is not None:
+            taken[row].append(span)
+            anchor, offset = ("end", -3) if ends else ("start", 3)
+            parts.append(
+                f'<text x="{at + offset:.1f}" y="{TOP + 8 + row * 11}" class="mark {anchor}">{label}</text>'
+            )
+    return parts
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _legend(labels: Sequence[str]) -> str:

@@ -59,6 +59,7 @@ MESSENGER = (
 OPERATIONS = ("functions/__init__.py", "functions/operations", "releases", "model_store")
 TRAINING = ("training", "drift", "model_store", "requirements-train.txt", "constraints.txt")
 MONITOR = ("functions/__init__.py", "functions/monitor", "drift", "model_store")
+MARKS = ("functions/__init__.py", "functions/marks", "dashboards", "releases", "model_store")
 
 _LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 

@@ -10,7 +10,7 @@ from constructs import Construct
 from catalog.lock import NOTHING_LOCKED, Lock
 from catalog.schema import Catalog, Model
 from infra import bundles
-from infra.constructs import messenger
+from infra.constructs import marks, messenger
 from infra.preflight import (
     check_elsewhere,
     check_pipeline,
@@ -67,6 +67,7 @@ def declare(
     inference_code = code("inference", bundles.INFERENCE, model_stack.HANDLER)
     front_code = code("front", bundles.FRONT, api_stack.HANDLER)
     messenger_code = code("messenger", bundles.MESSENGER, messenger.HANDLER)
+    marks_code = code("marks", bundles.MARKS, marks.HANDLER)
     operations_code = code("operations", bundles.OPERATIONS, operations_stack.HANDLER)
 
     def served_by(model: Model) -> ModelStack:
@@ -104,6 +105,7 @@ def declare(
         fingerprints={stack.model.name: stack.fingerprint for stack in served},
         code=operations_code,
         messenger_code=messenger_code,
+        marks_code=marks_code,
     )
     operations.add_stack_dependency(store, "it reads the bucket's parameters")
     # A heavy model rolls out within its own stack, before its stack deletes what it leaves.

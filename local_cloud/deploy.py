@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,22 +48,29 @@ def deploy(
     root: Path,
     stage: str = "local",
     catalog: Path | None = None,
+    assembly: Path | None = None,
     on_progress: Progress,
 ) -> None:
     """Deploy every stack of the app in ``root`` for ``stage``; ``on_progress`` gets one line at a time.
 
     The first deploy into a region of a cloud bootstraps it. A stack that fails rolls back as on AWS, and the
-    error carries the reasons CloudFormation gives.
+    error carries the reasons CloudFormation gives. ``assembly`` is a folder that ``synthesise`` wrote: what
+    stands there is deployed, and nothing is synthesised.
     """
     cdk = _Cdk(cloud, root, on_progress)
-    synth = cdk.synthesise(stage, catalog)
+    synth = None if assembly else cdk.synthesise(stage, catalog)
     try:
         if not _is_bootstrapped(cloud):
             cdk.run("bootstrap", f"aws://{cloud.account}/{cloud.region}", cwd=cloud.home)
     except BaseException:
-        synth.end()
+        if synth:
+            synth.end()
         raise
-    cdk.finish(synth)
+    if synth:
+        cdk.finish(synth)
+    elif assembly:
+        shutil.rmtree(_assembly(cloud), ignore_errors=True)
+        shutil.copytree(assembly, _assembly(cloud))
     for region in _other_regions(cloud):
         if not _is_bootstrapped(replace(cloud, region=region)):
             cdk.run("bootstrap", f"aws://{cloud.account}/{region}", cwd=cloud.home)
@@ -80,6 +88,23 @@ def deploy(
         "events",
         reasons=lambda: _reasons(cloud, started),
     )
+
+
+def synthesise(
+    cloud: Cloud,
+    folder: Path,
+    *,
+    root: Path,
+    stage: str = "local",
+    catalog: Path | None = None,
+    on_progress: Progress,
+) -> None:
+    """Write the app's assembly into ``folder``, whole or not at all, so that many clouds can deploy it."""
+    cdk = _Cdk(cloud, root, on_progress)
+    cdk.finish(cdk.synthesise(stage, catalog))
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.copytree(_assembly(cloud), unfinished)
+    unfinished.rename(folder)
 
 
 def destroy(

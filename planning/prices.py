@@ -50,6 +50,7 @@ class FrontPrices(_Table):
     alarm_month: float = Field(ge=0)
     composite_alarm_month: float = Field(ge=0)
     dashboard_month: float = Field(ge=0)
+    thousand_puts: float = Field(ge=0)
 
     def api_million_requests(self, kind: str) -> float:
         """Of the kind of API that a stage has: ``http`` or ``rest``."""

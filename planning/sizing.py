@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from model_store.contract.deployment import ALARMS_OF_A_RELEASE
 from model_store.contract.environment import METRICS
 from model_store.contract.placement import LAYER_BYTES, MAX_EPHEMERAL_MB
 from planning.measure import Measured
@@ -42,6 +43,15 @@ METRICS_EACH = len(METRICS)
 BAND_METRICS = 3
 """Source: CloudWatch pricing: an alarm on a band is billed for the metric and for both edges."""
 
+DRIFT_METRICS, DRIFT_ALARMS = 6, 5
+"""Of the model, and again of the version that answers (ADR 40); where labels are told of, one more each."""
+
+MONITOR_GB, MONITOR_S = 2.0, 5.0
+"""The monitor's function, and about how long it takes an hour for one model."""
+
+PUTS_HOUR, ANSWERED_S = 360, 0.1
+"""An environment writes at most every ten seconds; a tenth of a second each says how many answer at once."""
+
 ACCOUNT_CONCURRENCY = 1000
 """Source: Lambda quotas, "Concurrent executions", the default of an account and region."""
 
@@ -58,7 +68,7 @@ class Watched:
     on_metrics: int = 10
     composites: int = 2
     bands: int = 2
-    released: int = 3
+    released: int = ALARMS_OF_A_RELEASE
 
     @property
     def looked_at(self) -> int:
@@ -71,11 +81,28 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """What is kept of a model's requests, to be judged once an hour: a share of them, labelled or not."""
+
+    rate: float
+    labelled: bool = False
+
+    def month(self, requests: float, at_once: float, prices: Prices) -> float:
+        """Metrics, alarms, the monitor, and a PUT at most for each request and each ten seconds."""
+        metrics = 2 * (DRIFT_METRICS + self.labelled) * prices.front.metric_month
+        alarms = (DRIFT_ALARMS + self.labelled) * prices.front.alarm_month
+        monitor = HOURS * MONITOR_GB * MONITOR_S * prices.lambda_.gb_second("x86_64")
+        puts = min(requests * self.rate, max(1.0, at_once) * PUTS_HOUR * HOURS)
+        return metrics + alarms + monitor + puts / 1000 * prices.front.thousand_puts
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What is asked of a model. ``rate`` and ``peak`` are requests per second, on average and at the worst.
 
     ``p95_ms`` is the most that an answer may take, or ``None``. ``kept`` is how many versions stay able to
-    answer: the live one and those that a rollback goes to. ``watched`` is what is alarmed on.
+    answer: the live one and those that a rollback goes to. ``watched`` is what is alarmed on, ``captured``
+    what is kept of the requests.
     """
 
     rate: float
@@ -83,6 +110,7 @@ class Load:
     p95_ms: float | None = None
     kept: int = 3
     watched: Watched = field(default_factory=Watched)
+    captured: Captured | None = None
 
     @property
     def month(self) -> float:
@@ -250,13 +278,16 @@ def _instances(
 
 
 def front_costs(load: Load, prices: Prices) -> dict[str, float]:
-    """What every target pays: the API, the log, metrics of model and kept versions, alarms, a dashboard."""
+    """What every target pays: API, log, metrics of model and kept versions, alarms, a dashboard, drift."""
+    captured = load.captured
+    drift = captured.month(load.month, load.rate * ANSWERED_S, prices) if captured else None
     return {
         "API": load.month / 1e6 * prices.front.http_api_million_requests,
         "log": load.month * LOG_BYTES / 1e9 * prices.front.log_gb,
         "metrics": METRICS_EACH * (1 + load.kept) * prices.front.metric_month,
         "alarms": load.watched.month(prices),
         "dashboard": prices.front.dashboard_month,
+        **({"drift": drift} if drift is not None else {}),
     }
 
 

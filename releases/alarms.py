@@ -1,21 +1,23 @@
 """The alarms of a release: made with it, looking at its version only, deleted when it is superseded.
 
-An alias has at most three, whatever its history: their names carry the release (or shift) that they
-belong to, so an alarm is never asked about another release's version, and whichever is newer removes
-the others. They are made *after* the move that they guard, since a move must not wait for CloudWatch;
-a crash between is completed by the same command again.
+An alias has five, whatever its history, and six while it is shifted: their names carry the release (or
+shift) that they belong to, so an alarm is never asked about another release's version, and whichever is
+newer removes the others. Failed invocations, faults and p90 latency take the release back; p99 latency,
+failed starts and, while Lambda counts by version, throttled calls tell people and take nothing back (ADR
+51). They are made *after* the move that they guard, since a move must not wait for CloudWatch; a crash
+between is completed by the same command again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model_store.contract.deployment import alarms_prefix
-from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC
+from model_store.contract.deployment import TELLING_ALARMS, alarms_prefix
+from model_store.contract.environment import FAULTS_METRIC, LATENCY_METRIC, START_FAILURES_METRIC
 from model_store.contract.errors import SwitchyardError
 from model_store.contract.names import ByAlias
 from releases.bases import current_base
-from releases.health import Health, Served, health, latency_limit_ms
+from releases.health import Health, Served, health, latency_limit_ms, slowest_limit_ms
 from releases.ledger import moved_all
 from releases.ports import Alarm, AlarmState, Monitoring
 from releases.records import UNRELEASED, Base, Line, Plan, Prepared, moment
@@ -28,6 +30,12 @@ ERRORS_WHILE_SHIFTING = "errors-while-shifting"
 ERRORS = "errors"
 FAULTS = "faults"
 LATENCY = "latency"
+P99 = "p99"
+START_FAILURES = "start-failures"
+THROTTLES_WHILE_SHIFTING = "throttles-while-shifting"
+
+SLOW_NEEDED, SLOW_OF = 3, 5
+"""Of the slowest hundredth: one caller is soon a hundredth, so more periods have to agree."""
 
 _HISTORY_S = 3600.0
 """How far back the version before is looked at, to know what is slow."""
@@ -55,6 +63,14 @@ class AlarmName:
         return cls(*parts[1:])
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too slow for a version, in milliseconds: its 90th percentile, and its 99th."""
+
+    latency_ms: float
+    slowest_ms: float
+
+
 def release_of(plan: Plan) -> str:
     """What names the release that ``plan`` belongs to: its shift, or the plan itself."""
     return plan.shift or plan.id
@@ -68,9 +84,9 @@ class Alarms:
         self._prefix = alarms_prefix(stage, model, alias)
         self._period_s = period_s
 
-    def arm(self, release: str, served: Served, *, limit_ms: float) -> None:
+    def arm(self, release: str, served: Served, *, limits: Limits) -> None:
         """Watch ``served`` for ``release``, and nothing else any more. Safe to repeat."""
-        wanted = [self._alarm(release, what, served, limit_ms) for what in _watched(served)]
+        wanted = [self._alarm(release, what, served, limits) for what in _watched(served)]
         for alarm in wanted:
             self._monitoring.put_alarm(alarm)
         self._delete_all_but({alarm.name for alarm in wanted})
@@ -90,21 +106,36 @@ class Alarms:
         if others:
             self._monitoring.delete_alarms(others)
 
-    def _alarm(self, release: str, what: str, served: Served, limit_ms: float) -> Alarm:
+    def _alarm(self, release: str, what: str, served: Served, limits: Limits) -> Alarm:
         name = f"{self._prefix}{release}/{what}"
-        about = f"{served.model}:{served.version} on {served.alias}; takes the alias back while it is armed"
+        does = "tells people" if what in TELLING_ALARMS else "takes the alias back while it is armed"
+        about = f"{served.model}:{served.version} on {served.alias}; {does}"
         if what == FAULTS:
             metric = served.of_ours(FAULTS_METRIC)
             return Alarm(name, f"Server faults of {about}", metric, "Sum", 1, self._period_s)
         if what == LATENCY:
             metric = served.of_ours(LATENCY_METRIC)
-            return Alarm(name, f"Latency of {about}", metric, "p90", limit_ms, self._period_s)
+            return Alarm(name, f"Latency of {about}", metric, "p90", limits.latency_ms, self._period_s)
+        if what == P99:
+            metric, limit = served.of_ours(LATENCY_METRIC), limits.slowest_ms
+            said = f"The slowest hundredth of {about}"
+            return Alarm(name, said, metric, "p99", limit, self._period_s, SLOW_NEEDED, SLOW_OF)
+        if what == START_FAILURES:
+            metric = served.of_ours(START_FAILURES_METRIC)
+            return Alarm(name, f"Failed starts of {about}", metric, "Sum", 1, self._period_s, 1, 1)
+        if what == THROTTLES_WHILE_SHIFTING:
+            metric = served.of_lambda("Throttles")
+            return Alarm(name, f"Throttled calls of {about}", metric, "Sum", 1, self._period_s)
         metric = served.of_lambda("Errors")
         return Alarm(name, f"Failed invocations of {about}", metric, "Sum", 1, self._period_s)
 
 
 def _watched(served: Served) -> tuple[str, ...]:
-    return (ERRORS_WHILE_SHIFTING if served.weighted else ERRORS, FAULTS, LATENCY)
+    # Lambda counts by version only while an alias has two. Before and after, its counts are the alias's,
+    # which the alarms of the deploy look at.
+    if served.weighted:
+        return (ERRORS_WHILE_SHIFTING, FAULTS, LATENCY, P99, START_FAILURES, THROTTLES_WHILE_SHIFTING)
+    return (ERRORS, FAULTS, LATENCY, P99, START_FAILURES)
 
 
 def alarms_of(stage: Stage, model: str, alias: str) -> Alarms | None:
@@ -132,8 +163,8 @@ def arm(stage: Stage, line: Line, base: Base) -> None:
     plan = line.plan
     alarms = alarms_of(stage, plan.model, plan.alias)
     if alarms is not None:
-        limit = limit_for(stage, plan.model, plan.alias, plan.from_version, base)
-        alarms.arm(release_of(plan), served_now(stage, plan), limit_ms=limit)
+        limits = limits_for(stage, plan.model, plan.alias, plan.from_version, base)
+        alarms.arm(release_of(plan), served_now(stage, plan), limits=limits)
 
 
 def settle(stage: Stage, ref: ByAlias, lines: list[Line]) -> tuple[str, ...]:
@@ -165,7 +196,7 @@ def disarm(stage: Stage, model: str, alias: str) -> tuple[str, ...]:
     return ()
 
 
-def limit_for(stage: Stage, model: str, alias: str, version: int, base: Base) -> float:
+def limits_for(stage: Stage, model: str, alias: str, version: int, base: Base) -> Limits:
     """What is too slow for whatever follows ``version``."""
     before = Health()
     if stage.monitoring is not None and version != UNRELEASED:
@@ -178,7 +209,7 @@ def limit_for(stage: Stage, model: str, alias: str, version: int, base: Base) ->
             until=now,
             period_s=stage.alarm_period_s,
         )
-    return latency_limit_ms(before, base.timeout_s)
+    return Limits(latency_limit_ms(before, base.timeout_s), slowest_limit_ms(before, base.timeout_s))
 
 
 def served_while_shifting(stage: Stage, plan: Plan) -> tuple[Served, Served]:

@@ -198,6 +198,16 @@ def endpoint_versions(endpoints: Endpoints, stage: str, model: str) -> dict[str,
     return {name: version for name, version in named.items() if version is not None}
 
 
+def container_logs(endpoints: Endpoints, stage: str, model: str) -> list[tuple[int, str]]:
+    """The version and the log group of every endpoint of ``model``. A log goes with its endpoint."""
+    found = []
+    for name, version in endpoint_versions(endpoints, stage, model).items():
+        state = endpoints.describe(name)
+        if state is not None and state.log_group:
+            found.append((version, state.log_group))
+    return sorted(found)
+
+
 def refs_with_endpoints(endpoints: Endpoints, stage: str, model: str) -> set[ByVersion]:
     """The versions of ``model`` whose artifact an endpoint may read again: a new machine starts from it."""
     return {ByVersion(model, version) for version in endpoint_versions(endpoints, stage, model).values()}

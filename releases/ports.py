@@ -197,7 +197,7 @@ class GrpcCalls(Protocol):
         """Send calls to these endpoints from now on; to nobody if there are none."""
 
 
-Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90"]
+Statistic = Literal["Sum", "Average", "Maximum", "SampleCount", "p90", "p99"]
 
 
 @dataclass(frozen=True, slots=True)

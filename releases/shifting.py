@@ -327,9 +327,9 @@ class Shifting:
         if keeper is None:
             return
         base = current_base(self._stage.store, shift.model)
-        limit = alarms.limit_for(self._stage, shift.model, shift.alias, shift.from_version, base)
+        limits = alarms.limits_for(self._stage, shift.model, shift.alias, shift.from_version, base)
         tried = alarms.tried_by(self._stage, shift.model, shift.alias, toward)
-        keeper.arm(shift.id, tried, limit_ms=limit)
+        keeper.arm(shift.id, tried, limits=limits)
 
     def _where_it_stays(self, seen: Seen, model: str) -> Prepared:
         """The version that the alias itself is on, whatever shares others have."""

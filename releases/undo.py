@@ -1,4 +1,4 @@
-"""Undo: what an alarm does when it fires.
+"""Undo: what an alarm does when it fires, if it is one of those that undo.
 
 It takes back the release that it was made for, and nothing else: an alarm of a release that was
 superseded, of one that somebody broke the glass for, or of one that has served for an hour changes
@@ -8,6 +8,7 @@ or of an earlier stint of the same version, is no reason, and then the alarm is 
 
 from __future__ import annotations
 
+from model_store.contract.deployment import UNDOING_ALARMS
 from model_store.contract.names import ByAlias
 from releases import alarms
 from releases.alarms import AlarmName, release_of
@@ -34,6 +35,8 @@ def undo(stage: Stage, alarm: str, reason: str) -> str:
     name = AlarmName.parse(alarm)
     if name is None or name.stage != stage.name:
         return f"`{alarm}` is no alarm of a release of stage `{stage.name}`"
+    if name.what not in UNDOING_ALARMS:
+        return f"`{alarm}` tells people, and takes nothing back"
     for attempt in range(ROUNDS):
         try:
             return _undo(stage, name, alarm, reason)

@@ -5,6 +5,8 @@ They are started when the first test asks, and stopped when the last one is done
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -19,12 +21,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from benchmarks.trial.stage import TrialStage, under_way
+from catalog import lock_path
 from layers.build import build
 from layers.lock import TEXT_PYTHONS
 from layers.targets import TARGETS, running_python
 from local_cloud import cloud as embedded
 from local_cloud.cloud import Cloud
-from local_cloud.deploy import deploy
+from local_cloud.deploy import deploy, synthesise
 
 # The same examples in every run, and no verdict on speed: the machines are shared and slow at times.
 settings.register_profile(
@@ -208,7 +211,28 @@ class Deployed:
     def _deploy_as(self, catalog: str) -> None:
         self.catalog.write_text(catalog)
         self.said.clear()
-        deploy(self.cloud, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
+        deploy(
+            self.cloud,
+            root=ROOT,
+            catalog=self.catalog,
+            assembly=self._assembly(),
+            on_progress=self.said.append,
+        )
+
+    def _assembly(self) -> Path:
+        """What the catalog synthesises to: once for each text in all worker processes of this run."""
+        lock_file = lock_path(self.catalog)
+        text = self.catalog.read_bytes() + (lock_file.read_bytes() if lock_file.exists() else b"")
+        text += f"{self.cloud.account} {self.cloud.region}".encode()
+        ours = self.catalog.parent.parent
+        shared = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+        folder = shared / "assemblies" / hashlib.sha256(text).hexdigest()
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                synthesise(self.cloud, folder, root=ROOT, catalog=self.catalog, on_progress=self.said.append)
+        return folder
 
     @property
     def api_url(self) -> str:

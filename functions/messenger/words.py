@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from functions.messenger.change import ALARM, Change, Numbers, Subject
-from model_store.contract.deployment import DEFAULT_ALIAS
+from model_store.contract.deployment import DEFAULT_ALIAS, UNDOING_ALARMS
 
 Severity = Literal["critical", "error", "warning", "info"]
 
@@ -42,6 +42,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "p99": Meaning("the slowest answers are too slow", "ms", look=(_METRICS,), may_roll_back=True),
     "latency": Meaning("answers are too slow", "ms"),
     "throttles": Meaning("Lambda turns callers away", "calls"),
+    "throttles-while-shifting": Meaning("Lambda turns callers of the version that is tried away", "calls"),
     "no-traffic": Meaning("nobody calls it any more", severity="error", look=(_METRICS,)),
     "traffic-band": Meaning("its traffic is not what was to be expected", "requests", look=(_METRICS,)),
     "latency-band": Meaning("its answers take longer than was to be expected", "ms", look=(_METRICS,)),
@@ -93,7 +94,7 @@ def message_of(change: Change, *, serving: str = "", children: Mapping[str, str]
     else:
         facts += _what_happened(change, meaning, children or {})
         facts.append(f"since {change.at}")
-    if subject.release and not over:
+    if _undoes(subject) and not over:
         facts.append("this alarm takes the release back by itself while it is armed, for an hour")
     return Message(
         title=f"{'over' if over else 'ALARM'}: {named}: {meaning.said}",
@@ -105,6 +106,11 @@ def message_of(change: Change, *, serving: str = "", children: Mapping[str, str]
         link=_link(change),
         labels={"stage": subject.stage, "model": subject.model, "alias": subject.alias, "version": version},
     )
+
+
+def _undoes(subject: Subject) -> bool:
+    """Whether it takes its release back by itself, so that nobody has to type that."""
+    return bool(subject.release) and subject.what in UNDOING_ALARMS
 
 
 def _where(subject: Subject) -> str:
@@ -145,7 +151,7 @@ def _commands(subject: Subject, meaning: Meaning, *, over: bool) -> tuple[str, .
     at = f" --stage {subject.stage}"
     commands = [f"yard status {subject.model}{at}"]
     if not over:
-        if subject.release:
+        if _undoes(subject):
             return tuple(commands)
         commands += [look.format(model=subject.model) + at for look in meaning.look]
         if meaning.may_roll_back:

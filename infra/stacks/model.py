@@ -50,6 +50,7 @@ from model_store.contract.deployment import (
     handoff_key_parameter,
     inbox_bucket_parameter,
     inbox_key_parameter,
+    marks_function_name,
     model_dashboard_name,
     queries_prefix,
     runtime_layer_name,
@@ -245,7 +246,12 @@ class ModelStack(StageStack):
             "Dashboard",
             dashboard_name=model_dashboard_name(self.stage.name, self.model.name),
             dashboard_body=self.to_json_string(
-                model_board(shown, region=self.region, alarm_arn=self.alarm_arn(""))
+                model_board(
+                    shown,
+                    region=self.region,
+                    alarm_arn=self.alarm_arn(""),
+                    marks_arn=self.function_arn(marks_function_name(self.stage.name)),
+                )
             ),
         )
 

@@ -19,6 +19,7 @@ from catalog.schema import Model, Stage, moves_in_waves
 from dashboards.boards import fleet_board
 from infra.acknowledged import acknowledge_quiet_machine, acknowledge_runtime, acknowledge_wildcards
 from infra.bundles import Tree
+from infra.constructs.marks import Marks, MarksProps
 from infra.constructs.messenger import Messenger, MessengerProps
 from infra.constructs.python_function import PythonFunction, PythonFunctionProps
 from infra.constructs.removal import kept_or_destroyed
@@ -104,6 +105,8 @@ WHY_WILDCARDS = {
     "LookAround": "Metrics know no resources, alarms are looked for by a prefix in all of them; both read",
     "LookAtEndpoints": "Endpoints are named after the versions they serve; the prefix is this stage's",
     "SayWhichVersion": "An alarm may be about any model of the stage; the prefix is this stage's",
+    "ReadLedgers": "Ledgers are of models and aliases as people make them, in this stage's own bucket",
+    "ReadMetrics": "Metrics know no resources; it reads, and asks for this stage's only",
     "SayWhy": "Composite alarms are described with no narrower resource; it reads",
     "LookAtFleets": "None of these knows resources; all of them read",
     "BeginToLeadCalls": "Load balancers get an id as they are made; the prefix is this stage's",
@@ -130,6 +133,7 @@ class OperationsStack(StageStack):
         fingerprints: Mapping[str, str],
         code: Tree,
         messenger_code: Tree,
+        marks_code: Tree,
     ) -> None:
         super().__init__(
             scope,
@@ -193,6 +197,7 @@ class OperationsStack(StageStack):
         acknowledge_runtime(operations)
         self._hear_alarms(topic, operations)
         self._tell_people(topic, topics, messenger_code)
+        self._mark_releases(bucket, key, marks_code)
         self._keep_awake(models, topic, operations)
         self._show(models)
         shifts = ShiftsMachine(
@@ -342,6 +347,41 @@ class OperationsStack(StageStack):
                 )
             )
         for statement in statements:
+            function.role.add_to_policy(statement)
+            if statement.sid in WHY_WILDCARDS:
+                acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
+        acknowledge_runtime(function)
+
+    def _mark_releases(self, bucket: str, key: str, code: Tree) -> None:
+        """Let the pages' function read ledgers and metrics. Who looks at a page calls it with their own."""
+        stage = self.stage
+        props = MarksProps(
+            stage=stage.name, bucket=bucket, code=code, log_retention_days=stage.log_retention_days
+        )
+        function = Marks(self, "Marks", props=props).function
+        function.log_group.grant_write(function.role)
+        arn = f"arn:{self.partition}:s3:::{bucket}"
+        ledgers = [f"models/*/{folder}/*" for folder in ("pages", "releases")]
+        for statement in (
+            iam.PolicyStatement(
+                sid="FindLedgers",
+                actions=["s3:ListBucket"],
+                resources=[arn],
+                conditions={"StringLike": {"s3:prefix": ledgers}},
+            ),
+            iam.PolicyStatement(
+                sid="ReadLedgers",
+                actions=["s3:GetObject"],
+                resources=[f"{arn}/{keys}" for keys in ledgers],
+            ),
+            iam.PolicyStatement(
+                sid="DecryptLedgersThroughS3",
+                actions=["kms:Decrypt"],
+                resources=[key],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            iam.PolicyStatement(sid="ReadMetrics", actions=["cloudwatch:GetMetricData"], resources=["*"]),
+        ):
             function.role.add_to_policy(statement)
             if statement.sid in WHY_WILDCARDS:
                 acknowledge_wildcards(function.role, statement, WHY_WILDCARDS[statement.sid])
@@ -524,12 +564,16 @@ class OperationsStack(StageStack):
             "sagemaker:DescribeInferenceComponent",
             "sagemaker:DescribeModel",
         ]
+        found = [iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=every)]
         theirs = [
             self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
             for model in models.values()
             for name in model.adopted
         ]
-        return (iam.PolicyStatement(sid="LookAtEndpoints", actions=looks, resources=[*every, *theirs]),)
+        if theirs:
+            look = ["sagemaker:DescribeEndpoint"]
+            found.append(iam.PolicyStatement(sid="LookAtAdopted", actions=look, resources=theirs))
+        return tuple(found)
 
     def _verifying(self) -> tuple[iam.PolicyStatement, ...]:
         """A release in steps verifies what it prepares; nobody here signs."""

@@ -27,7 +27,10 @@ from model_store.contract.deployment import (
     bucket_key_parameter,
     bucket_parameter,
     collector_role_parameter,
+    fleet_dashboard_name,
     front_function_name,
+    marks_function_name,
+    messenger_function_name,
     model_layer_name,
     monitor_function_name,
     operations_function_name,
@@ -53,6 +56,7 @@ MOVE_ALIASES = ("lambda:CreateAlias", "lambda:InvokeFunction", "lambda:UpdateAli
 PREPARE = ("lambda:PublishVersion", "lambda:UpdateFunctionConfiguration")
 START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
+DRAWS_ONLY = tuple(action for action in CHANGE if action != "lambda:InvokeFunction")
 
 PUBLISHED = ("baselines", "digests", "indexed", "reports", "signatures", "versions")
 MOVED = ("pages", "plans", "releases")
@@ -218,6 +222,9 @@ class RolesStack(StageStack):
                 ["*"],
             ),
             _allow("ReadLogs", ["logs:FilterLogEvents", "logs:StartQuery"], [logs]),
+            _allow("SeePages", ["cloudwatch:GetDashboard"], self._pages()),
+            # CloudWatch asks it in the name of who looks at a page.
+            _allow("SeeMarks", ["lambda:InvokeFunction"], self._marks()),
             _allow("FollowShifts", ["states:DescribeExecution"], [self._executions()]),
             _allow("SeeUploads", ["s3:ListBucketMultipartUploads"], [self._bucket]),
             # Whose sizes a collection's plan adds up.
@@ -230,16 +237,30 @@ class RolesStack(StageStack):
                 )
                 for kind in ("endpoint", "endpoint-config", "model")
             ]
-            endpoints += [
+            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
+            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            theirs = [
                 self.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
                 for name in self._adopted
             ]
-            looks = ("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")
-            found.append(_allow("SeeEndpoints", [f"sagemaker:{look}" for look in looks], endpoints))
+            if theirs:
+                found.append(_allow("SeeAdoptedEndpoints", ["sagemaker:DescribeEndpoint"], theirs))
             found.append(_allow("ListEndpoints", ["sagemaker:ListEndpoints"], ["*"]))
+            found.append(self._reading_containers("ReadEndpointLogs", "/aws/sagemaker/Endpoints"))
         if EC2 in self._targets:
             found.append(_allow("SeeFleets", LOOK_AT_FLEETS, ["*"]))
+            found.append(self._reading_containers("ReadFleetLogs", "/switchyard/endpoints"))
         return found
+
+    def _reading_containers(self, sid: str, where: str) -> iam.PolicyStatement:
+        """What containers wrote. Each endpoint has a log group of its own, named like it."""
+        groups = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{where}/switchyard-{self.stage.name}-*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return _allow(sid, ["logs:FilterLogEvents", "logs:StartQuery"], [groups])
 
     def _moving(self) -> list[iam.PolicyStatement]:
         """One call moves the alias; the rest is the ledger, the alarms and what is kept started."""
@@ -253,6 +274,7 @@ class RolesStack(StageStack):
             _allow("MoveAliases", [*MOVE_ALIASES, *START_AND_STOP], [self._functions]),
             # The prefix covers the platform's own functions too. Nobody here needs them.
             _allow("NeverThePlatform", CHANGE, self._platform(), effect=DENY),
+            _allow("NeverWhatDraws", DRAWS_ONLY, self._marks(), effect=DENY),
             # Who moves may note that a shift ended, and not claim one.
             self._writing("WriteLedgers", *_folders(*MOVED), "models/*/shifts/*.ended"),
             self._using_key("kms:GenerateDataKey", sid="Encrypt"),
@@ -333,9 +355,24 @@ class RolesStack(StageStack):
         return [_allow(sid, list(actions), [self.stage.signed_by])] if self.stage.signed_by else []
 
     def _platform(self) -> list[str]:
-        named = (operations_function_name, front_function_name, monitor_function_name)
+        named = (
+            *(operations_function_name, front_function_name),
+            *(messenger_function_name, monitor_function_name),
+        )
         names = [name(self.stage.name) for name in named]
         return [self.function_arn(name + suffix) for name in names for suffix in ("", ":*")]
+
+    def _marks(self) -> list[str]:
+        name = marks_function_name(self.stage.name)
+        return [self.function_arn(name + suffix) for suffix in ("", ":*")]
+
+    def _pages(self) -> list[str]:
+        """Dashboards, which belong to no region."""
+        page = fleet_dashboard_name(self.stage.name)
+        return [
+            self.format_arn(service="cloudwatch", region="", resource="dashboard", resource_name=name)
+            for name in (page, f"{page}-*")
+        ]
 
     def _layers(self, *kinds: str) -> list[str]:
         of = {"model": model_layer_name, "runtime": runtime_layer_name}

@@ -1,4 +1,4 @@
-"""What a permission is compared with: aliases, versions, layer versions, SSM's paths, alarms.
+"""What a permission is compared with: aliases, versions, layer versions, SSM's paths, alarms, dashboards.
 
 Stock: every call is compared with the ARN of the function alone, so a grant on ``function:digits:live``
 permits nothing; reading one layer version counts as ``ListLayers`` on the layer.
@@ -11,6 +11,8 @@ AWS: each is an action of its own, named after the operation, but for ``Invoke``
 Stock: ``GetParametersByPath`` is compared with ``*``. AWS ("Actions, resources, and condition keys for AWS
 Systems Manager"): with the path's own ARN.
 Stock: ``DeleteAlarms`` is compared with ``*``. AWS: with the ARN of each alarm; here with that of the first.
+Stock: ``GetDashboard`` is compared with ``*``. AWS ("Actions, resources, and condition keys for Amazon
+CloudWatch"): with the dashboard's ARN, which has no region.
 Counts only where policies are enforced (the strict profile).
 """
 
@@ -59,6 +61,9 @@ def _resource(
     if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DeleteAlarms"):
         names = json.loads(body or b"{}").get("AlarmNames") or ["*"]
         return f"arn:aws:cloudwatch:{region}:{account}:alarm:{names[0]}"
+    if service == "monitoring" and headers.get("x-amz-target", "").endswith(".GetDashboard"):
+        name = json.loads(body or b"{}").get("DashboardName") or "*"
+        return f"arn:aws:cloudwatch::{account}:dashboard/{name}"
     if service != "lambda":
         return arn
     if layer := _LAYER_VERSION.search(path):

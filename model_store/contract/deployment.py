@@ -70,6 +70,15 @@ def alarms_prefix(stage: str, model: str, alias: str) -> str:
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/{alias}/"
 
 
+UNDOING_ALARMS = ("errors", "errors-while-shifting", "faults", "latency")
+TELLING_ALARMS = ("p99", "start-failures", "throttles-while-shifting")
+"""The alarms on a released version, by the ends of their names: those that take it back, and those that tell
+people of it and take nothing back (ADR 51)."""
+
+ALARMS_OF_A_RELEASE = 5
+"""So many an alias has: three that undo, two that tell. While it is shifted, one more."""
+
+
 def model_alarms_prefix(stage: str, model: str) -> str:
     """What the names of all alarms on a model begin with, whoever made them."""
     return f"switchyard/{check_stage(stage)}/{check_name(model)}/"
@@ -250,6 +259,11 @@ def capture_key_parameter(stage: str) -> str:
 def monitor_function_name(stage: str) -> str:
     """The function that compares what was captured with what was trained on, once an hour."""
     return f"switchyard-{check_stage(stage)}-Monitor"
+
+
+def marks_function_name(stage: str) -> str:
+    """The function that CloudWatch's pages ask who moved which alias when."""
+    return f"switchyard-{check_stage(stage)}-Marks"
 
 
 def monitor_rule_name(stage: str) -> str:

@@ -106,4 +106,5 @@ def _value(values: list[float], statistic: Statistic) -> float:
         return float(len(values))
     if statistic == "Average":
         return sum(values) / len(values)
-    return sorted(values)[min(len(values) - 1, int(len(values) * 0.9))]
+    share = float(statistic.removeprefix("p")) / 100
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]

@@ -15,6 +15,7 @@ ROOMS = (
 ELSEWHERE = {
     "dashboards/adapters": "tests/contract/test_board_reader.py",
     "dashboards/ports.py": "tests/contract/test_board_reader.py",
+    "dashboards/style.py": "tests/unit/dashboards/test_page.py",
     "functions/authorizer/adapters": "tests/contract/test_documents.py",
     "functions/authorizer/handler.py": "tests/end_to_end/test_front_doors.py",
     "functions/authorizer/ports.py": "tests/contract/test_documents.py",
@@ -29,6 +30,7 @@ ELSEWHERE = {
     "functions/gateway/ports.py": "tests/contract/test_endpoints.py",
     "functions/inference/adapters": "tests/contract/test_inference_ports.py",
     "functions/inference/ports.py": "tests/contract/test_inference_ports.py",
+    "functions/marks/handler.py": "tests/end_to_end/test_shift.py",
     "functions/messenger/adapters": "tests/contract/test_ways_out.py",
     "functions/messenger/handler.py": "tests/end_to_end/test_shift.py",
     "functions/messenger/ports.py": "tests/contract/test_ways_out.py",

@@ -23,7 +23,7 @@ import pytest
 from local_cloud import cloud as embedded
 from local_cloud.errors import LocalCloudError
 from tests.conftest import ROOT, Deployed
-from tests.end_to_end.test_shift import SLOW, Callers, faulty, sound, wait_until
+from tests.end_to_end.test_shift import SLOW, Callers, faulty, request_for, sound, wait_until
 
 pytestmark = pytest.mark.cloud
 
@@ -100,7 +100,7 @@ class Scenes:
         door = f"{self.place.cloud.endpoint_url}/_switchyard/bad-day"
         httpx.post(door, json={"minute_s": 2.0}).raise_for_status()
         self.place.yard_json("release", "digits:3", "--reason", "better on sevens")
-        with Callers(f"{self.place.api_url}/v2/models/digits/infer", SLOW):
+        with Callers(f"{self.place.api_url}/v2/models/digits/infer", request_for(SLOW)):
             wait_until(lambda: self.line()["kind"] == "alarm", 60)
         httpx.delete(door).raise_for_status()
 

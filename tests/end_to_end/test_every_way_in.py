@@ -22,11 +22,11 @@ from drift.captured import Together
 from examples.digits.steps import WORDS, build
 from local_cloud.deploy import deploy
 from model_store.contract import parquet
-from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError
+from switchyard_client import AccessDeniedError, Bearer, Client, Credentials, Iam, TooLargeError, files
 from tests.conftest import ROOT, Deployed
 from tests.end_to_end.issuer import Issuer, serving
 from tests.end_to_end.proxies import yard_proxy
-from tests.unit import text_graphs
+from tests.unit import pictures, text_graphs
 
 pytestmark = pytest.mark.cloud
 
@@ -368,14 +368,30 @@ def test_a_graph_that_the_layer_has_no_operators_for_is_not_released(echo: Deplo
     assert b'runtime = "text"' in refused.stderr
 
 
+def test_files_of_pictures_wait_for_the_layer_that_reads_them(echo: Deployed, tmp_path: Path) -> None:
+    """Law 8; the deploy of the next test brings that layer, too."""
+    published = echo.yard_json("publish", "digits", str(build(tmp_path / "digits", files=True)))
+    refused = echo.yard("release", f"digits:{published['version']}")
+    assert refused.returncode == 1
+    assert b"the runtime layer of `digits` cannot read them" in refused.stderr
+    assert b'runtime = "image"' in refused.stderr
+
+
 def test_behind_a_jwt_authorizer_an_unmodified_client_needs_a_token_and_nothing_else(
-    echo: Deployed, issuer: Issuer, text_layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    echo: Deployed,
+    issuer: Issuer,
+    text_layer: Path,
+    image_layer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Law 7; the last deploy of this story, because it shuts the others out. It brings the text layer, too."""
+    """Law 7; the last deploy of this story, because it shuts the others out. It brings two layers, too."""
     assert text_layer.is_dir()
+    assert image_layer.is_dir()
     tokens = f'auth = "jwt"\njwt = {{ issuer = "{issuer.url}", audience = ["models"], scopes = ["infer"] }}'
     catalog = echo.catalog.read_text().replace('auth = "none"', tokens)
-    echo.catalog.write_text(catalog.replace("inbox = true", 'inbox = true\nruntime = "text"'))
+    catalog = catalog.replace("inbox = true", 'inbox = true\nruntime = "text"')
+    echo.catalog.write_text(catalog.replace("[models.digits]", '[models.digits]\nruntime = "image"'))
     deploy(echo.cloud, root=ROOT, catalog=echo.catalog, on_progress=echo.said.append)
     pixels = np.zeros((2, 8, 8), np.uint8)
     token = issuer.token(scope="infer")
@@ -414,6 +430,39 @@ def test_a_sentence_goes_in_and_a_word_comes_out(echo: Deployed, issuer: Issuer)
         for sentence, word in (("Good movies, good", "good"), ("a bad movie", "bad")):
             result = client.infer("echo", {"text": np.array([sentence])})
             assert (result.text("verdict").tolist(), result.version) == ([word], str(newest))
+
+
+def test_the_file_of_a_picture_goes_in_and_a_word_comes_out(
+    echo: Deployed, issuer: Issuer, tmp_path: Path
+) -> None:
+    """ADR 64: as binary data, as a body of its own, from the project's client and from the command line."""
+    newest = max(echo.yard_json("versions", "digits"), key=lambda found: int(found["version"]))["version"]
+    echo.yard_json("release", f"digits:{newest}")
+    token = issuer.token(scope="infer")
+    bearer = {"Authorization": f"Bearer {token}"}
+    three, zero = pictures.digit(3), pictures.digit(0, "JPEG")
+    client = triton.InferenceServerClient(echo.api_url.removeprefix("http://"), network_timeout=35)
+    tensor = triton.InferInput("file", [2], "BYTES")
+    tensor.set_data_from_numpy(files(three, zero))
+    try:
+        answer = client.infer("digits", [tensor], headers=dict(bearer)).as_numpy("digit")
+        assert answer is not None
+        assert answer.tolist() == [b"three", b"zero"]
+    finally:
+        client.close()
+    infer = f"{echo.api_url}/v2/models/digits/infer"
+    alone = {"content-type": "image/jpeg", "inference-header-content-length": "0", **bearer}
+    outputs = httpx.post(infer, content=zero, headers=alone, timeout=35).json()["outputs"]
+    assert [output["data"] for output in outputs if output["name"] == "digit"] == [["zero"]]
+    odd = httpx.post(infer, content=zero[:100], headers=alone, timeout=35)
+    assert (odd.status_code, odd.json()["error"].partition(":")[0]) == (400, "picture 0 cannot be read")
+    with Client(echo.api_url, auth=Bearer(token)) as ours:
+        assert ours.infer("digits", {"file": files(zero, three)}).text("digit").tolist() == ["zero", "three"]
+    (tmp_path / "token").write_text(token)
+    (tmp_path / "three.png").write_bytes(three)
+    with_token = ("--token-file", str(tmp_path / "token"))
+    said = echo.yard_json("invoke", "digits", "--data", str(tmp_path / "three.png"), *with_token)
+    assert {"name": "digit", "datatype": "BYTES", "shape": [1], "data": ["three"]} in said["outputs"]
 
 
 def asked_by_tritonclient(url: str, pixels: Any, headers: dict[str, str] | None = None) -> tuple[int, ...]:

@@ -264,12 +264,20 @@ def publish_weights(made: Deployed, name: str, folder: Path, sentence: Sentence)
         shutil.copyfile(package() / file, folder / file)
     known = sentence.answers["2"]
     outputs = [TensorData("sentence_embedding", "FP32", known.shape, tuple(known.ravel().tolist()))]
-    sides = {"inputs": _sample(), "outputs": outputs}
     sample = folder.with_suffix(".json")
     sample.write_text(
-        json.dumps({side: [tensor.as_json() for tensor in tensors] for side, tensors in sides.items()})
+        json.dumps(
+            {
+                "inputs": [_of_any_length(tensor, "n,tokens") for tensor in _sample()],
+                "outputs": [_of_any_length(tensor, f"n,{known.shape[1]}") for tensor in outputs],
+            }
+        )
     )
     made.yard_json("publish", name, str(folder), "--sample", str(sample))
+
+
+def _of_any_length(tensor: TensorData, shape: str) -> dict[str, Any]:
+    return {**tensor.as_json(), "parameters": {"symbolic_shape": shape}}
 
 
 def _sample() -> list[Any]:

@@ -620,6 +620,7 @@ READING = {
     "metrics": (("metrics", "digits"), WHO_LOOKS),
     "cost": (("cost",), WHO_LOOKS),
     "logs": (("logs", "digits"), WHO_LOOKS),
+    "dash": (("dash", "digits"), WHO_LOOKS),
     "shadow, to look": (("shadow", "digits"), WHO_LOOKS),
     "release, the plan": (("release", "digits:2", "--dry-run"), WHO_LOOKS),
     "collect, the plan": (("collect",), WHO_LOOKS),
@@ -646,9 +647,21 @@ def test_a_command_that_looks_runs_with_its_role_and_is_refused_without(
     staff: Staff, command: str, who: str, tmp_path: Path
 ) -> None:
     words, roles = READING[command]
-    into = (str(tmp_path / "pulled"),) if words[0] == "pull" else ()
-    did = staff.yard(who, *words, *into)
+    where = {"pull": (str(tmp_path / "pulled"),), "dash": ("--out", str(tmp_path / "page.html"))}
+    did = staff.yard(who, *words, *where.get(words[0], ()))
     assert (did.done, did.denied) == (who in roles, who not in roles), did.said
+
+
+def test_who_looks_at_a_page_sees_its_marks_drawn_with_the_function_s_own_least_rights(staff: Staff) -> None:
+    """CloudWatch asks in the name of who looks; the function reads ledgers and metrics, and nothing else."""
+    asked: dict[str, Any] = {"FunctionName": "switchyard-local-Marks", "Payload": b'{"model": "digits"}'}
+    for who in sorted(WHO_LOOKS):
+        ran = staff.client("lambda", who).invoke(**asked)
+        drawn = json.loads(ran["Payload"].read())
+        assert "FunctionError" not in ran, drawn
+        assert (drawn.count("<svg "), "<title>live: v2</title>" in drawn) == (3, True), drawn[:500]
+    for who in ("Publisher", STRANGER):
+        assert refused(staff.client("lambda", who).invoke, **asked) == "AccessDeniedException"
 
 
 CHANGING = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ def dash(
 ) -> None:
     """Draw the dashboard that CloudWatch shows, from the same document and the same numbers.
 
-    One file that needs no network. Releases are marked, from the ledger.
+    One file that needs no network. Releases are marked and listed, from the ledger.
     Example: yard dash digits --out page.html
     """
     from dashboards import asked
@@ -58,7 +59,7 @@ def dash(
                 "file": str(out),
                 "charts": [chart.title for chart in page.charts],
                 "alarms": list(page.alarms),
-                "marks": [{"at": mark.at, "label": mark.label} for mark in marked],
+                "marks": [asdict(mark) for mark in marked],
                 "left_out": list(page.left_out),
             }
         )
@@ -68,15 +69,7 @@ def dash(
 def _marks(place: Deployment, model: str, *, since: float) -> list[Mark]:
     """Every move of every alias of the model."""
     from dashboards.asked import Mark
-    from model_store.contract.deployment import is_declarable
-    from releases.controller import Controller
-    from telemetry.marks import marks
+    from releases.marks import marks_of
 
-    room = place.releases(output.say)
-    aliases = [one.alias for one in room.functions.aliases(room.function(model)) if is_declarable(one.alias)]
-    found = [
-        moved
-        for alias in aliases
-        for moved in marks(Controller(room).history(model, alias=alias), since=since)
-    ]
-    return [Mark(one.at, one.label) for one in sorted(found, key=lambda one: one.at)]
+    store = place.releases(output.say).store
+    return [Mark(one.at, one.label, one.by, one.why) for one in marks_of(store, model, since=since)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from model_store.ports import ObjectStore
     from planning.measure import Measured
     from planning.prices import Prices
-    from planning.sizing import Function, Load, Option, Watched
+    from planning.sizing import Captured, Function, Load, Option, Watched
 
 
 def plan(
@@ -60,8 +60,8 @@ def plan(
     prices = read_prices(prices_file) if prices_file else read_prices()
     store = deployment.find(stage).store()
     ref = _version(store, name)
-    function, kept, watched = _declared(ref.model, stage)
-    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept, watched)
+    function, kept, watched, captured = _declared(ref.model, stage)
+    load = sizing.Load(load.rate, load.peak, load.p95_ms, kept, watched, captured)
     with tempfile.TemporaryDirectory(prefix="switchyard-plan-") as folder:
         with output.transferring(f"fetching {ref}") as progress:
             manifest = fetch(store, ref, Path(folder) / FILES_FOLDER, on_progress=progress)
@@ -81,6 +81,7 @@ def plan(
                 "load": {"rate": load.rate, "peak": load.peak, "p95_ms": load.p95_ms, "kept": load.kept},
                 "measured": measured.as_json(),
                 "watched": asdict(load.watched),
+                "captured": asdict(load.captured) if load.captured else None,
                 "prices": {"as_of": prices.as_of, "region": prices.region},
                 "recommended": best.as_json() if best else None,
                 "options": [option.as_json() for option in found],
@@ -115,10 +116,11 @@ def _version(store: ObjectStore, name: str) -> ByVersion:
     return ByVersion(name, numbers[-1])
 
 
-def _declared(model: str, stage: str) -> tuple[Function, int, Watched]:
-    """What the catalog here says of the model, how many of its versions are kept, and what is alarmed on."""
+def _declared(model: str, stage: str) -> tuple[Function, int, Watched, Captured | None]:
+    """What the catalog here says of the model: versions that are kept, alarms, what is captured."""
+    from model_store.contract.deployment import ALARMS_OF_A_RELEASE
     from model_store.contract.placement import LAYER_BYTES
-    from planning.sizing import Function, Watched
+    from planning.sizing import Captured, Function, Watched
     from yard import deployment
 
     path = deployment.catalog_path()
@@ -130,9 +132,12 @@ def _declared(model: str, stage: str) -> tuple[Function, int, Watched]:
         if declared is not None:
             how = Function(declared.architecture, declared.snapstart, LAYER_BYTES)
             billed, aliases = declared.alarms.billed(len(declared.aliases)), len(declared.aliases)
-            watched = Watched(billed.on_metrics, billed.composites, billed.bands, 3 * aliases)
-            return how, 1 + declared.rollback_depth, watched
-    return Function(layer_budget=LAYER_BYTES), 3, Watched()
+            of_releases = ALARMS_OF_A_RELEASE * aliases
+            watched = Watched(billed.on_metrics, billed.composites, billed.bands, of_releases)
+            kept = declared.captures
+            captured = Captured(kept.rate, kept.min_accuracy is not None) if kept else None
+            return how, 1 + declared.rollback_depth, watched, captured
+    return Function(layer_budget=LAYER_BYTES), 3, Watched(), None
 
 
 def _watching(load: Load, prices: Prices) -> str:
@@ -140,12 +145,18 @@ def _watching(load: Load, prices: Prices) -> str:
     from planning.sizing import METRICS_EACH, front_costs
 
     costs, alarms = front_costs(load, prices), load.watched
+    drift = (
+        f"; ${costs['drift']:,.2f} for keeping {load.captured.rate:.3g} of the requests and judging them "
+        "hourly"
+        if load.captured
+        else ""
+    )
     return (
         f"of that, watching it: ${costs['metrics']:,.2f} a month for {METRICS_EACH} metrics of the model and "
         f"{METRICS_EACH} of each of {load.kept} versions, if all of them answer all month; "
         f"${costs['alarms']:,.2f} for {alarms.looked_at} metrics under alarm and "
         f"{alarms.composites} composite alarms; ${costs['dashboard']:,.2f} for a dashboard; "
-        f"${costs['log']:,.2f} for the log"
+        f"${costs['log']:,.2f} for the log{drift}"
     )
 
 

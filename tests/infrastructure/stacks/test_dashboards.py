@@ -36,11 +36,22 @@ def test_every_model_has_a_page_with_every_chart(stage: Deployed, model: str) ->
         "Requests answered at once",
         "Cost of 1000 requests",
         "Drift of inputs by version",
+        "Drift of outputs by version",
         "Missing and out of range, accuracy",
     ]
     assert {one["properties"].get("region") for one in body["widgets"] if one["type"] == "metric"} == {
         "<AWS::Region>"
     }
+
+
+@pytest.mark.parametrize("model", ["digits", "fraud-eu", "bert", "clip"])
+def test_every_model_s_page_asks_the_stage_s_function_who_moved_what(stage: Deployed, model: str) -> None:
+    """Law 4: the function is told the model; what it draws is in the ledger."""
+    _, body = board(stage, f"Model-{model}")
+    (widget,) = (one for one in body["widgets"] if one["type"] == "custom")
+    assert widget["properties"]["params"] == {"model": model}
+    assert widget["properties"]["endpoint"].endswith(f":function:switchyard-{stage.stage}-Marks")
+    assert (widget["x"], widget["width"]) == (0, 24)
 
 
 def test_the_alarms_of_a_page_are_alarms_of_the_template(stage: Deployed) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIND = {"ssm:GetParametersByPath", "s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
 LOOK = FIND | {
     "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetDashboard",
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
     "lambda:GetAccountSettings",
@@ -26,6 +27,7 @@ LOOK = FIND | {
     "lambda:GetFunctionConcurrency",
     "lambda:GetFunctionConfiguration",
     "lambda:GetLayerVersion",
+    "lambda:InvokeFunction",
     "lambda:ListAliases",
     "lambda:ListLayerVersions",
     "lambda:ListProvisionedConcurrencyConfigs",
@@ -179,8 +181,11 @@ def test_only_what_reads_is_allowed_everywhere(prod: Deployed, who: str) -> None
 
 @pytest.mark.parametrize("who", ALLOWED)
 def test_what_is_bound_is_bound_to_this_stage(prod: Deployed, who: str) -> None:
-    """A stage shares its account with others."""
+    """A stage shares its account with others. Endpoints that it adopted are none of its own, and named."""
     for item in statements(policies(prod)[who]):
+        if item["Sid"] == "SeeAdoptedEndpoints":
+            assert [text_of(name).rpartition(":")[2] for name in item["Resource"]] == ["endpoint/their-bert"]
+            continue
         for resource in item["Resource"]:
             text = text_of(resource)
             own = "prod" in text or "SsmParameter" in text or "cdk-hnb659fds" in text
@@ -189,7 +194,7 @@ def test_what_is_bound_is_bound_to_this_stage(prod: Deployed, who: str) -> None:
 
 def test_nobody_who_moves_aliases_touches_the_platform_s_own_functions(prod: Deployed) -> None:
     for who in ("Releaser", "OnCall"):
-        (denied,) = statements(policies(prod)[who], "Deny")
+        denied, drawing = statements(policies(prod)[who], "Deny")
         assert {
             "lambda:UpdateAlias",
             "lambda:InvokeFunction",
@@ -197,9 +202,23 @@ def test_nobody_who_moves_aliases_touches_the_platform_s_own_functions(prod: Dep
         } <= set(denied["Action"])
         assert {text_of(name).rpartition("function:")[2] for name in denied["Resource"]} == {
             f"switchyard-prod-{name}{suffix}"
-            for name in ("Operations", "Front", "Monitor")
+            for name in ("Operations", "Front", "Messenger", "Monitor")
             for suffix in ("", ":*")
         }
+        # What a page asks is asked in the name of who looks at it, and changed by nobody.
+        assert set(denied["Action"]) - set(drawing["Action"]) == {"lambda:InvokeFunction"}
+        assert {text_of(name).rpartition("function:")[2] for name in drawing["Resource"]} == MARKS
+
+
+MARKS = {"switchyard-prod-Marks", "switchyard-prod-Marks:*"}
+
+
+def test_who_looks_may_have_a_page_s_marks_drawn_and_call_nothing_else(prod: Deployed) -> None:
+    calling = [
+        item for item in statements(policies(prod)["Reader"]) if "lambda:InvokeFunction" in item["Action"]
+    ]
+    named = {text_of(name).rpartition("function:")[2] for item in calling for name in item["Resource"]}
+    assert named == MARKS
 
 
 def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:

@@ -10,7 +10,9 @@ from dashboards.asked import MOST_POINTS, PageError, period_for, read
 from dashboards.boards import Cost, Shown, model_board
 
 SHOWN = Shown("prod", "digits", ("live",), Cost(0.1, 0.2), ("switchyard/prod/digits/p99",))
-BODY = model_board(SHOWN, region="eu-central-1", alarm_arn="arn:aws:cloudwatch:r:1:alarm:")
+BODY = model_board(
+    SHOWN, region="eu-central-1", alarm_arn="arn:aws:cloudwatch:r:1:alarm:", marks_arn="arn:marks"
+)
 
 
 def test_every_chart_of_the_page_is_asked_for_in_its_order() -> None:
@@ -19,6 +21,7 @@ def test_every_chart_of_the_page_is_asked_for_in_its_order() -> None:
     assert [chart.title for chart in page.charts] == titles
     assert page.alarms == ("switchyard/prod/digits/p99",)
     assert page.left_out == ()
+    assert page.tells_moves
     assert page.words[0].startswith("# digits")
 
 
@@ -46,8 +49,11 @@ def test_a_longer_time_has_longer_periods(span_s: float, period_s: int) -> None:
 
 def test_what_is_not_drawn_here_is_named() -> None:
     log = {"type": "log", "x": 0, "y": 90, "properties": {"title": "Errors"}}
-    body = {"widgets": [*BODY["widgets"], log]}
-    assert read(json.dumps(body), span_s=3_600).left_out == ("log `Errors`",)
+    theirs = {"type": "custom", "x": 0, "y": 96, "properties": {"title": "Weather", "endpoint": "arn:sky"}}
+    body = {"widgets": [log, theirs]}
+    page = read(json.dumps(body), span_s=3_600)
+    assert page.left_out == ("log `Errors`", "custom `Weather`")
+    assert not page.tells_moves
 
 
 @pytest.mark.parametrize("body", ["no json", "{}", '{"widgets": [{"type": "text"}]}'])

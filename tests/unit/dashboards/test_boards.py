@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from dashboards.boards import Cost, Shown, alarms_shown, fleet_board, model_board
+from dashboards.boards import Cost, Shown, alarms_shown, fleet_board, marked_charts, model_board
 from model_store.contract.deployment import alias_alarm_name
 
 ARN = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:"
 ALARMS = alarms_shown("prod", "digits", ("live", "candidate"), ("faults", "user-pain"))
 SHOWN = Shown("prod", "digits", ("live", "candidate"), Cost(second=0.0000166667, call=0.0000002), ALARMS)
-MODEL = model_board(SHOWN, region="eu-central-1", alarm_arn=ARN)
+MODEL = model_board(SHOWN, region="eu-central-1", alarm_arn=ARN, marks_arn="arn:marks")
 FLEET = fleet_board("prod", [SHOWN], region="eu-central-1", alarm_arn=ARN)
 
 
@@ -48,6 +48,7 @@ V = "v${PROP('Dim.version')}"
         pytest.param("Latency, p99", "Latency", "p99", id="p99"),
         pytest.param("Server faults by version", "Faults", "Sum", id="faults"),
         pytest.param("Cold starts by version, and failed starts", "ColdStarts", "Sum", id="cold-starts"),
+        pytest.param("Drift of outputs by version", "OutputDrift", "Maximum", id="output-drift"),
     ],
 )
 def test_old_and_new_versions_lie_in_one_chart(title: str, metric: str, statistic: str) -> None:
@@ -58,7 +59,7 @@ def test_old_and_new_versions_lie_in_one_chart(title: str, metric: str, statisti
 @pytest.mark.parametrize(
     ("title", "metrics"),
     [
-        pytest.param("Drift of inputs by version", ["DriftPsi", "DriftKs"], id="drift"),
+        pytest.param("Drift of inputs by version", ["DriftPsi", "DriftKs", "CategoryShift"], id="drift"),
         pytest.param(
             "Missing and out of range, accuracy", ["MissingRate", "OutOfRangeRate", "Accuracy"], id="quality"
         ),
@@ -99,7 +100,9 @@ def test_cost_is_what_ran_and_what_was_called_at_list_prices() -> None:
 
 def test_machines_that_wait_cost_by_the_hour() -> None:
     heavy = Shown("prod", "bert", ("live",), Cost(0.1, 0.2, fixed_hour=1.408))
-    rows = charts(model_board(heavy, region="r", alarm_arn=ARN))["Cost of 1000 requests"]["metrics"]
+    rows = charts(model_board(heavy, region="r", alarm_arn=ARN, marks_arn="arn:marks"))[
+        "Cost of 1000 requests"
+    ]["metrics"]
     assert "PERIOD(calls) / 3600 * 1.408000" in rows[-1][-1]["expression"]
 
 
@@ -109,6 +112,26 @@ def test_the_alarms_that_exist_are_shown() -> None:
     assert alias_alarm_name("prod", "digits", "candidate", "user-pain") in names
     assert names == list(ALARMS)
     assert len(names) == 4
+
+
+def test_moves_are_marked_by_a_function_that_is_told_the_model_and_nothing_that_changes() -> None:
+    """Law 4: what was moved when is in the ledger and in no page."""
+    (widget,) = (one for one in MODEL["widgets"] if one["type"] == "custom")
+    assert widget["properties"] == {
+        "title": "Releases",
+        "endpoint": "arn:marks",
+        "params": {"model": "digits"},
+        "updateOn": {"refresh": True, "resize": False, "timeRange": True},
+    }
+    assert not [one for one in FLEET["widgets"] if one["type"] == "custom"]
+
+
+def test_what_is_marked_are_charts_of_the_page() -> None:
+    of_the_page = charts(MODEL)
+    for marked in marked_charts("prod", "digits"):
+        own = dict(of_the_page[marked["properties"]["title"]])
+        assert own.pop("region") == "eu-central-1"
+        assert own == marked["properties"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,25 @@ def test_releases_are_marked_within_the_time_that_is_shown() -> None:
     assert "live: v1" not in texts(svg)
 
 
+def test_of_many_moves_at_once_each_has_its_line_and_the_newest_can_be_read() -> None:
+    many = tuple(
+        Mark(BEGIN + 3_000 + 10 * number, f"live: rollback, back to v{number}") for number in range(20)
+    )
+    svg = drawn(line("v1", 1), marks=many)
+    lines = [one for one in svg.iter("line") if one.get("class") == "mark"]
+    assert {one.findtext("title") for one in lines} == {mark.label for mark in many}
+    labels = [one for one in svg.iter("text") if "mark" in (one.get("class") or "")]
+    assert [one.text for one in labels] == [mark.label for mark in many[:-9:-1]]
+    assert len({one.get("y") for one in labels}) == len(labels)
+
+
 def test_names_of_others_cannot_become_markup() -> None:
     svg = drawn(line("<script>", 1, 2))
     assert "<script>" in texts(svg)
+
+
+def test_the_axis_is_written_as_people_write_numbers() -> None:
+    assert [text for text in texts(drawn(line("v1", 3_600))) if text.isdigit()] == [
+        *("0", "1000", "2000", "3000", "4000"),
+    ]
+    assert "15k" in texts(drawn(line("v1", 19_000)))

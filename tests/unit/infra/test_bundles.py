@@ -13,6 +13,7 @@ import pytest
 
 from infra import bundles
 from infra.bundles import measure, stage_bundle
+from infra.constructs import marks
 from infra.errors import PreflightError
 from infra.stacks import api, model, operations
 
@@ -142,12 +143,13 @@ def test_measuring_finds_the_heavy_folders(tmp_path: Path) -> None:
         ("inference", bundles.INFERENCE, model.HANDLER),
         ("front", bundles.FRONT, api.HANDLER),
         ("operations", bundles.OPERATIONS, operations.HANDLER),
+        ("marks", bundles.MARKS, marks.HANDLER),
     ],
 )
 def test_every_bundle_holds_all_the_own_code_that_it_imports(
     name: str, packages: tuple[str, ...], handler: str, tmp_path: Path
 ) -> None:
-    for room in ("functions", "model_store", "releases"):
+    for room in ("dashboards", "functions", "model_store", "releases"):
         (tmp_path / room).symlink_to(ROOT / room)
     bundle = stage_bundle(name, packages, root=tmp_path, handler=handler)
     held = files_below(bundle.path)

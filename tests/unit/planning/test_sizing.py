@@ -12,6 +12,7 @@ from planning.prices import read_prices
 from planning.sizing import (
     HANDLING_MS,
     LEAST_INSTANCES,
+    Captured,
     Function,
     Load,
     Option,
@@ -82,6 +83,27 @@ def test_alarms_are_billed_by_the_metrics_they_look_at_and_a_band_as_three() -> 
     assert costs["dashboard"] == pytest.approx(3.00)
     off = Load(1.0, 1.0, kept=3, watched=Watched(1, 0, 0, 0))
     assert front_costs(off, PRICES)["alarms"] == pytest.approx(0.10)
+
+
+@pytest.mark.parametrize(
+    ("rate", "requests", "puts"),
+    [
+        pytest.param(0.05, 100_000, 5_000, id="one for each request that is kept"),
+        pytest.param(1.0, 100_000_000, 2 * 262_800, id="every ten seconds from two at once"),
+    ],
+)
+def test_what_is_captured_is_paid_for_by_metrics_alarms_the_monitor_and_puts(
+    rate: float, requests: float, puts: float
+) -> None:
+    standing = 2 * 6 * 0.30 + 5 * 0.10 + 730 * 2 * 5 * 0.0000166667
+    assert Captured(rate).month(requests, 2.0, PRICES) == pytest.approx(standing + puts / 1000 * 0.005)
+    labelled = Captured(rate, labelled=True).month(requests, 2.0, PRICES)
+    assert labelled - Captured(rate).month(requests, 2.0, PRICES) == pytest.approx(2 * 0.30 + 0.10)
+
+
+def test_a_model_that_keeps_nothing_pays_nothing_for_it() -> None:
+    assert "drift" not in front_costs(Load(1.0, 1.0), PRICES)
+    assert front_costs(Load(1.0, 1.0, captured=Captured(0.01)), PRICES)["drift"] > 4
 
 
 def test_what_is_assumed_without_a_catalog_is_the_catalogs_default() -> None:

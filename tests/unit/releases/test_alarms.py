@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model_store.contract.deployment import alarms_prefix, alias_alarm_name, model_alarm_name
+from model_store.contract.deployment import (
+    ALARMS_OF_A_RELEASE,
+    alarms_prefix,
+    alias_alarm_name,
+    model_alarm_name,
+)
 from model_store.contract.names import ByVersion
 from releases.alarms import AlarmName
 from releases.controller import Controller
@@ -18,14 +23,53 @@ def test_ten_releases_leave_the_alarms_of_one(world: World) -> None:
     """Law 11: bounded, whatever the history."""
     for version in (1, 2, 3) * 3:
         world.controller().release(ByVersion("digits", version))
-    assert len(world.monitoring.alarms("")) == 3
+    assert len(world.monitoring.alarms("")) == ALARMS_OF_A_RELEASE
 
 
 def test_the_same_release_again_makes_the_alarms_that_a_crash_left_out(world: World) -> None:
     world.controller().release(ByVersion("digits", 1))
     world.monitoring.delete_alarms(list(world.monitoring.alarms(PREFIX)))
     assert world.controller().release(ByVersion("digits", 1)).line is None
-    assert len(world.monitoring.alarms(PREFIX)) == 3
+    assert len(world.monitoring.alarms(PREFIX)) == ALARMS_OF_A_RELEASE
+
+
+OF_LAMBDA = {"FunctionName": "switchyard-test-digits", "Resource": "switchyard-test-digits:live"}
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "statistic", "judged"),
+    [
+        ("errors", "Errors", "Sum", (2, 3)),
+        ("faults", "Faults", "Sum", (2, 3)),
+        ("latency", "Latency", "p90", (2, 3)),
+        ("p99", "Latency", "p99", (3, 5)),
+        ("start-failures", "StartFailures", "Sum", (1, 1)),
+    ],
+)
+def test_each_alarm_looks_at_the_released_version(
+    world: World, what: str, name: str, statistic: str, judged: tuple[int, int]
+) -> None:
+    """Law 11. Once the alias is not weighted, Lambda's counts are the alias's."""
+    for version in (1, 2):
+        world.controller().release(ByVersion("digits", version))
+    found = {key.rpartition("/")[2]: world.monitoring.alarm(key) for key in world.monitoring.alarms(PREFIX)}
+    assert len(found) == ALARMS_OF_A_RELEASE
+    alarm = found[what]
+    assert (alarm.metric.name, alarm.statistic, (alarm.needed, alarm.of)) == (name, statistic, judged)
+    ours = {"model": "digits", "version": "2"}
+    assert dict(alarm.metric.dimensions) == (OF_LAMBDA if name == "Errors" else ours)
+
+
+def test_what_is_too_slow_for_the_slowest_hundredth_follows_from_the_version_before(world: World) -> None:
+    world.controller().release(ByVersion("digits", 1))
+    world.traffic(97, latency_ms=10.0, weighted=False)
+    world.traffic(3, latency_ms=400.0, weighted=False)
+    world.clock.sleep(60)
+    world.controller().release(ByVersion("digits", 2))
+    limits = {
+        name.rpartition("/")[2]: state.threshold for name, state in world.monitoring.alarms(PREFIX).items()
+    }
+    assert (limits["latency"], limits["p99"]) == (110.0, 1200.0)
 
 
 @pytest.mark.parametrize("call", ["put_alarm", "alarms", "read"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from releases.adapters.memory_monitoring import MemoryMonitoring
-from releases.health import Health, Served, health, latency_limit_ms, whole_periods_after
+from releases.health import Health, Served, health, latency_limit_ms, slowest_limit_ms, whole_periods_after
 from tests.unit.releases.world import StillClock
 
 WEIGHTED = Served("prod", "switchyard-prod-digits", "live", "7", "digits", 3, weighted=True)
@@ -63,3 +63,13 @@ def test_what_is_too_slow_follows_from_the_version_before() -> None:
     assert latency_limit_ms(Health(latency_ms=5.0), 10) == 105.0
     assert latency_limit_ms(Health(latency_ms=400.0), 10) == 1200.0
     assert latency_limit_ms(Health(), 10) == 8000.0
+    assert slowest_limit_ms(Health(latency_ms=5.0, slowest_ms=300.0), 10) == 900.0
+
+
+def test_the_slowest_hundredth_is_seen_and_is_no_reason() -> None:
+    clock = StillClock()
+    monitoring = MemoryMonitoring(clock)
+    monitoring.record(ALONE.of_ours("Latency"), *[5.0] * 95, *[900.0] * 5)
+    (found,) = health(monitoring, [ALONE], since=clock.now() - 60, until=clock.now() + 60, period_s=60)
+    assert (found.latency_ms, found.slowest_ms) == (5.0, 900.0)
+    assert found.complaints(100.0) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model_store.contract.deployment import function_name
+from model_store.contract.deployment import TELLING_ALARMS, UNDOING_ALARMS, function_name
 from model_store.contract.names import ByVersion
 from releases import alarms
 from releases.controller import Controller
@@ -417,14 +417,16 @@ def test_the_alarms_of_a_shift_watch_the_new_version_only_and_change_over_at_the
     """Law 11."""
     shift, at = weighed(shifted)
     tried = shifted.monitoring.alarms(f"switchyard/{STAGE}/digits/live/")
-    assert {name.rsplit("/", 1)[1] for name in tried} == {"errors-while-shifting", "faults", "latency"}
+    every = {*UNDOING_ALARMS, *TELLING_ALARMS}
+    assert {name.rsplit("/", 1)[1] for name in tried} == every - {"errors"}
     for name in tried:
         dimensions = dict(shifted.monitoring.alarm(name).metric.dimensions)
         expected = {"version": "2"} if "version" in dimensions else {"ExecutedVersion": at["lambda_version"]}
         assert expected.items() <= dimensions.items()
     Shifting(shifted.stage()).step("flip", at)
     after = shifted.monitoring.alarms(f"switchyard/{STAGE}/digits/live/")
-    assert {name.rsplit("/", 1)[1] for name in after} == {"errors", "faults", "latency"}
+    only_while_shifting = {"errors-while-shifting", "throttles-while-shifting"}
+    assert {name.rsplit("/", 1)[1] for name in after} == every - only_while_shifting
     assert all(f"/{shift.id}/" in name for name in after)
     errors = shifted.monitoring.alarm(next(name for name in after if name.endswith("/errors")))
     assert dict(errors.metric.dimensions) == {"FunctionName": FUNCTION, "Resource": f"{FUNCTION}:live"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model_store.contract.deployment import alarms_prefix, function_name
+from model_store.contract.deployment import UNDOING_ALARMS, alarms_prefix, function_name
 from model_store.contract.names import ByVersion
 from releases.alarms import ARMED_S
 from releases.shifting import Shifting
@@ -36,10 +36,11 @@ def fire(world: World, what: str) -> str:
     return undo(world.stage(by="alarms"), alarm(world, what), "Threshold Crossed")
 
 
-def test_a_release_is_watched_by_three_alarms_of_its_own_version(released: World) -> None:
+def test_a_release_is_watched_by_alarms_of_its_own_version(released: World) -> None:
     """Law 11: alarms that can undo a release look at the new version only, and their number is bounded."""
-    found = released.monitoring.alarms(PREFIX)
-    assert {name.rsplit("/", 1)[1] for name in found} == {"errors", "faults", "latency"}
+    found = {name.rsplit("/", 1)[1] for name in released.monitoring.alarms(PREFIX)}
+    assert found & {*UNDOING_ALARMS} == {"errors", "faults", "latency"}
+    assert found - {*UNDOING_ALARMS} == {"p99", "start-failures"}
     faults = released.monitoring.alarm(alarm(released, "faults"))
     assert dict(faults.metric.dimensions) == {"model": "digits", "version": "3"}
     assert (faults.needed, faults.of, faults.period_s) == (2, 3, 60)
@@ -59,6 +60,16 @@ def test_an_alarm_takes_its_release_back_within_three_periods(released: World, w
     line = released.controller().history("digits")[-1]
     assert line.plan.kind == "alarm"
     assert released.controller().rollback("digits").ref == ByVersion("digits", 1)
+
+
+@pytest.mark.parametrize("what", ["p99", "start-failures"])
+def test_what_only_tells_takes_nothing_back(released: World, what: str) -> None:
+    """ADR 51: of a hundred requests one decides p99, and a start that fails may be nobody's fault here."""
+    released.clock.sleep(60)
+    released.traffic(100, faults=50, latency_ms=9_000.0, weighted=False)
+    released.clock.sleep(5)
+    assert "tells people, and takes nothing back" in fire(released, what)
+    assert released.ask() == (200, "digits:3")
 
 
 def test_a_slow_version_is_taken_back_by_its_latency(released: World) -> None:

@@ -158,3 +158,32 @@ def test_a_role_deletes_the_alarms_of_its_own_prefix(strict_account: Any) -> Non
 def test_a_stock_cloud_knows_no_alarm_that_is_deleted(stock_strict_account: Any) -> None:
     """When this fails, the patch has become needless, or means something else."""
     assert alarms(stock_strict_account) == (False, False)
+
+
+def dashboards(account: Any) -> tuple[bool, bool]:
+    """Whether a role that may read one dashboard may read it, and another."""
+    name = f"page-{uuid.uuid4().hex[:8]}"
+    own = f"arn:aws:cloudwatch::000000000000:dashboard/{name}"
+    allowed = {"Effect": "Allow", "Action": "cloudwatch:GetDashboard", "Resource": own}
+    client = as_role_with(account, name, allowed, service="cloudwatch")
+    found = []
+    for page in (name, f"{name}-2"):
+        account.client("cloudwatch").put_dashboard(DashboardName=page, DashboardBody='{"widgets": []}')
+        try:
+            client.get_dashboard(DashboardName=page)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+                raise
+            found.append(False)
+        else:
+            found.append(True)
+    return found[0], found[1]
+
+
+def test_a_role_reads_the_dashboards_that_it_may(strict_account: Any) -> None:
+    assert dashboards(strict_account) == (True, False)
+
+
+def test_a_stock_cloud_knows_no_dashboard(stock_strict_account: Any) -> None:
+    """When this fails, the extension's part about dashboards is needless."""
+    assert dashboards(stock_strict_account) == (False, False)

@@ -47,6 +47,14 @@ def test_an_alarm_of_a_release_says_that_it_takes_it_back_and_nobody_is_told_to(
     assert found.commands == ("yard status digits --stage prod",)
 
 
+def test_an_alarm_of_a_version_that_only_tells_leaves_the_way_back_to_people() -> None:
+    name = "switchyard/prod/digits/live/5f0c2a9be1d44c07/p99"
+    found = message({**on_a_release(), "AlarmName": name})
+    assert found.title == "ALARM: digits@live (prod, version 4): the slowest answers are too slow"
+    assert not any("by itself" in fact for fact in found.facts)
+    assert found.commands[-1] == "yard rollback digits --stage prod"
+
+
 def test_a_band_says_what_was_expected() -> None:
     found = message(on_a_band(), serving="3")
     assert any("504, 498, 511 requests (expected 90.5 to 130.2)" in fact for fact in found.facts)

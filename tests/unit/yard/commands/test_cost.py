@@ -30,6 +30,7 @@ def numbers(world: World, monkeypatch: pytest.MonkeyPatch) -> MemoryNumbers:
     @dataclass
     class Place:
         stage: str
+        api_kind: str = "http"
 
         def releases(self, say: Callable[[str], None]) -> Stage:
             return world.stage()

@@ -28,7 +28,9 @@ def place(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     at = world.clock.now()
     lines = {"v${PROP('Dim.version')}": [Line("q0", "v1", ((at - 120, 7.0), (at - 60, 9.0)))]}
     bodies = {
-        model_dashboard_name(STAGE, "digits"): json.dumps(model_board(SHOWN, region="r", alarm_arn="a:")),
+        model_dashboard_name(STAGE, "digits"): json.dumps(
+            model_board(SHOWN, region="r", alarm_arn="a:", marks_arn="arn:marks")
+        ),
         fleet_dashboard_name(STAGE): json.dumps(fleet_board(STAGE, [SHOWN], region="r", alarm_arn="a:")),
     }
 
@@ -50,15 +52,18 @@ def place(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_a_models_page_is_drawn_with_its_releases(place: World, yard: Yard, tmp_path: Path) -> None:
-    place.controller().release(ByVersion("digits", 1))
+    place.controller().release(ByVersion("digits", 1), reason="because")
     out = tmp_path / "page.html"
     done = yard("dash", "digits", "--out", str(out), "--stage", STAGE, "--json")
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
-    assert (said["dashboard"], len(said["charts"])) == (model_dashboard_name(STAGE, "digits"), 12)
+    assert (said["dashboard"], len(said["charts"])) == (model_dashboard_name(STAGE, "digits"), 13)
     assert [mark["label"] for mark in said["marks"]] == ["live: v1"]
     page = out.read_text("utf-8")
-    assert page.count("<svg ") == 12
+    assert page.count("<svg ") == 13
+    assert said["marks"][0]["why"] == "because"
+    assert "<td>because</td>" in page
+    assert "Not drawn here" not in page
     assert "live: v1" in page
 
 

@@ -13,6 +13,8 @@ from typer.testing import Result
 from model_store.contract.names import ByVersion
 from releases.stage import Stage
 from telemetry.adapters.memory import MemoryLines
+from telemetry.ports import Wanted
+from tests.unit.releases.heavy import HeavyWorld
 from tests.unit.releases.world import STAGE, World
 from yard import deployment
 
@@ -132,6 +134,87 @@ def test_following_goes_on_with_new_lines_each_once_until_ctrl_c(
     done = yard("logs", "digits", "--follow", "--stage", STAGE)
     assert done.exit_code == 0
     assert [line.split()[-1] for line in done.stdout.splitlines()] == ["id-1", "id-2", "id-3"]
+
+
+@pytest.fixture(params=["sagemaker", "ec2"])
+def heavy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[HeavyWorld, MemoryLines]:
+    """Two versions with an endpoint each, and what their containers wrote."""
+    world = HeavyWorld(target=request.param)
+    for version in (1, 2):
+        world.publish(version)
+    world.deploy()
+    world.provision(1, 2)
+    lines = MemoryLines(world.clock)
+
+    @dataclass
+    class Place:
+        stage: str
+
+        def releases(self, say: Callable[[str], None]) -> Stage:
+            return world.stage()
+
+        def lines(self) -> MemoryLines:
+            return lines
+
+        def now(self) -> float:
+            return world.clock.now()
+
+    monkeypatch.setattr(deployment, "find", Place)
+    for version in (1, 2):
+        group = f"/aws/sagemaker/Endpoints/{world.endpoint(version)}"
+        lines.write(group, f"digits:{version} is loading", at=world.clock.now() - 60 + version)
+        lines.write(group, f"Traceback of version {version}", at=world.clock.now() - 30 + version)
+    return world, lines
+
+
+def test_what_containers_wrote_belongs_to_the_version_of_their_endpoint(
+    heavy: tuple[HeavyWorld, MemoryLines], yard: Yard
+) -> None:
+    every = yard("logs", "digits", "--container", "--json", "--stage", STAGE)
+    assert every.exit_code == 0, every.stderr
+    found = [json.loads(line) for line in every.stdout.splitlines()]
+    assert [(line["model_version"], line["text"].split()[0]) for line in found] == [
+        *((1, "digits:1"), (2, "digits:2"), (1, "Traceback"), (2, "Traceback")),
+    ]
+    newest = yard("logs", "digits", "--container", "--last", "1", "--stage", STAGE).stdout
+    assert newest.rstrip().endswith("digits:2  Traceback of version 2")
+    failed = yard("logs", "digits", "--container", "--errors", "--version", "1", "--stage", STAGE).stdout
+    assert [line.split("  ")[1:] for line in failed.splitlines()] == [["digits:1", "Traceback of version 1"]]
+
+
+def test_one_container_is_followed_and_not_several(
+    heavy: tuple[HeavyWorld, MemoryLines], yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, lines = heavy
+    assert yard("logs", "digits", "--container", "--follow", "--stage", STAGE).exit_code == 2
+
+    def sleep(seconds: float) -> None:
+        world.clock.seconds += seconds
+        group = f"/aws/sagemaker/Endpoints/{world.endpoint(2)}"
+        if any("new" in line.text for line in lines.newest(group, Wanted(), since=0, until=9e9, most=9)):
+            raise KeyboardInterrupt
+        lines.write(group, "new")
+
+    monkeypatch.setattr(world.clock, "sleep", sleep)
+    done = yard("logs", "digits", "--container", "--follow", "--version", "2", "--stage", STAGE)
+    assert [line.split("  ")[-1] for line in done.stdout.splitlines()] == [
+        *("digits:2 is loading", "Traceback of version 2", "new"),
+    ]
+
+
+def test_a_version_without_an_endpoint_has_no_container(
+    heavy: tuple[HeavyWorld, MemoryLines], yard: Yard
+) -> None:
+    done = yard("logs", "digits", "--container", "--version", "7", "--stage", STAGE)
+    assert done.exit_code == 1
+    assert "`digits:7` has no endpoint" in str(done.exception)
+
+
+@pytest.mark.parametrize("more", [(), ("--alias", "live"), ("--slowest", "3")])
+def test_a_model_on_lambda_has_no_container_and_a_container_no_alias(
+    lines: MemoryLines, yard: Yard, more: tuple[str, ...]
+) -> None:
+    assert yard("logs", "digits", "--container", *more, "--stage", STAGE).exit_code == 2
 
 
 def test_following_and_slowest_exclude_each_other(lines: MemoryLines, yard: Yard) -> None:

@@ -50,7 +50,19 @@ def test_people_get_two_tables_and_one_sentence(digits: Any, yard: Yard) -> None
     assert "not measured here" in done.stdout
     assert "a month (list prices of us-east-1" in done.stderr
     assert "a month for 8 metrics of the model and 8 of each of 5 versions" in done.stderr
-    assert "$2.90 for 19 metrics under alarm and 2 composite alarms; $3.00 for a dashboard" in done.stderr
+    assert "$3.10 for 21 metrics under alarm and 2 composite alarms; $3.00 for a dashboard" in done.stderr
+
+
+def test_what_is_captured_is_priced_as_the_catalog_has_it(
+    digits: Any, yard: Yard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "models.toml"
+    text = catalog.read_text() + "[models.digits.capture]\nrate = 0.05\nmin_accuracy = 0.9\n"
+    catalog.write_text(text)
+    done = yard("plan", "digits:1", "--rate", "0.5")
+    assert done.exit_code == 0
+    # 14 metrics, 6 alarms, the monitor, and 65,700 PUTs.
+    assert "$5.25 for keeping 0.05 of the requests and judging them hourly" in done.stderr
 
 
 def test_what_no_option_can_do_is_a_refusal_with_the_numbers(digits: Any, yard: Yard) -> None:
