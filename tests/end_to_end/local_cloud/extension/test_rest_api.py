@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from model_store.contract.rest_events import as_http_event
+from switchyard_client import Credentials, sign
+
 pytestmark = pytest.mark.cloud
 
 CODE = (
@@ -22,7 +25,9 @@ RATE = {"RateBasedStatement": {"Limit": 10, "AggregateKeyType": "IP"}}
 SEEN = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": True, "MetricName": "x"}
 
 
-def stack_of(account: Any, *, api: dict[str, Any] | None = None, acl: bool = False) -> dict[str, str]:
+def stack_of(
+    account: Any, *, api: dict[str, Any] | None = None, acl: bool = False, authorization: str = "NONE"
+) -> dict[str, str]:
     """Deploy a REST API in front of a function, and return what the stack says."""
     name = f"rest-{uuid.uuid4().hex[:8]}"
     uri = (
@@ -50,7 +55,7 @@ def stack_of(account: Any, *, api: dict[str, Any] | None = None, acl: bool = Fal
                 "RestApiId": rest,
                 "ResourceId": {"Ref": "Path"},
                 "HttpMethod": "ANY",
-                "AuthorizationType": "NONE",
+                "AuthorizationType": authorization,
                 "Integration": {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": uri},
             },
         },
@@ -171,3 +176,21 @@ def test_a_firewall_stops_an_address_that_asks_too_often(account: Any) -> None:
     said = stack_of(account, acl=True)
     statuses = [ask(f"{said['Url']}/a")[0] for _ in range(12)]
     assert statuses == [*(200,) * 10, 403, 403]
+
+
+def test_an_api_that_asks_for_iam_hears_who_signed_and_refuses_who_did_not(account: Any) -> None:
+    """What a function makes of the caller: ``model_store.contract.rest_events``."""
+    url = stack_of(account, authorization="AWS_IAM")["Url"]
+    assert ask(f"{url}/a") == (403, {"message": "Missing Authentication Token"})
+    iam, name = account.client("iam"), f"u-{uuid.uuid4().hex[:8]}"
+    arn = iam.create_user(UserName=name)["User"]["Arn"]
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    signed = sign(
+        "GET", f"{url}/a", {}, b"", credentials=credentials, region="us-east-1", service="execute-api"
+    )
+    request = urllib.request.Request(f"{url}/a", headers=signed)
+    with urllib.request.urlopen(request) as answer:
+        event = json.loads(answer.read())
+    said = as_http_event(event)["requestContext"]["authorizer"]["iam"]
+    assert (said["accountId"], said["userArn"]) == ("000000000000", arn)
