@@ -148,13 +148,23 @@ def must_start(quotas: Quotas, needs: Needs) -> tuple[str, ...]:
         use = _instances(quotas, kind, count)
         if not use.fits:
             raise QuotaError(
-                f"{count} machines of `{kind}` may be needed, and this account may have "
+                f"{count} machines of `{kind}` are needed, and this account may have "
                 f"{use.limit or 0:.0f} for endpoints",
                 hint=use.remedy,
             )
         if use.limit is None:
             warnings.append(f"whether {count} machines of `{kind}` may be started is not known: {use.remark}")
     return tuple(warnings)
+
+
+def may_not_grow(quotas: Quotas, needs: Needs) -> tuple[str, ...]:
+    """Warn of machines that autoscaling would be refused, should all be needed at once. Raises nothing."""
+    found = [_instances(quotas, kind, count) for kind, count in sorted(needs.instances.items())]
+    return tuple(
+        f"autoscaling may ask for {use.needed:.0f} {use.what}, and this account may have {use.limit:.0f}"
+        for use in found
+        if use.limit is not None and not use.fits
+    )
 
 
 def _executions(quotas: Quotas, needs: Needs) -> Use:

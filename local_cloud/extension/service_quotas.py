@@ -16,7 +16,7 @@ from local_cloud.extension.services import Answer, RefusedError, answer, refusal
 _APPLIED: dict[str, dict[str, float]] = {
     "lambda": {"Concurrent executions": 1_000.0, "Function and layer storage": 75.0},
     "monitoring": {},
-    "sagemaker": {"ml.m5.large for endpoint usage": 4.0, "ml.g5.xlarge for endpoint usage": 0.0},
+    "sagemaker": {"ml.m5.large for endpoint usage": 20.0, "ml.g5.xlarge for endpoint usage": 0.0},
 }
 _DEFAULTS: dict[str, dict[str, float]] = {
     **_APPLIED,

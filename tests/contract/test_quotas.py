@@ -27,7 +27,7 @@ class Subject:
 @pytest.fixture(params=["memory", pytest.param("account", marks=pytest.mark.cloud)])
 def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
     if request.param == "memory":
-        names = ("ml.m5.large for endpoint usage", 4.0), ("ml.g5.xlarge for endpoint usage", 0.0)
+        names = ("ml.m5.large for endpoint usage", 20.0), ("ml.g5.xlarge for endpoint usage", 0.0)
         fake = MemoryQuotas(
             {("monitoring", "Number of alarms"): 5000.0}
             | {("sagemaker", name): value for name, value in names}
@@ -53,7 +53,7 @@ def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_quota_is_found_by_its_name_granted_or_as_a_default(subject: Subject) -> None:
-    assert subject.quotas.granted("sagemaker", "ml.m5.large for endpoint usage") == 4
+    assert subject.quotas.granted("sagemaker", "ml.m5.large for endpoint usage") == 20
     assert subject.quotas.granted("monitoring", "number of Alarms") == 5000
 
 

@@ -91,7 +91,7 @@ def _read(text: str, path: Path) -> Catalog:
 def _check_machines(text: str, path: Path, stage: str, model: str) -> None:
     """Refuse what SageMaker would not start, before anything is written."""
     from model_store.contract.endpoints import SAGEMAKER
-    from releases.quotas import Needs, must_start
+    from releases.quotas import Needs, may_not_grow, must_start
     from yard import deployment
 
     every = _read(text, path).models_for(stage)
@@ -99,8 +99,12 @@ def _check_machines(text: str, path: Path, stage: str, model: str) -> None:
     if every[model].target != SAGEMAKER or kind is None:
         return
     alike = [one for one in every.values() if one.target == SAGEMAKER and one.instance_type == kind]
-    machines = sum(len(one.versions) * one.max_instances for one in alike)
-    for warning in must_start(deployment.quotas(), Needs(instances={kind: machines})):
+    # An endpoint begins with one machine, also where its floor is none.
+    least = sum(len(one.versions) * max(1, one.min_instances) for one in alike)
+    most = sum(len(one.versions) * one.max_instances for one in alike)
+    quotas = deployment.quotas()
+    warnings = must_start(quotas, Needs(instances={kind: least}))
+    for warning in (*warnings, *may_not_grow(quotas, Needs(instances={kind: most}))):
         output.warn(warning)
 
 

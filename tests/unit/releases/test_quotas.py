@@ -6,7 +6,7 @@ import pytest
 
 from releases.adapters.memory_quotas import MemoryQuotas
 from releases.errors import QuotaError
-from releases.quotas import Executions, Needs, Storage, Use, must_start, must_store, survey
+from releases.quotas import Executions, Needs, Storage, Use, may_not_grow, must_start, must_store, survey
 
 GB = 1024**3
 
@@ -49,9 +49,17 @@ def test_machines_are_held_against_their_own_quota() -> None:
     assert uses["machines of ml.g5.xlarge"].verdict == "too little"
     assert uses["machines of ml.x.large"].verdict == "not known"
     with pytest.raises(
-        QuotaError, match=r"6 machines of `ml\.g5\.xlarge` may be needed, and this account may have 4"
+        QuotaError, match=r"6 machines of `ml\.g5\.xlarge` are needed, and this account may have 4"
     ):
         must_start(quotas, needs)
+
+
+def test_machines_that_only_autoscaling_would_ask_for_are_a_warning() -> None:
+    quotas = MemoryQuotas({("sagemaker", "ml.g5.xlarge for endpoint usage"): 4.0})
+    assert may_not_grow(quotas, Needs(instances={"ml.g5.xlarge": 4, "ml.x.large": 9})) == ()
+    (warning,) = may_not_grow(quotas, Needs(instances={"ml.g5.xlarge": 6}))
+    assert "autoscaling may ask for 6 machines of ml.g5.xlarge" in warning
+    assert "this account may have 4" in warning
 
 
 def test_where_service_quotas_may_not_be_read_the_default_is_taken_and_said_to_be_one() -> None:
