@@ -785,7 +785,8 @@ def test_a_lost_region_s_store_is_brought_back_by_who_restores(staff: Staff) -> 
     # What other tests left of the models may not be releasable, and is named; nothing was forbidden.
     assert not did.denied, did.said
     assert "the replica knows of nothing after" in did.said
-    assert gone in staff.keys()
+    brought = staff.keys()
+    assert gone in brought
 
 
 def test_what_callers_sent_is_read_by_nobody_s_role_but_by_who_is_given_it(
