@@ -162,8 +162,11 @@ def test_a_refused_command_says_why_and_what_to_do(deployed: Deployed, url: str,
 
 def standing(deployed: Deployed) -> Any:
     """What a stage serves, without what is measured: alarms come and go by themselves."""
-    models = deployed.yard_json("status")["models"]
-    return [(item["model"], item["alias"], item["version"], item["by_number"]) for item in models]
+    status = deployed.yard_json("status")
+    served = [
+        (item["ref"], item["version"], item["lambda_version"], item["weights"]) for item in status["aliases"]
+    ]
+    return served, [(item["model"], item["by_number"]) for item in status["models"]]
 
 
 @pytest.mark.cloud

@@ -163,77 +163,6 @@ def test_the_roles_suffice_for_release_rollback_and_deploy(strict: Deployed) -> 
     assert (live["version"], live["memory_mb"], live["disagreements"]) == (1, 768, [])
 
 
-def test_the_roles_suffice_for_a_release_in_steps_there_and_back(strict: Deployed) -> None:
-    """The state machine may ask the operations function, and that weighs, watches, reads and takes back."""
-    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
-    url = f"{strict.api_url}/v2/models/digits/infer"
-    body = (DIGITS / "request.json").read_bytes()
-    over = threading.Event()
-
-    def call() -> None:
-        with httpx.Client(verify=context, timeout=35) as client:
-            while not over.is_set():
-                assert client.post(url, content=body).status_code == 200
-                over.wait(0.1)
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    steps = ("--shift", "50", "--bake", "1s", "--min-requests", "2")
-    try:
-        done = strict.yard_json("release", "digits:2", *steps, "--hold", "60s")
-    finally:
-        over.set()
-        caller.join()
-    assert done["phase"] == "done"
-    assert strict.yard_json("rollback", "digits")["version"] == 1
-
-    back = strict.yard("release", "digits:2", *steps, "--hold", "1s")
-    assert (back.returncode, b"of the 2 requests that this step waits for" in back.stderr) == (1, True)
-    (live,) = strict.yard_json("status", "digits")["aliases"]
-    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
-
-
-def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(strict: Deployed) -> None:
-    """Law 2 with least privilege: the version that was asked for answers, through its own Lambda alias."""
-    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
-    address = f"{strict.api_url}/v2/models/digits/versions"
-    strict.yard_json("release", "digits:2")
-    pinned = httpx.get(f"{address}/1", verify=context, timeout=35)
-    assert (pinned.status_code, pinned.headers["x-switchyard-model"]) == (200, "digits:1")
-    nowhere = httpx.get(f"{address}/9", verify=context, timeout=35)
-    assert nowhere.status_code == 404
-    assert nowhere.json()["error"].endswith("by number there are also: 1")
-    assert strict.yard_json("rollback", "digits")["version"] == 1
-
-
-def test_a_mirror_may_ask_its_shadow_and_the_daily_look_may_ask_everything(strict: Deployed) -> None:
-    """Laws 3 and 6 with least privilege: the role reaches its shadow, the daily look every version."""
-    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
-    url = f"{strict.api_url}/v2/models/digits/infer"
-    body = (DIGITS / "request.json").read_bytes()
-    for version in (2, 1):
-        strict.yard_json("release", f"digits:{version}")
-    strict.yard_json("shadow", "digits:2", "--sample", "99%")
-    end = time.monotonic() + 90
-    while not strict.yard_json("shadow", "digits")["compared"]:
-        assert time.monotonic() < end, "nothing of the mirror reached its shadow"
-        answer = httpx.post(url, content=body, verify=context, timeout=35)
-        assert (answer.status_code, answer.json()["model_version"]) == (200, "1")
-        # What is asked here is kept, too: a thousand times one picture would be drift to the next test.
-        time.sleep(1)
-    assert strict.yard_json("shadow", "digits", "--stop")["running"] is False
-
-    asked: Any = boto3.Session("test", "test", region_name=strict.cloud.region).client(
-        "lambda",
-        endpoint_url=strict.cloud.endpoint_url,
-        verify=strict.cloud.environment()["AWS_CA_BUNDLE"],
-    )
-    ran = asked.invoke(FunctionName="switchyard-local-Operations", Payload=b'{"action": "keep-awake"}')
-    assert "FunctionError" not in ran
-    (model,) = strict.yard_json("status", "digits")["models"]
-    assert {item["version"]: item["awake"] for item in model["awake"]} == {1: True, 2: True}
-
-
 def rotated_and_noisy(images: Any) -> Any:
     random = np.random.default_rng(35)
     turned = ndimage.rotate(images.reshape(-1, 8, 8), 35, axes=(1, 2), reshape=False, order=1)
@@ -286,7 +215,10 @@ def wait_for_alarm(metrics: Any, what: str) -> None:
 def test_plain_images_are_no_drift_and_turned_noisy_ones_raise_metric_alarm_and_report(
     strict: Deployed, tmp_path: Path
 ) -> None:
-    """With least privilege: the function may only write rows, the monitor reads them and writes reports."""
+    """With least privilege: the function may only write rows, the monitor reads them and writes reports.
+
+    Comes before those who ask the same picture a hundred times, which is drift.
+    """
     certificate = strict.cloud.environment()["AWS_CA_BUNDLE"]
     session: Any = boto3.Session("test", "test", region_name=strict.cloud.region)
     client = partial(session.client, endpoint_url=strict.cloud.endpoint_url, verify=certificate)
@@ -382,6 +314,77 @@ def too_large_for_a_layer(folder: Path, last: str) -> Path:
     (folder / "model.onnx").write_bytes(made.SerializeToString())
     np.arange(ROWS * WIDTH, dtype=np.float32).tofile(folder / "table.bin")
     return folder
+
+
+def test_the_roles_suffice_for_a_release_in_steps_there_and_back(strict: Deployed) -> None:
+    """The state machine may ask the operations function, and that weighs, watches, reads and takes back."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/digits/infer"
+    body = (DIGITS / "request.json").read_bytes()
+    over = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(verify=context, timeout=35) as client:
+            while not over.is_set():
+                assert client.post(url, content=body).status_code == 200
+                over.wait(0.1)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    steps = ("--shift", "50", "--bake", "1s", "--min-requests", "2")
+    try:
+        done = strict.yard_json("release", "digits:2", *steps, "--hold", "60s")
+    finally:
+        over.set()
+        caller.join()
+    assert done["phase"] == "done"
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+
+    back = strict.yard("release", "digits:2", *steps, "--hold", "1s")
+    assert (back.returncode, b"of the 2 requests that this step waits for" in back.stderr) == (1, True)
+    (live,) = strict.yard_json("status", "digits")["aliases"]
+    assert (live["version"], live["weights"], live["disagreements"]) == (1, {}, [])
+
+
+def test_a_function_may_ask_its_own_versions_by_number_and_say_which_there_are(strict: Deployed) -> None:
+    """Law 2 with least privilege: the version that was asked for answers, through its own Lambda alias."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    address = f"{strict.api_url}/v2/models/digits/versions"
+    strict.yard_json("release", "digits:2")
+    pinned = httpx.get(f"{address}/1", verify=context, timeout=35)
+    assert (pinned.status_code, pinned.headers["x-switchyard-model"]) == (200, "digits:1")
+    nowhere = httpx.get(f"{address}/9", verify=context, timeout=35)
+    assert nowhere.status_code == 404
+    assert nowhere.json()["error"].endswith("by number there are also: 1")
+    assert strict.yard_json("rollback", "digits")["version"] == 1
+
+
+def test_a_mirror_may_ask_its_shadow_and_the_daily_look_may_ask_everything(strict: Deployed) -> None:
+    """Laws 3 and 6 with least privilege: the role reaches its shadow, the daily look every version."""
+    context = ssl.create_default_context(cafile=strict.cloud.environment()["AWS_CA_BUNDLE"])
+    url = f"{strict.api_url}/v2/models/digits/infer"
+    body = (DIGITS / "request.json").read_bytes()
+    for version in (2, 1):
+        strict.yard_json("release", f"digits:{version}")
+    strict.yard_json("shadow", "digits:2", "--sample", "99%")
+    end = time.monotonic() + 90
+    while not strict.yard_json("shadow", "digits")["compared"]:
+        assert time.monotonic() < end, "nothing of the mirror reached its shadow"
+        answer = httpx.post(url, content=body, verify=context, timeout=35)
+        assert (answer.status_code, answer.json()["model_version"]) == (200, "1")
+        # What is asked here is kept, too: a thousand times one picture would be drift to the next test.
+        time.sleep(1)
+    assert strict.yard_json("shadow", "digits", "--stop")["running"] is False
+
+    asked: Any = boto3.Session("test", "test", region_name=strict.cloud.region).client(
+        "lambda",
+        endpoint_url=strict.cloud.endpoint_url,
+        verify=strict.cloud.environment()["AWS_CA_BUNDLE"],
+    )
+    ran = asked.invoke(FunctionName="switchyard-local-Operations", Payload=b'{"action": "keep-awake"}')
+    assert "FunctionError" not in ran
+    (model,) = strict.yard_json("status", "digits")["models"]
+    assert {item["version"]: item["awake"] for item in model["awake"]} == {1: True, 2: True}
 
 
 def test_a_model_too_large_for_a_layer_is_released_and_rolled_back_like_any_other(
