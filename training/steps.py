@@ -21,7 +21,7 @@ from model_store.contract.names import ByVersion
 from model_store.contract.training import FACTS
 from model_store.fetch import fetch
 from model_store.ports import ObjectStore
-from training.data.prepared import Prepared, load, prepare
+from training.data.prepared import Prepared, facts_of_step, load, prepare
 from training.errors import GateError, RecipeError
 from training.export.report import report
 from training.fit import Epoch
@@ -144,12 +144,7 @@ def do(step: str, work: Work) -> Facts:
 def _data(work: Work) -> Facts:
     recipe = read_recipe(work.recipe)
     prepared = prepare(work.recipe.parent / recipe.data, work.out)
-    return {
-        "model": recipe.model,
-        "digest": str(prepared.digest),
-        "folder": prepared.digest.hex,
-        "rows": prepared.facts["rows"],
-    }
+    return facts_of_step(recipe.model, prepared)
 
 
 def _train(work: Work) -> Facts:

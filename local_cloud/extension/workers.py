@@ -143,6 +143,8 @@ def _environment(worker: PythonWorker, code: Path, variables: dict[str, str]) ->
         "TZ": ":UTC",
     }
     if tls.use_ssl_enabled():
+        # What this machine trusts does not vouch for the cloud, and a name that is there is left as it is.
+        environment.pop("SSL_CERT_FILE", None)
         tls.trust_gateway_cert(environment)
     return {
         **environment,
