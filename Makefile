@@ -9,10 +9,10 @@ PIP := -m pip --disable-pip-version-check -q
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN | awk '{ print ($$1 < 4) ? $$1 : 4 }')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-aws check bench sbom clean
+.PHONY: help setup demo test soak test-spark test-aws check bench sbom clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## One real model from publish to rollback on the embedded cloud (KEEP=1 leaves it running)
 	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
@@ -23,6 +23,10 @@ test: setup .venv/.tested ## Everything that CI runs, set up by itself
 soak: setup .venv/.tested ## An hour of requests, releases, deploys and faults (SOAK_S=600 for less); writes docs/reliability.md
 	@SWITCHYARD_SOAK_S=$(or $(SOAK_S),3600) SWITCHYARD_SOAK_WRITE=1 $(BIN)/python -m pytest -q -k under_every_fault \
 	  tests/end_to_end/test_steps_at_random.py
+
+test-spark: setup .venv/.tested .venv-spark/.installed ## The data step on a local Spark, which is 500 MB with its Java
+	@SWITCHYARD_SPARK=1 $(BIN)/python -m pytest -q -W ignore::ResourceWarning tests/contract/test_cleaning_engines.py \
+	  tests/unit/training/data/test_spark_job.py $(ARGS)
 
 test-aws: setup .venv/.tested ## Deploy to a real account, test, measure, take down: ACCOUNT=123456789012; it costs money, and asks
 	@$(BIN)/python -m layers.build --for x86_64
@@ -66,6 +70,13 @@ setup: .venv/.installed .venv-local/.installed node_modules/.installed ## Instal
 	@.venv-scan/bin/python $(PIP) install -r requirements-scan.txt
 	@touch $@
 
+# Spark is large and only tests run it here: on AWS it is EMR's own.
+.venv-spark/.installed: requirements-spark.txt
+	@echo "installing Spark and its Java into .venv-spark" >&2
+	@test -x .venv-spark/bin/python || $(PYTHON) -m venv .venv-spark
+	@.venv-spark/bin/python $(PIP) install -r requirements-spark.txt
+	@touch $@
+
 node_modules/.installed: package.json package-lock.json
 	@echo "installing the CDK command line into node_modules" >&2
 	@npm ci --no-audit --no-fund --loglevel=error >&2
@@ -81,4 +92,4 @@ sbom: .venv-scan/.installed ## A bill of materials (CycloneDX) of layers, contai
 	@ls build/sbom
 
 clean: ## Remove what was installed and built
-	rm -rf .venv .venv-local .venv-scan node_modules build cdk.out demo-out .switchyard
+	rm -rf .venv .venv-local .venv-scan .venv-spark node_modules build cdk.out demo-out .switchyard

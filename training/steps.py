@@ -21,7 +21,7 @@ from model_store.contract.names import ByVersion
 from model_store.contract.training import FACTS
 from model_store.fetch import fetch
 from model_store.ports import ObjectStore
-from training.data.prepared import Prepared, load, prepare
+from training.data.prepared import Prepared, facts_of_step, load, prepare
 from training.errors import GateError, RecipeError
 from training.export.report import report
 from training.fit import Epoch
@@ -144,12 +144,7 @@ def do(step: str, work: Work) -> Facts:
 def _data(work: Work) -> Facts:
     recipe = read_recipe(work.recipe)
     prepared = prepare(work.recipe.parent / recipe.data, work.out)
-    return {
-        "model": recipe.model,
-        "digest": str(prepared.digest),
-        "folder": prepared.digest.hex,
-        "rows": prepared.facts["rows"],
-    }
+    return facts_of_step(recipe.model, prepared)
 
 
 def _train(work: Work) -> Facts:
@@ -194,6 +189,8 @@ def _keep(made: Made, row: Row, path: Path, folder: Path) -> None:
     shutil.copyfile(path, folder / MODEL)
     shutil.copyfile(made.folder / SAMPLE, folder / SAMPLE)
     form = replace(made, folder=folder)
+    if made.litert and row.how == TRAINED:
+        shutil.copyfile(made.litert_path, form.litert_path)
     if row.how != TRAINED:
         step = row.how if row.how in QUANTISED else row.how.partition("=")[0]
         form = replace(
@@ -201,6 +198,8 @@ def _keep(made: Made, row: Row, path: Path, folder: Path) -> None:
             metrics={f"test_{name}": value for name, value in row.metrics.items()},
             lineage={**made.lineage, "step": f"{TRAINED}, {step}"},
             graph=report(path),
+            # An optimised form is another model, and the file for the edge is of this one.
+            litert=None,
         )
     write_made(form)
 

@@ -13,6 +13,7 @@ from training.written import Strict, read
 PARTS = ("train", "validation", "test")
 CLASSIFICATION = "classification"
 REGRESSION = "regression"
+SPARK = "spark"
 
 
 class CsvFiles(Strict):
@@ -199,9 +200,14 @@ class Tokens(Strict):
 
 
 class Split(Strict):
-    """The shares of the three parts, drawn by ``seed``; or the ``column`` that says the part of each row."""
+    """The shares of the three parts, drawn by ``seed``; or the ``column`` that says the part of each row.
+
+    A row is drawn by its ``place`` in the source, or by its ``content``: then rows have no order, and the
+    same rows are the same set in whatever order, and from however many files, they are read.
+    """
 
     seed: int = 0
+    by: Literal["place", "content"] = "place"
     train: float = Field(default=0.6, gt=0, lt=1)
     validation: float = Field(default=0.2, gt=0, lt=1)
     test: float = Field(default=0.2, gt=0, lt=1)
@@ -219,10 +225,15 @@ class Split(Strict):
 
 
 class Declared(Strict):
-    """The whole of ``data.toml``."""
+    """The whole of ``data.toml``.
+
+    ``engine`` is what cleans the rows of a pipeline on AWS: ``polars`` in one job's memory, ``spark`` on as
+    many machines as it takes. Everywhere else it is polars; the set is the same.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     task: Literal["classification", "regression"]
+    engine: Literal["polars", "spark"] = "polars"
     source: Source
     columns: Columns
     rules: dict[str, Rule] = Field(default_factory=dict, alias="schema")
@@ -238,9 +249,26 @@ class Declared(Strict):
             raise ValueError("`split.stratify` and `columns.group` cannot both be kept: choose one")
         return self
 
+    @model_validator(mode="after")
+    def _what_spark_can_do(self) -> Declared:
+        if self.engine == SPARK and not isinstance(self.source, S3Prefix):
+            raise ValueError(f"`engine` is `spark`, which reads `s3` and not `{self.source.kind}`")
+        if self.engine == SPARK and self.split.by != "content":
+            raise ValueError(
+                '`engine` is `spark`, to which rows have no order: write `by = "content"` under `split`'
+            )
+        return self
+
     def as_written(self) -> dict[str, Any]:
-        """What was declared, defaults included, as JSON."""
-        return self.model_dump(mode="json", by_alias=True)
+        """What was declared and makes the set what it is, defaults included, as JSON.
+
+        Who reads it, and from where, does not. ``split.by`` stands there only where rows have no order, so
+        sets that were prepared before it could be said keep their names.
+        """
+        found = self.model_dump(mode="json", by_alias=True, exclude={"engine", "source"})
+        if self.split.by == "place":
+            del found["split"]["by"]
+        return found
 
 
 def read_data(path: Path) -> Declared:

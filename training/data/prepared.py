@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from model_store.contract.digest import Digest
 from model_store.contract.errors import IntegrityError
 from model_store.contract.manifest import ArtifactFile, artifact_digest
-from training.data.cleaning import clean, inputs_of, matching
+from training.data.cleaning import Cleaned, clean, clean_anywhere, inputs_of, matching
 from training.data.declared import CLASSIFICATION, PARTS, Declared, Tokens, read_data
 from training.data.rules import check_rules
 from training.data.sources import OpenBucket, OpenStage, rows
@@ -78,12 +79,34 @@ def prepare(
     declared = read_data(path)
     table = rows(declared, path.parent, bucket=bucket, stage=stage)
     before = table.height
-    table, cleaned = clean(table, declared.clean, declared.columns)
+    if declared.split.by == "content":
+        unordered = nw.from_native(table).lazy()
+        table, cleaned = clean_anywhere(unordered, declared.clean, declared.columns, rows=before)
+    else:
+        table, cleaned = clean(table, declared.clean, declared.columns)
+    return keep_parts(table, declared, keep, read=before, cleaned=cleaned)
+
+
+def keep_parts(
+    table: pl.DataFrame, declared: Declared, keep: Path, *, read: int, cleaned: Sequence[Cleaned]
+) -> Prepared:
+    """Check and split rows that were cleaned, whatever engine did it, and keep them as a folder of ``keep``.
+
+    ``read`` rows were there before. Raises ``DataError``; may be repeated, as ``prepare``.
+    """
     check_rules(table, declared.rules, name=declared.name)
-    names = inputs_of(table, declared.columns)
+    names = inputs_of(table.columns, declared.columns)
     inputs = _inputs(table, names, declared)
     targets, classes = _targets(table, declared)
-    parts = _parts(table, declared, inputs)
+    if declared.split.by == "content":
+        # Zero has two signs in floats, and engines differ in which one they keep.
+        inputs, targets = inputs + inputs.dtype.type(0), targets + targets.dtype.type(0)
+        called = _names(table, declared, inputs, targets)
+        order = sorted(range(len(called)), key=called.__getitem__)
+        table, inputs, targets = table[order], inputs[order], targets[order]
+        parts = _parts(table, declared, inputs, sorted(called))
+    else:
+        parts = _parts(table, declared, inputs)
     files: dict[str, bytes] = {}
     for part in PARTS:
         chosen = np.array([found == part for found in parts])
@@ -96,13 +119,23 @@ def prepare(
         "columns": names,
         "classes": classes,
         "vocabulary": declared.tokens.vocabulary if declared.columns.text else None,
-        "rows": {"read": before, "kept": table.height, **{part: parts.count(part) for part in PARTS}},
+        "rows": {"read": read, "kept": table.height, **{part: parts.count(part) for part in PARTS}},
         "cleaned": [[done.step, done.before, done.after] for done in cleaned],
         # Where the rows came from is not what they are: the same rows from elsewhere are the same set.
-        "declared": {key: value for key, value in declared.as_written().items() if key != "source"},
+        "declared": declared.as_written(),
     }
     files[FACTS] = (json.dumps(facts, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
     return load(_stored(files, keep))
+
+
+def facts_of_step(model: str, prepared: Prepared) -> dict[str, Any]:
+    """What the data step of a pipeline came to: its ``facts.json``, by which later steps find the set."""
+    return {
+        "model": model,
+        "digest": str(prepared.digest),
+        "folder": prepared.digest.hex,
+        "rows": prepared.facts["rows"],
+    }
 
 
 def load(folder: Path) -> Prepared:
@@ -181,7 +214,19 @@ def _targets(table: pl.DataFrame, declared: Declared) -> tuple[Array, list[str]]
     return column.to_numpy().astype(np.float32), []
 
 
-def _parts(table: pl.DataFrame, declared: Declared, inputs: Array) -> list[str]:
+def _names(table: pl.DataFrame, declared: Declared, inputs: Array, targets: Array) -> list[str]:
+    """Each row's own name: a digest of what a model is given and has to say, and of the row's group."""
+    group = declared.columns.group
+    groups = table.get_column(group).to_list() if group else [None] * table.height
+    return [
+        hashlib.sha256(given.tobytes() + said.tobytes() + f"/{one}".encode()).hexdigest()
+        for given, said, one in zip(inputs, targets, groups, strict=True)
+    ]
+
+
+def _parts(
+    table: pl.DataFrame, declared: Declared, inputs: Array, names: Sequence[str] | None = None
+) -> list[str]:
     columns, split = declared.columns, declared.split
     groups = table.get_column(columns.group).to_list() if columns.group else None
     if split.column:
@@ -193,7 +238,7 @@ def _parts(table: pl.DataFrame, declared: Declared, inputs: Array) -> list[str]:
             )
     else:
         classes = table.get_column(columns.target).to_list() if split.stratify else None
-        parts = parts_of(split, rows=table.height, classes=classes, groups=groups)
+        parts = parts_of(split, rows=table.height, classes=classes, groups=groups, names=names)
     marks = [hashlib.sha256(row.tobytes()).digest() for row in inputs]
     check_leaks(parts, inputs=marks, groups=groups)
     return parts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from model_store.adapters.s3 import S3Store
@@ -38,6 +40,24 @@ def kept_requests(stage: str, *, ssm: SSMClient | None = None, client: S3Client 
             hint="Check the stage, the region and the permission `ssm:GetParameter`.",
         ) from error
     return S3Store(bucket, client=client)
+
+
+def put_folder(folder: Path, uri: str, *, last: str, client: S3Client | None = None) -> None:
+    """Upload what is below ``folder`` to ``uri`` (``s3://BUCKET/PREFIX/``), its file ``last`` at the end.
+
+    Needs ``s3:PutObject``, ``s3:AbortMultipartUpload`` and the bucket's key. May be repeated.
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    asked: S3Client = client or boto3.client("s3")
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    try:
+        for path in sorted(found, key=lambda path: path == folder / last):
+            asked.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
+    except (ClientError, BotoCoreError, S3UploadFailedError) as error:
+        raise DataError(
+            f"`{uri}` cannot be written: {error}",
+            hint="Check the region and the permission `s3:PutObject` there.",
+        ) from error
 
 
 class S3Bucket:

@@ -1,7 +1,7 @@
 """Divide rows into train, validation and test, by seed; and look afterwards whether one leaks into another.
 
-Which part a row belongs to follows from the seed and the row's place alone, by sha256: no generator's
-stream, which libraries change between releases, has a say.
+Which part a row belongs to follows from the seed and the row's name alone (its place, or a digest of what it
+holds), by sha256: no generator's stream, which libraries change between releases, has a say.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ from training.errors import DataError
 
 
 def parts_of(
-    split: Split, *, rows: int, classes: Sequence[Any] | None, groups: Sequence[Any] | None
+    split: Split,
+    *,
+    rows: int,
+    classes: Sequence[Any] | None,
+    groups: Sequence[Any] | None,
+    names: Sequence[str] | None = None,
 ) -> list[str]:
-    """Return the part of each row.
+    """Return the part of each row. ``names`` are what rows are drawn by, instead of their places.
 
     With ``classes`` each class is divided by the shares, with ``groups`` each group goes whole into one
     part. Raises ``DataError`` when a part stays empty.
     """
+    if names is None:
+        names = [str(row) for row in range(rows)]
     if groups is not None:
         found = _by_groups(split, groups)
     elif classes is not None:
         found = [""] * rows
         for one in sorted(set(classes), key=str):
             own = [row for row in range(rows) if classes[row] == one]
-            _divide(split, own, found)
+            _divide(split, own, names, found)
     else:
         found = [""] * rows
-        _divide(split, list(range(rows)), found)
+        _divide(split, list(range(rows)), names, found)
     counts = Counter(found)
     for part in PARTS:
         if not counts[part]:
@@ -42,8 +49,8 @@ def parts_of(
     return found
 
 
-def _divide(split: Split, rows: list[int], found: list[str]) -> None:
-    drawn = sorted(rows, key=lambda row: _draw(split.seed, str(row)))
+def _divide(split: Split, rows: list[int], names: Sequence[str], found: list[str]) -> None:
+    drawn = sorted(rows, key=lambda row: _draw(split.seed, names[row]))
     train = round(len(drawn) * split.train)
     validation = train + round(len(drawn) * split.validation)
     for place, row in enumerate(drawn):

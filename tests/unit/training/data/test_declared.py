@@ -18,12 +18,19 @@ from training.errors import RecipeError
         ('set = "digits"', 'set = "regression"', "write its seed"),
         ('set = "digits"', 'set = "digits"\noptions = { random_state = 1 }', "takes no `options`"),
         ('kind = "sklearn"', 'kind = "oracle"', "source"),
+        ('task = "class', 'engine = "spark"\ntask = "class', "reads `s3` and not `sklearn`"),
+        (
+            'kind = "sklearn"\nset = "digits"',
+            'kind = "s3"\nprefix = "s3:///data/digits/"\nformat = "parquet"',
+            "to which rows have no order",
+        ),
     ],
-    ids=["shares", "inputs", "groups", "stratify", "generator", "options", "kind"],
+    ids=["shares", "inputs", "groups", "stratify", "generator", "options", "kind", "spark", "order"],
 )
 def test_what_does_not_go_together_is_refused(old: str, new: str, said: str, recipes: Path) -> None:
     path = recipes / "digits.toml"
-    path.write_text(path.read_text().replace(old, new, 1))
+    text = path.read_text().replace(old, new, 1)
+    path.write_text(text if 'kind = "s3"' not in text else f'engine = "spark"\n{text}')
     with pytest.raises(RecipeError, match=said):
         read_data(path)
 

@@ -129,3 +129,23 @@ def test_words_become_the_same_numbers_everywhere() -> None:
     assert tokens("order", how)[1:] == [0, 0, 0]
     # Written down once: a caller of yesterday's model sends these.
     assert tokens("order", how)[0] == 940
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
+def test_drawn_by_content_the_order_of_rows_is_not_part_of_a_set(fruit: Path, grouped: bool) -> None:
+    by_content = FRUIT + '[split]\nby = "content"\n'
+    if grouped:
+        by_content = by_content.replace('target = "kind"', 'target = "kind"\ngroup = "grower"')
+    (fruit / "data.toml").write_text(by_content)
+    first = prepare(fruit / "data.toml", fruit / "kept")
+    table = pl.read_csv(fruit / "fruit.csv")
+    table.sample(fraction=1, shuffle=True, seed=3).write_csv(fruit / "fruit.csv")
+    assert prepare(fruit / "data.toml", fruit / "kept").digest == first.digest
+    table.with_columns(pl.col("size") + 1).write_csv(fruit / "fruit.csv")
+    assert prepare(fruit / "data.toml", fruit / "kept").digest != first.digest
+
+
+def test_a_set_that_was_prepared_before_keeps_its_name(fruit: Path) -> None:
+    made = prepare(fruit / "data.toml", fruit / "kept")
+    assert "by" not in made.facts["declared"]["split"]
+    assert "engine" not in made.facts["declared"]

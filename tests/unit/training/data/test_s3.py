@@ -1,13 +1,14 @@
 """Reading a prefix of a bucket, as AWS answers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from training.data.s3 import S3Bucket, kept_requests
+from training.data.s3 import S3Bucket, kept_requests, put_folder
 from training.errors import DataError
 
 
@@ -45,3 +46,22 @@ def test_where_a_stage_keeps_requests_is_read_and_not_guessed(client: Any) -> No
     assert kept.get("captured/sign/x") == b"rows"
     with pytest.raises(DataError, match="stage `prod` keeps no requests"):
         kept_requests("prod", ssm=ssm, client=client)
+
+
+def test_a_folder_is_laid_down_and_what_makes_it_count_comes_last(client: Any, tmp_path: Path) -> None:
+    client.create_bucket(Bucket="the-data")
+    (tmp_path / "zebra").mkdir()
+    for name in ("facts.json", "zebra/train.npy"):
+        (tmp_path / name).write_text(name)
+    put: list[str] = []
+    client.meta.events.register(
+        "before-call.s3.PutObject", lambda params, **_: put.append(params["url_path"])
+    )
+    put_folder(tmp_path, "s3://the-data/runs/1/", last="facts.json", client=client)
+    assert [path.rpartition("/")[2] for path in put] == ["train.npy", "facts.json"]
+    assert (
+        client.get_object(Bucket="the-data", Key="runs/1/zebra/train.npy")["Body"].read()
+        == b"zebra/train.npy"
+    )
+    with pytest.raises(DataError, match="s3://nobodys-bucket/x/` cannot be written"):
+        put_folder(tmp_path, "s3://nobodys-bucket/x/", last="facts.json", client=client)

@@ -18,6 +18,14 @@ def test_the_same_seed_is_the_same_split_and_another_is_another() -> None:
     assert Counter(first) == {"train": 120, "validation": 40, "test": 40}
 
 
+def test_a_row_with_a_name_goes_where_its_name_goes_wherever_it_stands() -> None:
+    names = [f"row {number}" for number in range(100)]
+    there = dict(zip(names, parts_of(Split(), rows=100, classes=None, groups=None, names=names), strict=True))
+    names.reverse()
+    back = dict(zip(names, parts_of(Split(), rows=100, classes=None, groups=None, names=names), strict=True))
+    assert back == there
+
+
 def test_each_class_is_divided_by_the_shares() -> None:
     classes = ["rare"] * 10 + ["common"] * 100
     parts = parts_of(Split(stratify=True), rows=110, classes=classes, groups=None)
