@@ -19,6 +19,7 @@ from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Manifest
 from model_store.contract.names import ByVersion
+from model_store.edge import keep_litert, litert_digest, load_litert
 from model_store.known import look_up, write_down
 from model_store.ports import ObjectStore
 from model_store.publish import Published, utc_now
@@ -121,6 +122,8 @@ def copy_files(source: ObjectStore, target: ObjectStore, manifest: Manifest, say
         target.put_once(baseline_key(manifest.model, manifest.baseline), data)
     if report_digest(manifest) is not None:
         keep_report(target, manifest.model, load_report(source, manifest))
+    if litert_digest(manifest) is not None:
+        keep_litert(target, manifest.model, load_litert(source, manifest))
 
 
 def _copy_file(

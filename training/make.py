@@ -4,6 +4,7 @@
 ``model.onnx``       what is served
 ``made.json``        metrics, history, parity, operators, lineage: what is known of it
 ``curves.png``       losses and score over the epochs, redrawn while it runs
+``model.tflite``     the same for phones and boards, where the recipe says ``export.litert``
 ``sample.npz``       rows of the test part, for the golden sample
 ``checkpoint.pt``    where training was, until it is over and as long as the folder stands
 ===================  ==========================================================================
@@ -28,7 +29,7 @@ from training.data.declared import CLASSIFICATION
 from training.data.prepared import Prepared, prepare
 from training.data.sources import OpenBucket, OpenStage
 from training.errors import RecipeError
-from training.export.parity import Parity, Session, check_parity, samples_of
+from training.export.parity import ForEdge, Parity, Session, check_parity, samples_of
 from training.export.program import export
 from training.export.report import GraphReport, report
 from training.fit import AfterStep, Epoch, Fitted, LossOf, fit
@@ -38,6 +39,7 @@ from training.recipe import Recipe, read_recipe
 from training.workers import Workers
 
 MODEL = "model.onnx"
+LITERT = "model.tflite"
 MADE = "made.json"
 CURVES = "curves.png"
 SAMPLE = "sample.npz"
@@ -60,10 +62,15 @@ class Made:
     history: tuple[Epoch, ...]
     best_epoch: int
     stopped_early: bool
+    litert: ForEdge | None = None
 
     @property
     def path(self) -> Path:
         return self.folder / MODEL
+
+    @property
+    def litert_path(self) -> Path:
+        return self.folder / LITERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +172,7 @@ def finish(task: Task, fitted: Fitted, folder: Path, *, step: str) -> Made:
     """Export what was fitted, hold it to parity, measure it on the test part, write down what is known."""
     path = folder / MODEL
     parity = export_task(task, fitted.weights, path)
+    litert = _for_edge(task, path, folder / LITERT)
     test = measured(Session(path), task.data.test, task.data.task)
     best = fitted.history[fitted.best_epoch - 1]
     metrics = {f"test_{name}": value for name, value in test.items()}
@@ -181,6 +189,7 @@ def finish(task: Task, fitted: Fitted, folder: Path, *, step: str) -> Made:
         fitted.history,
         fitted.best_epoch,
         fitted.stopped_early,
+        litert,
     )
     write_made(made)
     return made
@@ -190,17 +199,32 @@ def export_task(task: Task, weights: dict[str, Any], path: Path) -> Parity:
     """Write the recipe's model with ``weights`` as ONNX, and hold it to parity on three samples."""
     model = served(task.network(weights), task.recipe, task.data)
     outputs = ("label", "probabilities") if task.data.task == CLASSIFICATION else ("value",)
-    golden = task.data.test.inputs[:64]
+    samples = _samples(task)
     names = (task.recipe.export.input, outputs)
-    export(model, torch.from_numpy(golden[:2]), path, names=names, opset=task.recipe.export.opset)
+    export(model, torch.from_numpy(samples["golden"][:2]), path, names=names, opset=task.recipe.export.opset)
 
     def trained(inputs: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.no_grad():
             given = model(torch.from_numpy(inputs))
         return [tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))]
 
-    samples = samples_of(golden, seed=task.recipe.fit.seed, whole_numbers_below=task.data.vocabulary)
     return check_parity(trained, path, samples, tolerance=task.recipe.export.tolerance)
+
+
+def _for_edge(task: Task, model: Path, path: Path) -> ForEdge | None:
+    """Write the LiteRT file to ``path`` where the recipe wants one; else no old one stays there."""
+    path.unlink(missing_ok=True)
+    if not task.recipe.export.litert:
+        return None
+    # The interpreter is a library of 60 MB, which no other recipe needs.
+    from training.export.litert import write_litert
+
+    return write_litert(model, path, _samples(task), tolerance=task.recipe.export.tolerance)
+
+
+def _samples(task: Task) -> dict[str, NDArray[Any]]:
+    golden = task.data.test.inputs[:64]
+    return samples_of(golden, seed=task.recipe.fit.seed, whole_numbers_below=task.data.vocabulary)
 
 
 def write_made(made: Made) -> None:
@@ -211,6 +235,7 @@ def write_made(made: Made) -> None:
         "lineage": made.lineage,
         "parity": asdict(made.parity),
         "graph": made.graph.as_json(),
+        "litert": asdict(made.litert) if made.litert else None,
         "best_epoch": made.best_epoch,
         "stopped_early": made.stopped_early,
         "history": [asdict(epoch) for epoch in made.history],
@@ -233,11 +258,16 @@ def read_made(folder: Path) -> Made:
             tuple(Epoch(**line) for line in body["history"]),
             body["best_epoch"],
             body["stopped_early"],
+            _read_for_edge(body.get("litert")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError(
             f"`{folder}` holds no model that was made here: {error}", hint="Make it with `yard train`."
         ) from error
+
+
+def _read_for_edge(said: dict[str, Any] | None) -> ForEdge | None:
+    return ForEdge(**{**said, "parity": Parity(**said["parity"])}) if said else None
 
 
 def write_sample(name: str, data: Prepared, path: Path) -> None:

@@ -98,11 +98,15 @@ class Fit(Strict):
 
 
 class Export(Strict):
-    """The ONNX file. ``tolerance``: how far outputs may be from torch's, absolute and relative."""
+    """The ONNX file. ``tolerance``: how far outputs may be from torch's, absolute and relative.
+
+    ``litert`` writes the same model for phones and boards beside it, as far from the ONNX file at most.
+    """
 
     opset: int = Field(default=18, ge=17, le=24)
     tolerance: float = Field(default=1e-4, gt=0)
     input: str = Field(default="inputs", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+    litert: bool = False
 
 
 class Recipe(Strict):
@@ -115,6 +119,14 @@ class Recipe(Strict):
     fit: Fit
     export: Export = Export()
 
+    @model_validator(mode="after")
+    def _words_have_no_litert_file(self) -> Recipe:
+        if self.export.litert and self.network.name == "embedding":
+            raise ValueError(
+                "`export.litert` is for networks of numbers and pictures; `embedding` reads words"
+            )
+        return self
+
     def as_written(self) -> dict[str, Any]:
         """What was written, defaults included, as JSON."""
         return self.model_dump(mode="json")
@@ -122,10 +134,11 @@ class Recipe(Strict):
     def digest(self, network_file: bytes = b"") -> Digest:
         """Names everything that decides the outcome, besides the data: the recipe and its network's code.
 
-        Not the path of the data, which has a digest of its own, and not what only decides how fast it goes.
+        Not the path of the data, which has a digest of its own, and not what only decides how fast it goes or
+        what is written beside it.
         """
         said = self.as_written()
-        del said["data"]
+        del said["data"], said["export"]["litert"]
         for how in ("checkpoint_steps", "strategy", "device"):
             del said["fit"][how]
         canonical = json.dumps(said, sort_keys=True).encode()

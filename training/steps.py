@@ -189,6 +189,8 @@ def _keep(made: Made, row: Row, path: Path, folder: Path) -> None:
     shutil.copyfile(path, folder / MODEL)
     shutil.copyfile(made.folder / SAMPLE, folder / SAMPLE)
     form = replace(made, folder=folder)
+    if made.litert and row.how == TRAINED:
+        shutil.copyfile(made.litert_path, form.litert_path)
     if row.how != TRAINED:
         step = row.how if row.how in QUANTISED else row.how.partition("=")[0]
         form = replace(
@@ -196,6 +198,8 @@ def _keep(made: Made, row: Row, path: Path, folder: Path) -> None:
             metrics={f"test_{name}": value for name, value in row.metrics.items()},
             lineage={**made.lineage, "step": f"{TRAINED}, {step}"},
             graph=report(path),
+            # An optimised form is another model, and the file for the edge is of this one.
+            litert=None,
         )
     write_made(form)
 

@@ -58,7 +58,7 @@ START_AND_STOP = tuple(action for action in KEEP_WARM if ":List" not in action)
 CHANGE = (*MOVE_ALIASES, *PREPARE, *START_AND_STOP)
 DRAWS_ONLY = tuple(action for action in CHANGE if action != "lambda:InvokeFunction")
 
-PUBLISHED = ("baselines", "digests", "indexed", "reports", "signatures", "versions")
+PUBLISHED = ("baselines", "digests", "edge", "indexed", "reports", "signatures", "versions")
 MOVED = ("pages", "plans", "releases")
 PREPARED = ("lease", "prepared", "shifts", "unfit")
 """The folders of a model in the store that publishing, moving an alias and preparing a version write to."""

@@ -6,6 +6,7 @@
     models/<m>/versions/000000007.json                   a manifest: the commit point of version 7
     models/<m>/baselines/ab12….json                      how a version's training sample was distributed
     models/<m>/reports/ab12….html                        the page about a version, made before its publish
+    models/<m>/edge/ab12….tflite                         a version as a LiteRT file, for phones and boards
     models/<m>/digests/ab12…/000000007.json              version 7 has this digest: a hint, no more
     models/<m>/indexed/999999992.json                    every version up to 7 has its hint (999999999 - 7)
     models/<m>/removed/000000007.json                    version 7 is gone for good: its tombstone
@@ -71,6 +72,11 @@ def baseline_key(model: str, digest: Digest) -> str:
 def report_key(model: str, digest: Digest) -> str:
     """The page about a version; its lineage names the digest."""
     return f"models/{model}/reports/{digest.hex}.html"
+
+
+def edge_key(model: str, digest: Digest) -> str:
+    """A version as a LiteRT file; its lineage names the digest."""
+    return f"models/{model}/edge/{digest.hex}.tflite"
 
 
 def digest_prefix(model: str, digest: Digest) -> str:

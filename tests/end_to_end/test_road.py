@@ -369,7 +369,8 @@ def test_an_example_s_walk_goes_from_data_to_rollback(deployed: Deployed, tmp_pa
     trained, smaller = deployed.yard_json("versions", "digits")[1::-1]
     assert_in_order(
         seen,
-        *("data sha256:", "of torch on 82 rows", f"digits:{trained['version']} is published", "recipe"),
+        *("data sha256:", "of torch on 82 rows", "by LiteRT's interpreter"),
+        *(f"digits:{trained['version']} is published", "digits.tflite is the LiteRT file", "recipe"),
         *(f"digits@live serves digits:{trained['version']} (", f"from digits:{trained['version']}"),
         *(
             "accuracy",

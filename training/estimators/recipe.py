@@ -7,7 +7,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from model_store.contract.digest import Digest
 from training.recipe import Export
@@ -37,10 +37,16 @@ class EstimatorRecipe(Strict):
     estimator: Estimator
     export: Export = Export()
 
+    @model_validator(mode="after")
+    def _no_trees_at_the_edge(self) -> EstimatorRecipe:
+        if self.export.litert:
+            raise ValueError("`export.litert` is for networks; LiteRT has no operators for estimators")
+        return self
+
     def digest(self) -> Digest:
         """Names everything that decides the outcome, besides the data."""
         said = self.model_dump(mode="json")
-        del said["data"]
+        del said["data"], said["export"]["litert"]
         return Digest(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -16,6 +16,15 @@ from training.errors import ExportError
 Array = NDArray[Any]
 Answers = Callable[[Array], Sequence[Array]]
 _CLOSE_ENOUGH_TO_A_BOUNDARY = 1e-3
+
+
+class Answering(Protocol):
+    """A file that something runs: every output by name."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    def __call__(self, inputs: Array) -> dict[str, Array]: ...
 
 
 class Session:
@@ -51,16 +60,36 @@ class Parity:
     tolerance: float
 
 
+@dataclass(frozen=True, slots=True)
+class ForEdge:
+    """What is known of a LiteRT file: its bytes, its operators, and how far it is from the ONNX file."""
+
+    bytes: int
+    operators: dict[str, int]
+    parity: Parity
+
+
 def check_parity(trained: Answers, path: Path, samples: Mapping[str, Array], *, tolerance: float) -> Parity:
     """Run both on ``samples`` (named sets of rows, of several sizes) and compare every output.
 
     Floats may differ by ``tolerance`` and ``tolerance`` times their size; labels must be equal, but where two
     classes are equally probable within a thousandth. Raises ``ExportError`` naming the sample.
     """
-    session = Session(path)
+    return compare(trained, Session(path), samples, tolerance=tolerance)
+
+
+def compare(
+    expected_of: Answers,
+    session: Answering,
+    samples: Mapping[str, Array],
+    *,
+    tolerance: float,
+    what: str = "the exported file",
+) -> Parity:
+    """``check_parity`` for a file that runs already; ``what`` it is called when it answers otherwise."""
     rows, worst = 0, 0.0
     for name, inputs in samples.items():
-        expected = trained(inputs)
+        expected = expected_of(inputs)
         got = session(inputs)
         floats = [array for array in got.values() if array.dtype.kind == "f"]
         unsure = _unsure(floats[-1]) if floats else np.zeros(len(inputs), dtype=bool)
@@ -68,19 +97,19 @@ def check_parity(trained: Answers, path: Path, samples: Mapping[str, Array], *, 
             have = got[output]
             if have.shape != want.shape:
                 raise ExportError(
-                    f"`{output}` has the shape {list(have.shape)} exported, {list(want.shape)} before"
+                    f"`{output}` of {what} has the shape {list(have.shape)}, and {list(want.shape)} before"
                 )
             if have.dtype.kind == "f":
                 difference = np.abs(have.astype(np.float64) - want)
                 if not (difference <= tolerance + tolerance * np.abs(want)).all():
                     raise ExportError(
-                        f"`{output}` of the exported file differs by {difference.max():.3g} on the {name} "
+                        f"`{output}` of {what} differs by {difference.max():.3g} on the {name} "
                         f"sample, and {tolerance:g} is allowed",
                         hint="Look at the network's unusual operators, or raise `export.tolerance`.",
                     )
                 worst = max(worst, float(difference.max(initial=0.0)))
             elif not np.array_equal(have[~unsure], want[~unsure]):
-                raise ExportError(f"`{output}` of the exported file is another one on the {name} sample")
+                raise ExportError(f"`{output}` of {what} is another one on the {name} sample")
         rows += len(inputs)
     return Parity(rows, worst, tolerance)
 

@@ -23,6 +23,10 @@ def show(
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write the page that was made at its publish."),
     ] = None,
+    litert: Annotated[
+        Path | None,
+        typer.Option("--litert", metavar="FILE", help="Write its LiteRT file, for phones and boards."),
+    ] = None,
     stage: options.Stage = "local",
     as_json: options.Json = False,
 ) -> None:
@@ -43,6 +47,11 @@ def show(
 
         report.write_bytes(load_report(store, manifest))
         output.done(f"{report} is the page about {manifest.ref}")
+    if litert is not None:
+        from model_store.edge import load_litert
+
+        litert.write_bytes(load_litert(store, manifest))
+        output.done(f"{litert} is the LiteRT file of {manifest.ref}")
     if as_json:
         output.print_json(json.loads(manifest.to_json()))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +92,9 @@ def train(
         from yard import deployment
 
         deployment.check_declared(task.recipe.model)
+    if task.recipe.export.litert:
+        with needed():  # Before the fit, not after it.
+            import training.export.litert  # noqa: F401
     folder = out or OUT / task.recipe.model
     _say_data(task.data)
     if processes > 1:
@@ -200,9 +204,15 @@ def _show(made: Made) -> None:
         f"within {made.parity.difference:.2g} of {made.lineage.get('library', 'torch')} on "
         f"{made.parity.rows} rows; operators: {operators}"
     )
+    if made.litert:
+        output.say(
+            f"{made.litert_path.name}: {made.litert.bytes:,} bytes, "
+            f"within {made.litert.parity.difference:.2g} of {made.path.name} by LiteRT's interpreter"
+        )
 
 
 def _publish(made: Made, data: Prepared, code: Path, stage: str) -> str:
+    from model_store.edge import litert_digest
     from training.publishing import publish_made
     from training.report_page import REPORT, write_report
     from yard import deployment
@@ -220,6 +230,8 @@ def _publish(made: Made, data: Prepared, code: Path, stage: str) -> str:
     ref = str(published.manifest.ref)
     output.done(f"{ref} is published" if published.created else f"these bytes are {ref} already")
     output.say(f"the page about it: yard show {ref} --report report.html")
+    if litert_digest(published.manifest):
+        output.say(f"for phones and boards: yard show {ref} --litert {made.model}.tflite")
     return ref
 
 
@@ -235,4 +247,5 @@ def as_document(made: Made) -> dict[str, object]:
         "stopped_early": made.stopped_early,
         "parity": made.parity.difference,
         "graph": made.graph.as_json(),
+        "litert": asdict(made.litert) if made.litert else None,
     }

@@ -230,7 +230,7 @@ def test_a_role_writes_its_own_part_of_the_store(prod: Deployed) -> None:
 
     published = {
         f"models/*/{name}/*"
-        for name in ("baselines", "digests", "indexed", "reports", "signatures", "versions", "pins")
+        for name in ("baselines", "digests", "edge", "indexed", "reports", "signatures", "versions", "pins")
     }
     moved = {f"models/*/{name}/*" for name in ("pages", "plans", "releases")} | {"models/*/shifts/*.ended"}
     prepared = {f"models/*/{name}/*" for name in ("lease", "prepared", "shifts", "unfit", "pins")}

@@ -65,7 +65,7 @@ def test_what_publishes_does_so_for_its_own_model(stage: Deployed) -> None:
     promoter = may(stage, "Promoter")
     assert {key for key in objects(promoter["Publish"]) if key != "blobs/*"} == {
         f"models/{MODEL}/{folder}/*"
-        for folder in ("baselines", "digests", "indexed", "pins", "reports", "signatures", "versions")
+        for folder in ("baselines", "digests", "edge", "indexed", "pins", "reports", "signatures", "versions")
     }
     assert f"models/{MODEL}/*" in objects(promoter["ReadVersions"])
 

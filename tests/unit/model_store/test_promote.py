@@ -18,6 +18,7 @@ from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import blob_key, manifest_key
 from model_store.contract.manifest import Manifest
 from model_store.contract.names import ByVersion
+from model_store.edge import keep_litert, load_litert
 from model_store.fetch import fetch
 from model_store.ports import ObjectStore
 from model_store.promote import promote
@@ -93,6 +94,13 @@ def test_the_page_about_a_version_goes_with_it(
 ) -> None:
     go(store, path=save(), lineage=keep_report(store, "digits", b"<!doctype html>"))
     assert load_report(prod, carry(store, prod, FIRST).manifest) == b"<!doctype html>"
+
+
+def test_its_file_for_the_edge_goes_with_it(
+    store: MemoryStore, prod: ObjectStore, carry: Carry, save: SaveModel, go: Publish
+) -> None:
+    go(store, path=save(), lineage=keep_litert(store, "digits", b"TFL3"))
+    assert load_litert(prod, carry(store, prod, FIRST).manifest) == b"TFL3"
 
 
 def test_a_second_promotion_keeps_the_origin(dev: MemoryStore, prod: ObjectStore, carry: Carry) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from model_store.adapters.memory import MemoryStore
 from model_store.contract.names import ByVersion
+from model_store.edge import litert_digest, load_litert
 from model_store.versions import load_manifest, versions
 from training.errors import GateError, RecipeError
 from training.make import Task
@@ -68,6 +69,20 @@ def test_the_smallest_form_that_keeps_the_gate_is_the_candidate(
     manifest = load_manifest(store, released[0])
     assert manifest.lineage["step"] == "trained, int8-dynamic"
     assert manifest.metrics["test_accuracy"] == done.candidate.metrics["accuracy"]
+
+
+def test_a_form_for_phones_goes_with_the_trained_model_and_with_no_optimised_one(
+    task: Read, recipes: Path, kept: Path
+) -> None:
+    task("softmax", ("epochs = 4", "epochs = 1"), ("[export]", "[export]\nlitert = true"))
+    store, released = MemoryStore(), list[ByVersion]()
+    for optimise in ("", 'optimise = ["int8-dynamic"]\ngate = { most_loss = 0.5 }\n'):
+        (recipes / "pipeline.toml").write_text(PIPELINE + optimise)
+        ran(recipes, kept, store, None, released)
+    trained, smaller = (load_manifest(store, ref) for ref in released)
+    assert load_litert(store, trained)[4:8] == b"TFL3"
+    assert smaller.lineage["step"] == "trained, int8-dynamic"
+    assert litert_digest(smaller) is None
 
 
 def test_what_cannot_be_is_refused_before_anything_is_made(task: Read, recipes: Path, kept: Path) -> None:

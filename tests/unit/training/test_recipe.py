@@ -28,6 +28,13 @@ def test_the_digest_does_not_follow_how_fast_it_goes(recipes: Path) -> None:
     assert _digest(path, "digits.toml", "elsewhere/digits.toml") == before
 
 
+def test_the_digest_does_not_follow_what_is_written_beside_the_model(recipes: Path) -> None:
+    path = recipes / "softmax.toml"
+    before = _digest(path)
+    assert _digest(path, "[export]", "[export]\nlitert = true") == before
+    assert _digest(path, "litert = true", "opset = 20") != before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -52,3 +59,11 @@ def test_a_loss_that_does_not_fit_the_task_is_refused(task: Callable[..., object
     wrong = task("softmax", ("epochs = 4", 'epochs = 4\nloss = "mse"'))
     with pytest.raises(RecipeError, match=r"`fit\.loss` is `mse`"):
         make(wrong, tmp_path / "out")  # type: ignore[arg-type]
+
+
+def test_words_have_no_litert_file_and_this_is_said_before_the_fit(recipes: Path) -> None:
+    path = recipes / "softmax.toml"
+    text = path.read_text().replace('name = "linear"', 'name = "embedding"')
+    path.write_text(text.replace("[export]", "[export]\nlitert = true"))
+    with pytest.raises(RecipeError, match=r"`export\.litert` is for networks of numbers and pictures"):
+        read_recipe(path)

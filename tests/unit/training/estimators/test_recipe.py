@@ -29,6 +29,13 @@ def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
     assert all(word in str(refused.value) for word in ("`model`", "`estimator.nam`", "`estimator.name`"))
 
 
+def test_an_estimator_has_no_litert_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE + "[export]\nlitert = true\n")
+    with pytest.raises(RecipeError, match=r"`export\.litert` is for networks"):
+        read_estimator(path)
+
+
 def test_its_digest_names_what_decides_the_outcome_and_not_where_the_data_are(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,15 @@ def test_as_json_it_is_the_manifest_itself(
 
     manifest = put("digits", 1, b"model")
     assert document(yard("show", "digits:1", "--json")) == json.loads(manifest.to_json())
+
+
+def test_a_version_without_a_file_for_phones_says_so_and_writes_nothing(
+    store: Any, put: Put, yard: Yard, tmp_path: Path
+) -> None:
+    put("digits", 1, b"model")
+    refused = yard("show", "digits:1", "--litert", str(tmp_path / "digits.tflite"))
+    assert isinstance(refused.exception, NotFoundError)
+    assert not (tmp_path / "digits.tflite").exists()
 
 
 def test_what_differs_is_named_with_both_sides(

@@ -60,6 +60,18 @@ def test_a_recipe_is_made_and_published_with_its_metrics(recipe: Path, yard: Yar
     assert "What it goes by" in (recipe.parent / "page.html").read_text()
 
 
+def test_a_file_for_phones_is_published_with_it_and_written_out(recipe: Path, yard: Yard, store: Any) -> None:
+    recipe.write_text(RECIPE + "export = { litert = true }\n")
+    done = yard("train", "recipe.toml", "--publish", "--json")
+    assert done.exit_code == 0, done.output
+    made = recipe.parent / "trained" / "digits" / "model.tflite"
+    assert json.loads(done.stdout)["litert"]["bytes"] == made.stat().st_size
+    assert "by LiteRT's interpreter" in done.stderr
+    shown = yard("show", "digits:1", "--litert", "digits.tflite")
+    assert shown.exit_code == 0, shown.output
+    assert (recipe.parent / "digits.tflite").read_bytes() == made.read_bytes()
+
+
 def test_without_publish_only_a_file_is_left(recipe: Path, yard: Yard) -> None:
     done = yard("train", "recipe.toml", "--out", "here")
     assert done.exit_code == 0, done.output
