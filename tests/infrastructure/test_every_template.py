@@ -75,7 +75,7 @@ def test_every_function_has_its_own_role_logs_and_limits(stage: Deployed) -> Non
         for concern, _, resource in every_resource(stage)
         if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert len(functions) == 8
+    assert len(functions) == 9
     for concern, function in functions:
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"
