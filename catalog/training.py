@@ -7,7 +7,7 @@ user guide, "Schedule types".
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -18,6 +18,8 @@ from catalog.mistakes import between, mistake
 MAX_HOURS = 28 * 24
 
 _READS = re.compile(r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S*\*")
+_EMR_IMAGE = re.compile(r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z0-9._-]+/\S+")
+_RELEASE = re.compile(r"emr-7\.(1[1-9]|[2-9][0-9])\.[0-9]+")
 _SCHEDULE = re.compile(r"(rate\([1-9][0-9]* (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)|at\(\S+\))")
 
 
@@ -39,6 +41,21 @@ def _reads(value: tuple[str, ...]) -> tuple[str, ...]:
                 "Write the ARN with a star at its end: `arn:aws:s3:::lake/digits/*`.",
             )
     return value
+
+
+def _emr_image(value: str) -> str:
+    if _EMR_IMAGE.fullmatch(value):
+        return value
+    raise mistake(
+        f"is `{value}`, not an image of ECR",
+        "Build `training/data/spark.Dockerfile`, push it to a private repository, and write its name.",
+    )
+
+
+def _release(value: str) -> str:
+    if _RELEASE.fullmatch(value):
+        return value
+    raise mistake(f"is `{value}`, not a release of EMR from 7.11 on", "Write, say, `emr-7.11.0`.")
 
 
 def _schedule(value: str) -> str:
@@ -65,6 +82,21 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Spark(_Table):
+    """EMR Serverless for the data step of pipelines whose ``data.toml`` says ``engine = "spark"``.
+
+    ``image`` is built from ``training/data/spark.Dockerfile`` for the ``release``, in a private repository
+    that lets EMR Serverless read it. All jobs together take no more than the two limits; what nobody uses
+    costs nothing.
+    """
+
+    image: Annotated[str, AfterValidator(_emr_image)]
+    release: Annotated[str, AfterValidator(_release)] = "emr-7.11.0"
+    architecture: Literal["X86_64", "ARM64"] = "X86_64"
+    max_vcpu: Annotated[int, between(8, 4_000, "vCPU", "a driver and an executor have 4 each")] = 64
+    max_memory_gb: Annotated[int, between(32, 30_000, "GB", "a driver and an executor have 16 each")] = 256
+
+
 class Training(_Table):
     """Jobs of a stage: their container, their machines, what they may read besides their own bucket.
 
@@ -81,6 +113,7 @@ class Training(_Table):
     max_hours: Annotated[int, between(1, MAX_HOURS, "hours", "SageMaker stops a job after 28 days")] = 2
     keep_days: Annotated[int, between(1, 3_650, "days", "reports of ten years ago help nobody")] = 90
     reads: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_reads)] = ()
+    spark: Spark | None = None
 
 
 class Pipeline(_Table):

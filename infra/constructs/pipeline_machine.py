@@ -28,11 +28,20 @@ LIVE = "SWITCHYARD_LIVE"
 
 FOLLOW_EVERY_S = 30
 
+DATA = "data"
+"""The step that may run on Spark."""
+
+PYTHON_ON_SPARK = "/usr/bin/python3.11"
+"""As ``training/data/spark.Dockerfile`` installs it."""
+
 FILLED_IN = (
     *("CreateProcessingJob", "CreateTrainingJob", "Operations", "Bucket", "Key", "Store", "Code"),
     *("Trainer", "Promoter"),
 )
 """What CloudFormation knows: integrations and function, bucket and key, the store's bucket, code, roles."""
+
+ON_SPARK = ("StartJobRun", "Application", "Script", "Cleaner")
+"""What it fills in besides where data are read on Spark: integration, application, script, its role."""
 
 MAX_JOB_NAME = 63
 """Source: botocore, sagemaker, ``TrainingJobName`` and ``ProcessingJobName``."""
@@ -62,7 +71,10 @@ _LAMBDA_TROUBLE = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """What the jobs of a pipeline are: plain values, and ``${…}`` for what CloudFormation knows."""
+    """What the jobs of a pipeline are: plain values, and ``${…}`` for what CloudFormation knows.
+
+    ``spark`` is the recipe, within the archive of the code, of a model whose data are read on Spark.
+    """
 
     stage: str
     model: str
@@ -76,6 +88,7 @@ class Jobs:
     step_volume_key: str = ""
     volume_key: str = ""
     sign_with: str = ""
+    spark: str = ""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
 
@@ -131,10 +144,7 @@ def definition(jobs: Jobs) -> dict[str, Any]:
     }
     for step, after in zip(STEPS, (*STEPS[1:], None), strict=True):
         then = _named(after) if after else "HowItWent"
-        state = {
-            OPERATIONS: _asked,
-            TRAINING: _trained,
-        }.get(step.by, _processed)(step, jobs)
+        state = _carried_out(step, jobs)
         if step.decides:
             made[_named(step)] = {**state, "Next": f"{_named(step)}d"}
             made[f"{_named(step)}d"] = _choice(step, then)
@@ -145,6 +155,12 @@ def definition(jobs: Jobs) -> dict[str, Any]:
         "StartAt": "Begin",
         "States": {**made, **_ends(jobs)},
     }
+
+
+def _carried_out(step: Step, jobs: Jobs) -> dict[str, Any]:
+    if step.name == DATA and jobs.spark:
+        return _on_spark(step, jobs)
+    return {OPERATIONS: _asked, TRAINING: _trained}.get(step.by, _processed)(step, jobs)
 
 
 def _choice(step: Step, then: str) -> dict[str, Any]:
@@ -313,6 +329,40 @@ def _processed(step: Step, jobs: Jobs) -> dict[str, Any]:
     return {
         **_job(step, "CreateProcessingJob", parameters),
         "ResultSelector": {"said.$": "States.StringToJson($.ExitMessage)"},
+    }
+
+
+def _on_spark(step: Step, jobs: Jobs) -> dict[str, Any]:
+    """An EMR Serverless job that leaves the folder which the processing job would.
+
+    Its own retries are for a driver that was lost. Source: Step Functions developer guide, "Create and manage
+    Amazon EMR Serverless applications"; EMR Serverless user guide, "Using different Python versions".
+    """
+    words = ("--recipe", jobs.spark, "--bucket", "${Bucket}", "--out")
+    told = ", ".join((*(f"'{word}'" for word in words), _below(f"{step.name}/", jobs)))
+    pythons = ("emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON", "emr-serverless.driverEnv.PYSPARK_PYTHON")
+    parameters = {
+        "ApplicationId": "${Application}",
+        "ExecutionRoleArn": "${Cleaner}",
+        "Name": job_prefix(jobs.stage, jobs.model) + step.name,
+        "JobDriver": {
+            "SparkSubmit": {
+                "EntryPoint": "${Script}",
+                "EntryPointArguments.$": f"States.Array({told})",
+                "SparkSubmitParameters": " ".join(
+                    ("--py-files ${Code}", *(f"--conf spark.{name}={PYTHON_ON_SPARK}" for name in pythons))
+                ),
+            }
+        },
+        "ExecutionTimeoutMinutes": jobs.max_hours * 60,
+        "RetryPolicy": {"MaxAttempts": 2},
+    }
+    return {
+        "Type": "Task",
+        "Comment": step.does,
+        "Resource": "${StartJobRun}",
+        "Parameters": parameters,
+        "ResultPath": None,
     }
 
 

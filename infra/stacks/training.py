@@ -24,6 +24,7 @@ from infra.bundles import Tree
 from infra.constructs.passing_bucket import PassingBucket
 from infra.constructs.pipeline_machine import Jobs, PipelineMachine, job_prefix
 from infra.constructs.python_function import ROLE_PATH
+from infra.constructs.spark_application import SparkApplication
 from infra.errors import PreflightError
 from infra.stacks.heavy import pulling
 from infra.stacks.roles import PUBLISHED
@@ -58,6 +59,8 @@ DRIFT_ALARMS = (
     "output-drift",
 )
 """As the Monitor stack names them."""
+
+SPARK_SCRIPT = "training/data/spark_job.py"
 
 WHY_WILDCARDS = (
     "Keys, jobs and streams are named as jobs run, in this stage's own buckets, under its prefix; metrics, "
@@ -116,6 +119,7 @@ class TrainingStack(StageStack):
             ),
             description="Where training jobs run, and as whom",
         )
+        self.spark = self._on_spark()
         captured = [name for name, model in models.items() if model.pipeline and model.captures]
         for statement in self._reading_captured(captured):
             self.trainer.add_to_policy(statement)
@@ -123,6 +127,43 @@ class TrainingStack(StageStack):
         for name, model in models.items():
             if model.pipeline is not None:
                 self._pipeline(name, model.pipeline, code[name])
+
+    def _on_spark(self) -> SparkApplication | None:
+        if self.training.spark is None:
+            return None
+        bucket, key = self.place.bucket, self.place.key
+        made = SparkApplication(
+            self,
+            "Spark",
+            name=f"switchyard-{self.stage.name}",
+            spark=self.training.spark,
+            bucket=bucket.bucket_name,
+            key=key.key_arn,
+            account=self.account,
+            subnets=self._subnets,
+            security_groups=self.stage.vpc_security_groups,
+        )
+        for statement in (
+            iam.PolicyStatement(sid="FindData", actions=["s3:ListBucket"], resources=[bucket.bucket_arn]),
+            iam.PolicyStatement(
+                sid="ReadData", actions=["s3:GetObject"], resources=[bucket.arn_for_objects("data/*")]
+            ),
+            iam.PolicyStatement(
+                sid="WriteWhatIsMade",
+                actions=["s3:AbortMultipartUpload", "s3:PutObject"],
+                resources=[bucket.arn_for_objects("pipelines/*")],
+            ),
+            iam.PolicyStatement(
+                sid="UseTheKeyThroughS3",
+                actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
+                resources=[key.key_arn],
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{self.region}.{self.url_suffix}"}},
+            ),
+            *self._reading_elsewhere(),
+        ):
+            made.role.add_to_policy(statement)
+            acknowledge_wildcards(made.role, statement, WHY_WILDCARDS)
+        return made
 
     def _pipeline(self, model: str, pipeline: Pipeline, code: Tree) -> None:
         inside = Construct(self, f"Pipeline-{model}")
@@ -144,6 +185,19 @@ class TrainingStack(StageStack):
         )
         for statement in self._reading_code(asset):
             self.trainer.add_to_policy(statement)
+        engine, recipe = engine_of(code.path, Path("pipeline", Path(pipeline.file).name))
+        spark = self._spark_of(model) if engine == "spark" else None
+        on_spark: dict[str, str] = {}
+        if spark is not None:
+            script = assets.Asset(inside, "Script", path=str(code.path / SPARK_SCRIPT))
+            for statement in (*self._reading_code(asset), *self._reading_code(script)):
+                spark.role.add_to_policy(statement)
+            on_spark = {
+                "StartJobRun": f"arn:{self.partition}:states:::emr-serverless:startJobRun.sync",
+                "Application": spark.application.attr_application_id,
+                "Script": script.s3_object_url,
+                "Cleaner": spark.role.role_arn,
+            }
         training = self.training
         operations = self.function_arn(operations_function_name(self.stage.name))
         name = pipeline_machine_name(self.stage.name, model)
@@ -164,6 +218,7 @@ class TrainingStack(StageStack):
                 volume_key=self._volume_key(training.instance_type),
                 step_volume_key=self._volume_key(training.step_instance_type),
                 sign_with=self.stage.signed_by or "",
+                spark=str(recipe) if spark else "",
                 subnets=self._subnets,
                 security_groups=self.stage.vpc_security_groups,
             ),
@@ -179,9 +234,11 @@ class TrainingStack(StageStack):
                 "Code": asset.s3_object_url,
                 "Trainer": self.trainer.role_arn,
                 "Promoter": promoter.role_arn,
+                **on_spark,
             },
         )
-        for statement in self._driving(model, operations, promoter):
+        on_spark_too = self._driving_spark(spark) if spark else []
+        for statement in (*self._driving(model, operations, promoter), *on_spark_too):
             machine.role.add_to_policy(statement)
             acknowledge_wildcards(machine.role, statement, WHY_WILDCARDS)
         acknowledge_quiet_machine(machine.machine)
@@ -364,14 +421,7 @@ class TrainingStack(StageStack):
             ),
             *pulling(self, self.training.image),
         ]
-        if self.training.reads:
-            buckets = sorted({arn.partition("/")[0] for arn in self.training.reads})
-            found += [
-                iam.PolicyStatement(sid="FindOtherData", actions=["s3:ListBucket"], resources=buckets),
-                iam.PolicyStatement(
-                    sid="ReadOtherData", actions=["s3:GetObject"], resources=list(self.training.reads)
-                ),
-            ]
+        found += self._reading_elsewhere()
         if self.stage.endpoint_key:
             found.append(
                 iam.PolicyStatement(
@@ -384,6 +434,55 @@ class TrainingStack(StageStack):
         if self._subnets:
             found.append(iam.PolicyStatement(sid="JoinNetwork", actions=list(JOIN_NETWORK), resources=["*"]))
         return found
+
+    def _reading_elsewhere(self) -> list[iam.PolicyStatement]:
+        reads = self.training.reads
+        if not reads:
+            return []
+        buckets = sorted({arn.partition("/")[0] for arn in reads})
+        return [
+            iam.PolicyStatement(sid="FindOtherData", actions=["s3:ListBucket"], resources=buckets),
+            iam.PolicyStatement(sid="ReadOtherData", actions=["s3:GetObject"], resources=list(reads)),
+        ]
+
+    def _spark_of(self, model: str) -> SparkApplication:
+        if self.spark is None:
+            raise PreflightError(
+                f"the data of `{model}` are read on Spark, which stage `{self.stage.name}` does not have",
+                hint=f'Add `[stages.{self.stage.name}.training.spark]`, or write `engine = "polars"`.',
+            )
+        return self.spark
+
+    def _driving_spark(self, spark: SparkApplication) -> list[iam.PolicyStatement]:
+        """Begin, follow and stop the data step on Spark.
+
+        Source: Step Functions developer guide, "IAM policies for Amazon EMR Serverless", ``StartJobRun``.
+        """
+        application = spark.application.attr_arn
+        rule = self.format_arn(
+            service="events", resource="rule", resource_name="StepFunctionsGetEventsForEMRServerlessJobRule"
+        )
+        return [
+            iam.PolicyStatement(
+                sid="BeginOnSpark", actions=["emr-serverless:StartJobRun"], resources=[application]
+            ),
+            iam.PolicyStatement(
+                sid="FollowOnSpark",
+                actions=["emr-serverless:CancelJobRun", "emr-serverless:GetJobRun"],
+                resources=[f"{application}/jobruns/*"],
+            ),
+            iam.PolicyStatement(
+                sid="RunOnSparkAs",
+                actions=["iam:PassRole"],
+                resources=[spark.role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "emr-serverless.amazonaws.com"}},
+            ),
+            iam.PolicyStatement(
+                sid="HearOfItsEnd",
+                actions=["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+                resources=[rule],
+            ),
+        ]
 
     def _reading_captured(self, models: list[str]) -> list[iam.PolicyStatement]:
         """What was captured of models that have a pipeline: a source that its ``data.toml`` may name."""
@@ -524,6 +623,23 @@ class TrainingStack(StageStack):
     def _volume_key(self, instance_type: str) -> str:
         """SageMaker takes no key where the machine brings its own disk, which is encrypted by itself."""
         return "" if has_local_disk(instance_type) else self.stage.endpoint_key or ""
+
+
+def engine_of(code: Path, pipeline: Path) -> tuple[str, Path]:
+    """What cleans the data of a pipeline, and where its recipe is; both paths are within ``code``.
+
+    An estimator's recipe and a network's name their data alike. Raises ``PreflightError``.
+    """
+    try:
+        recipe = pipeline.parent / str(tomllib.loads((code / pipeline).read_text("utf-8"))["recipe"])
+        data = recipe.parent / str(tomllib.loads((code / recipe).read_text("utf-8"))["data"])
+        found = tomllib.loads((code / data).read_text("utf-8"))
+    except (OSError, KeyError, ValueError) as error:
+        raise PreflightError(
+            f"the data of the pipeline `{pipeline.name}` cannot be found: {error}",
+            hint="Correct `recipe` in it, or `data` in its recipe.",
+        ) from error
+    return str(found.get("engine", "polars")), recipe
 
 
 def alias_of(path: Path) -> str:

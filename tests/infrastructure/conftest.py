@@ -45,9 +45,17 @@ image = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch-training:2.13-c
 instance_type = "ml.g5.xlarge"
 reads = ["arn:aws:s3:::lake/fraud/*"]
 
+[stages.prod.training.spark]
+image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/switchyard-spark:7.11.0"
+
 [stages.local.training]
 image = "switchyard-training:local"
 spot = false
+
+[stages.local.training.spark]
+image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/switchyard-spark:7.11.0"
+max_vcpu = 8
+max_memory_gb = 32
 
 [stages.prod.messages]
 email = ["oncall@example.com", "team@example.com"]

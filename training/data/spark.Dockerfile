@@ -5,5 +5,5 @@ USER root
 RUN dnf install -y python3.11 python3.11-pip && dnf clean all
 COPY constraints.txt /tmp/constraints.txt
 RUN python3.11 -m pip install --no-cache-dir -c /tmp/constraints.txt \
-    boto3 narwhals numpy "pandera[polars]" pillow polars pyarrow pydantic setuptools
+    boto3 narwhals numpy "pandera[polars]" pillow polars pyarrow pydantic
 USER hadoop:hadoop

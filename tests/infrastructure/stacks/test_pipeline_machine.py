@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -12,7 +13,7 @@ from botocore.validate import ParamValidator
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from infra.constructs.pipeline_machine import FILLED_IN, LIVE, Jobs, definition, job_prefix
+from infra.constructs.pipeline_machine import FILLED_IN, LIVE, ON_SPARK, Jobs, definition, job_prefix
 from model_store.contract.training import OPERATIONS, STEPS, TRAINING
 from training import job
 
@@ -122,9 +123,10 @@ def test_what_is_not_better_ends_without_a_version() -> None:
     assert STATES["NothingBetter"]["Type"] == "Succeed"
 
 
+@pytest.mark.parametrize("spark", ["", "pipeline/recipe.toml"], ids=["in-memory", "on-spark"])
 @pytest.mark.parametrize("broken", [False, True], ids=["as-it-is", "with-a-state-that-does-nothing"])
-def test_the_definition_is_valid_states_language(broken: bool) -> None:
-    written = definition(JOBS)
+def test_the_definition_is_valid_states_language(broken: bool, spark: str) -> None:
+    written = definition(replace(JOBS, spark=spark))
     if broken:
         del written["States"]["Data"]["Resource"]
     template = {
@@ -135,10 +137,42 @@ def test_the_definition_is_valid_states_language(broken: bool) -> None:
                 "Properties": {
                     "RoleArn": "arn:aws:iam::123456789012:role/machine",
                     "DefinitionString": json.dumps(written),
-                    "DefinitionSubstitutions": dict.fromkeys(FILLED_IN, "arn:aws:states:::x:y"),
+                    "DefinitionSubstitutions": dict.fromkeys(
+                        (*FILLED_IN, *(ON_SPARK if spark else ())), "arn:aws:states:::x:y"
+                    ),
                 },
             }
         },
     }
     found = lint(json.dumps(template), config=ManualArgs(regions=["eu-central-1"]))
     assert bool(found) is broken, found
+
+
+def test_data_that_are_read_on_spark_are_a_request_that_the_api_takes() -> None:
+    on_spark = definition(replace(JOBS, spark="pipeline/recipe.toml"))["States"]
+    assert on_spark["Train"] == STATES["Train"]
+    data = on_spark["Data"]
+    assert (data["Resource"], data["Next"], data["ResultPath"]) == ("${StartJobRun}", "Train", None)
+    submit = data["Parameters"]["JobDriver"]["SparkSubmit"]
+    # The folder is the one that the processing job would leave.
+    uploaded = STATES["Data"]["Parameters"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri.$"]
+    assert submit.pop("EntryPointArguments.$") == (
+        "States.Array('--recipe', 'pipeline/recipe.toml', '--bucket', '${Bucket}', '--out', " + uploaded + ")"
+    )
+    submit["EntryPointArguments"] = ["--recipe", "pipeline/recipe.toml"]
+    request = as_the_api_names_it(data["Parameters"])
+    request |= {"applicationId": "00abc", "clientToken": "once"}
+    request["executionRoleArn"] = "arn:aws:iam::123456789012:role/switchyard/cleaner"
+    service = botocore.session.get_session().get_service_model("emr-serverless")
+    shape = service.operation_model("StartJobRun").input_shape
+    assert shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+    assert len(request["name"]) <= 256
+
+
+def as_the_api_names_it(value: Any) -> Any:
+    """Step Functions writes in capitals what the API of EMR Serverless begins with a small letter."""
+    if isinstance(value, dict):
+        return {key[0].lower() + key[1:]: as_the_api_names_it(found) for key, found in value.items()}
+    return value

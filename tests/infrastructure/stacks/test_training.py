@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from tests.infrastructure.conftest import text_of
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
 
-if TYPE_CHECKING:
-    from tests.infrastructure.conftest import Deployed
+from catalog.schema import Model, Stage
+from catalog.training import Pipeline, Spark, Training
+from infra.bundles import Tree
+from infra.constructs.pipeline_machine import FILLED_IN, ON_SPARK
+from infra.errors import PreflightError
+from infra.stacks.training import TrainingStack, engine_of
+from tests.infrastructure.conftest import Deployed, text_of
 
 MODEL = "fraud-eu"
 
@@ -131,3 +139,92 @@ def test_the_operations_function_may_begin_a_shift_where_pipelines_ask_it_to(sta
     functions = stage.resources("Operations", "AWS::Lambda::Function").values()
     told = [one["Properties"]["Environment"]["Variables"].get("SWITCHYARD_SHIFTS") for one in functions]
     assert [text_of(arn) for arn in told if arn] == [machine]
+
+
+def test_spark_stands_ready_within_the_limits_of_the_catalog(prod: Deployed, local: Deployed) -> None:
+    small = local.only("Training", "AWS::EMRServerless::Application")["Properties"]
+    assert small["MaximumCapacity"] == {"Cpu": "8 vCPU", "Memory": "32 GB", "Disk": "160 GB"}
+    assert "NetworkConfiguration" not in small
+    found = prod.only("Training", "AWS::EMRServerless::Application")["Properties"]
+    assert (found["Type"], found["ReleaseLabel"], found["Name"]) == ("SPARK", "emr-7.11.0", "switchyard-prod")
+    assert found["AutoStopConfiguration"] == {"Enabled": True, "IdleTimeoutMinutes": 5}
+    assert found["MaximumCapacity"] == {"Cpu": "64 vCPU", "Memory": "256 GB", "Disk": "1280 GB"}
+    assert found["NetworkConfiguration"]["SubnetIds"][0].startswith("subnet-")
+    logs = found["MonitoringConfiguration"]["S3MonitoringConfiguration"]
+    assert text_of(logs["LogUri"]).endswith("/pipelines/spark-logs/")
+    assert "Key" in text_of(logs["EncryptionKeyArn"])
+
+
+def test_a_job_on_spark_reads_data_and_writes_into_pipelines(prod: Deployed) -> None:
+    cleaner = may(prod, "SparkRole")
+    assert set(cleaner) == {
+        *("FindData", "ReadData", "WriteWhatIsMade", "UseTheKeyThroughS3", "FindOtherData", "ReadOtherData"),
+    }
+    assert objects(cleaner["ReadData"]) == {"data/*"}
+    assert objects(cleaner["WriteWhatIsMade"]) == {"pipelines/*"}
+    # Its models' data are read in a job's memory: nothing of the pipeline speaks to Spark.
+    machine = may(prod, "MachineRole")
+    assert "BeginOnSpark" not in machine
+
+
+PIPELINE = Pipeline(file="pipeline.toml")
+
+
+def synthesised(tmp_path: Path, spark: Spark | None, engine: str = "spark") -> dict[str, Any]:
+    """The template of a stage whose one model has its data read by ``engine``."""
+    code = tmp_path / "code"
+    (code / "pipeline").mkdir(parents=True)
+    (code / "pipeline/pipeline.toml").write_text('recipe = "recipe.toml"\n')
+    (code / "pipeline/recipe.toml").write_text('data = "data.toml"\n')
+    (code / "pipeline/data.toml").write_text(f'engine = "{engine}"\n')
+    (code / "training/data").mkdir(parents=True)
+    (code / "training/data/spark_job.py").write_text("")
+    stage = Stage(
+        name="prod",
+        runtime_layer="build/layers/none",
+        training=Training(image="torch:2.13", spark=spark),
+    )
+    app = cdk.App(outdir=str(tmp_path / "out"))
+    tree = Tree(code, "0" * 64, {})
+    models = {"fruit": Model(name="fruit", target="lambda", pipeline=PIPELINE)}
+    stack = TrainingStack(app, stage=stage, models=models, code={"fruit": tree})
+    return dict(Template.from_stack(stack).to_json())
+
+
+def test_a_pipeline_whose_data_are_read_on_spark_may_begin_that_job(
+    tmp_path: Path, node_of_the_project: None
+) -> None:
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/spark:7.11.0"
+    template = synthesised(tmp_path, Spark(image=image))
+    stage = Deployed("prod", tmp_path, {"Training": template})
+    machine = may(stage, "MachineRole")
+    assert machine["BeginOnSpark"]["Action"] == ["emr-serverless:StartJobRun"]
+    assert text_of(machine["BeginOnSpark"]["Resource"]).endswith(".Arn>")
+    assert text_of(machine["FollowOnSpark"]["Resource"]).endswith(".Arn>/jobruns/*")
+    assert "SparkRole" in text_of(machine["RunOnSparkAs"]["Resource"])
+    told = stage.only("Training", "AWS::StepFunctions::StateMachine")["Properties"]["DefinitionSubstitutions"]
+    assert set(told) == {*FILLED_IN, *ON_SPARK}
+    assert text_of(told["StartJobRun"]).endswith(":states:::emr-serverless:startJobRun.sync")
+    # It reads the script, and the archive of the code beside it.
+    cleaner = may(stage, "SparkRole").values()
+    read = {key for found in cleaner if "s3:GetObject" in found["Action"] for key in objects(found)}
+    assert {key.rpartition(".")[2] for key in read} == {"data/*", "py", "zip"}
+
+
+def test_a_stage_without_spark_refuses_such_a_pipeline(tmp_path: Path, node_of_the_project: None) -> None:
+    with pytest.raises(PreflightError, match="the data of `fruit` are read on Spark"):
+        synthesised(tmp_path, None)
+
+
+def test_without_spark_in_the_catalog_nothing_of_it_is_deployed(
+    tmp_path: Path, node_of_the_project: None
+) -> None:
+    types = {one["Type"] for one in synthesised(tmp_path, None, "polars")["Resources"].values()}
+    assert "AWS::StepFunctions::StateMachine" in types
+    assert "AWS::EMRServerless::Application" not in types
+
+
+def test_a_pipeline_whose_data_are_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text('recipe = "recipe.toml"\n')
+    with pytest.raises(PreflightError, match="cannot be found"):
+        engine_of(tmp_path, Path("pipeline.toml"))

@@ -15,6 +15,10 @@ runtime_layer = "build/layers/x86_64"
 [stages.prod.training]
 image = "torch:2.13"
 """
+SPARK = """
+[stages.prod.training.spark]
+image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/spark:7.11.0"
+"""
 MODEL = """
 [models.digits]
 target = "lambda"
@@ -54,8 +58,14 @@ def test_a_stage_trains_where_it_says_so(tmp_path: Path) -> None:
         ('instance_type = "ml.m5.xxlarge"\n', "not an instance type of SageMaker"),
         ('reads = ["arn:aws:s3:::lake"]\n', "not objects below a prefix"),
         ("max_hours = 1000\n", "SageMaker stops a job after 28 days"),
+        ('[stages.prod.training.spark]\nimage = "spark:7.11"\n', "not an image of ECR"),
+        (SPARK + 'release = "emr-6.15.0"\n', "not a release of EMR from 7.11 on"),
+        (SPARK + "max_vcpu = 4\n", "a driver and an executor have 4 each"),
     ],
-    ids=["schedule", "drift", "heavy", "path", "key", "machine", "reads", "hours"],
+    ids=[
+        *("schedule", "drift", "heavy", "path", "key", "machine", "reads", "hours"),
+        *("spark-image", "spark-release", "spark-room"),
+    ],
 )
 def test_a_mistake_is_said_with_its_key(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(CatalogError, match=said.replace("(", r"\(")):
