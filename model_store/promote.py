@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.baseline import baseline_bytes
+from model_store.contract.endpoints import ADOPTED, SAGEMAKER
 from model_store.contract.errors import IntegrityError, NotFoundError
 from model_store.contract.keys import baseline_key, blob_key, manifest_key
 from model_store.contract.manifest import ArtifactFile, Manifest
@@ -105,7 +106,13 @@ def promote(
 def _lineage(manifest: Manifest, from_stage: str) -> dict[str, str]:
     here = f"{from_stage}/{manifest.ref}"
     first = {ORIGIN: here, PUBLISHED_BY: manifest.created_by, PUBLISHED_AT: manifest.created_at}
-    return {**first, **manifest.lineage, PROMOTED_FROM: here}
+    # An endpoint that was adopted stands in the stage before, and runs nothing in this one.
+    travels = {
+        name: said
+        for name, said in manifest.lineage.items()
+        if name != ADOPTED or not said.startswith(f"{SAGEMAKER}:")
+    }
+    return {**first, **travels, PROMOTED_FROM: here}
 
 
 def copy_files(source: ObjectStore, target: ObjectStore, manifest: Manifest, say: OnProgress) -> None:

@@ -41,6 +41,8 @@ _MOST_DIFFERENCES = 3
 _OURS = re.compile(r"^(\$default|[A-Z]+ /(v2(/.*)?|\{[a-zA-Z0-9_]+\+\}))$")
 """Routes whose every request has a path of the protocol, or may have."""
 
+_MODEL = re.compile(r"/v2/models/([^/{]+)")
+
 
 class Running(Protocol):
     """What answers already. It is asked and never changed."""
@@ -84,8 +86,8 @@ class RunningFunction:
         self._functions = functions
         self.name = found["name"]
         self._function = f"{found['arn'] or ''}{self.name}"
-        self._qualifier = found["qualifier"] or LATEST
-        self._model = model
+        self.qualifier = found["qualifier"] or LATEST
+        self.model = model
         self._plain = plain
 
     @property
@@ -93,10 +95,10 @@ class RunningFunction:
         config = self._functions.config(self._function, self._at)
         if config is None:
             raise NotDeployedError(
-                f"there is no Lambda function `{self._function}:{self._qualifier}`",
+                f"there is no Lambda function `{self._function}:{self.qualifier}`",
                 hint="Name one that callers reach today.",
             )
-        where = f"lambda:{self._function}:{self._qualifier}"
+        where = f"lambda:{self._function}:{self.qualifier}"
         return {ADOPTED: where, ADOPTED_CODE: config.code_sha256}
 
     @property
@@ -106,14 +108,14 @@ class RunningFunction:
 
     @property
     def _at(self) -> str | None:
-        return None if self._qualifier == LATEST else self._qualifier
+        return None if self.qualifier == LATEST else self.qualifier
 
     def outputs(self, golden: Golden) -> Sequence[Mapping[str, Any]]:
         return self._v2(golden) if self._plain is None else self._said(golden, self._plain)
 
     def _v2(self, golden: Golden) -> Sequence[Mapping[str, Any]]:
         body = json.dumps({"inputs": [tensor.as_json() for tensor in golden.inputs]}).encode()
-        answer = self._ask(http_event("POST", f"/v2/models/{self._model}/infer", body))
+        answer = self._ask(http_event("POST", f"/v2/models/{self.model}/infer", body))
         try:
             status, _, content = read_answer(answer)
             said = json.loads(content)
@@ -146,7 +148,7 @@ class RunningFunction:
         return [{**wanted.as_json(), "data": answer[plain.gives]}]
 
     def _ask(self, event: dict[str, Any]) -> Any:
-        ran = self._functions.invoke(self._function, self._qualifier, event)
+        ran = self._functions.invoke(self._function, self.qualifier, event)
         if ran.error is not None:
             raise UnfitVersionError(
                 f"`{self.name}` failed on the sample: {ran.error}",
@@ -248,24 +250,32 @@ def take_over(
 
     Refused, before anything moved, unless this stage answers every path of those routes.
     """
-    leading = [item for item in fronts.integrations(api) if _names(item.uri, running.name)]
+    # Whoever names an alias adopts that: callers of another alias of the function stay where they are.
+    at = running.name if running.qualifier == LATEST else f"{running.name}:{running.qualifier}"
+    leading = [item for item in fronts.integrations(api) if _names(item.uri, at)]
     if not leading:
         if any(_names(item.uri, function) for item in fronts.integrations(api)):
             return []
         raise NotDeployedError(
-            f"no route of the API `{api}` leads to `{running.name}`",
+            f"no route of the API `{api}` leads to `{at}`",
             hint="Name the HTTP API that callers use: `aws apigatewayv2 get-apis` lists them.",
         )
     for item in leading:
-        foreign = [route for route in item.routes if not _OURS.fullmatch(route)]
+        foreign = [route for route in item.routes if not _is_ours(route, running.model)]
         if foreign or item.form != "2.0" or not running.speaks_v2:
-            why = f"its route `{foreign[0]}` is no path of the protocol" if foreign else "it speaks otherwise"
+            why = f"its route `{foreign[0]}` is no path of this model" if foreign else "it speaks otherwise"
             raise ReleaseError(
                 f"callers of `{api}` could not be answered by this stage: {why}",
                 hint="Leave `--api` out: both answer, and callers move to the stage's address one by one.",
             )
     fronts.let_in(api, function, alias)
     return [_lead(fronts, api, item, running.name, f"{function}:{alias}") for item in leading]
+
+
+def _is_ours(route: str, model: str) -> bool:
+    """Whether an alias of ``model`` answers the route: it is the protocol's, and names no other model."""
+    named = _MODEL.search(route)
+    return bool(_OURS.fullmatch(route)) and (named is None or named[1] == model)
 
 
 def give_back(fronts: Fronts, api: str, *, function: str) -> list[Integration]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from model_store.contract import environment as env
+from model_store.contract.endpoints import ADOPTED as ADOPTED
 from model_store.contract.endpoints import (
     HEAVY_TARGETS,
     SAGEMAKER,
@@ -53,10 +54,6 @@ class KeptWarm:
     instance_type: str
     instances: int
     per_hour: float | None
-
-
-ADOPTED = "adopted"
-"""Lineage of a version: what answered before, ``lambda:NAME:QUALIFIER`` or ``sagemaker:ENDPOINT``."""
 
 
 def adopted_endpoint(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from model_store.contract import environment as env
+from model_store.contract.endpoints import SAGEMAKER
 from model_store.contract.names import ByVersion
 from model_store.versions import load_manifest
 from releases.endpoints import adopted_endpoint
@@ -88,9 +89,9 @@ def refuse_to_lose(stage: Stage, declared: Iterable[DeclaredVersions]) -> None:
 
 def _has_endpoint(stage: Stage, model: DeclaredVersions, ref: ByVersion) -> bool:
     """Whether the catalog keeps what runs ``ref``: an endpoint, or the permission to ask an adopted one."""
-    if ref.version in model.versions:
-        return True
-    return bool(model.adopted) and adopted_endpoint(load_manifest(stage.store, ref)) in model.adopted
+    # What was adopted runs where it was adopted, also where an endpoint of ours stands beside it.
+    adopted = adopted_endpoint(load_manifest(stage.store, ref)) if model.target == SAGEMAKER else ""
+    return adopted in model.adopted if adopted else ref.version in model.versions
 
 
 def _refuse_to_leave(stage: Stage, model: DeclaredVersions) -> None:

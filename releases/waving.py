@@ -22,7 +22,7 @@ from model_store.contract.deployment import is_declarable, model_alarms_prefix
 from model_store.contract.names import ByAlias, ByVersion
 from model_store.versions import load_manifest, models
 from releases import alarms
-from releases.bases import accept_base, waiting_base
+from releases.bases import accept_base, standing_base, waiting_base
 from releases.check import check
 from releases.deploy import MODELS_AT_ONCE, Deploy
 from releases.errors import (
@@ -390,3 +390,6 @@ class Waving:
                     except LostRaceError:
                         if attempt == ROUNDS - 1:
                             raise
+            # What was kept started for the move is called by nobody now.
+            for warning in self._stage.keep_warm(name, standing_base(self._stage.store, name)):
+                self._stage.say(warning)

@@ -132,7 +132,10 @@ class Rows:
             try:
                 return self._of_tensors(asked, answered, about)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-                pass  # a path of the container's own
+                # A path of the container's own; or not, and then its text holds what must not be kept.
+                tensors = {spec.name for _, specs in self._sides for spec in specs}
+                if tensors & {*self._settings.drop, *self._settings.hash}:
+                    raise
         return self._of_bodies(asked, answered, about)
 
     def _of_tensors(self, asked: Half | None, answered: Half | None, about: About) -> list[tuple[Any, ...]]:

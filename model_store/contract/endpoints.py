@@ -18,6 +18,10 @@ from model_store.contract.digest import Digest
 from model_store.contract.names import ByVersion, check_name
 
 SAGEMAKER = "sagemaker"
+
+ADOPTED = "adopted"
+"""Lineage of a version: what answered before, ``lambda:NAME:QUALIFIER`` or ``sagemaker:ENDPOINT``."""
+
 EC2 = "ec2"
 HEAVY_TARGETS = (SAGEMAKER, EC2)
 

@@ -60,7 +60,10 @@ LAYOUTS = ("NHWC", "NCHW")
 FITS = ("stretch", "crop")
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
+"""What begins a part of a JPEG, with its length behind it. Within the picture's own data there is none."""
+
+_SCAN, _END = b"\xda", b"\xd9"
 _ORIENTATION = 0x0112
 _TURNED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """Orientation of EXIF to Pillow's ``Image.Transpose``, as ``ImageOps.exif_transpose`` has it."""
@@ -199,8 +202,7 @@ class Pictures:
                 f"picture {at} has {width} x {height} pixels, {width * height} in all, and at most "
                 f"{self._most_pixels} are decoded"
             )
-        # Within its data a JPEG has no such two bytes but where a scan begins.
-        scans = data.count(_SCAN) if opener is self._openers[0][1] else 0
+        scans = _scans(data) if opener is self._openers[0][1] else 0
         if scans > MAX_SCANS or scans * width * height > MAX_PASSED_PIXELS:
             raise PictureError(
                 f"picture {at} is a JPEG of {width} x {height} pixels in {scans} scans, and at most "
@@ -240,7 +242,8 @@ def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, floa
     """The largest box of the wanted proportions in the middle: left, top, right, bottom."""
     width, height = size
     scale = min(width / wanted[0], height / wanted[1])
-    left, top = (width - wanted[0] * scale) / 2, (height - wanted[1] * scale) / 2
+    # `wanted * scale` may be rounded to more than there is, and Pillow refuses a box that begins before 0.
+    left, top = max(0.0, (width - wanted[0] * scale) / 2), max(0.0, (height - wanted[1] * scale) / 2)
     return left, top, width - left, height - top
 
 
@@ -253,6 +256,15 @@ def _bytes(at: int, file: object) -> bytes:
         raise PictureError(
             f"picture {at} is a text and not base64: JSON carries the bytes of a file as base64"
         ) from None
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has up to its end: what lies in its segments, or behind it, is none."""
+    at = found = 0
+    while (marker := _MARKER.search(data, at)) and marker[1] != _END:
+        found += marker[1] == _SCAN
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return found
 
 
 def _cannot(at: int, error: Exception) -> str:

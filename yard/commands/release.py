@@ -85,11 +85,19 @@ def release(
 
 def _check_room(place: Deployment, ref: ByVersion) -> None:
     """Refuse what Lambda has no room for before anything is prepared; a rollback never asks."""
+    from model_store.contract.placement import fits_a_layer
     from model_store.versions import load_manifest
+    from releases.bases import current_base
+    from releases.endpoints import target_of
+    from releases.kept import LAMBDA
     from releases.quotas import must_store
     from yard import deployment
 
-    for warning in must_store(deployment.quotas(), load_manifest(place.store(), ref).size):
+    store = place.store()
+    manifest = load_manifest(store, ref)
+    if not fits_a_layer(manifest) or target_of(current_base(store, ref.model)) != LAMBDA:
+        return  # Lambda stores its manifest, and none of its files
+    for warning in must_store(deployment.quotas(), manifest.size):
         output.warn(warning)
 
 

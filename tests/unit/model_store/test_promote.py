@@ -103,6 +103,16 @@ def test_its_file_for_the_edge_goes_with_it(
     assert load_litert(prod, carry(store, prod, FIRST).manifest) == b"TFL3"
 
 
+def test_an_endpoint_that_runs_there_runs_nothing_here(
+    store: MemoryStore, save: SaveModel, go: Publish, prod: ObjectStore, carry: Carry
+) -> None:
+    """Else a release would look for the other stage's endpoint; where a function was adopted is only said."""
+    go(store, path=save(), lineage={"adopted": "sagemaker:bert-dev", "adopted_code": "c"})
+    carried = carry(store, prod, FIRST).manifest.lineage
+    assert "adopted" not in carried
+    assert carried["adopted_code"] == "c"
+
+
 def test_a_second_promotion_keeps_the_origin(dev: MemoryStore, prod: ObjectStore, carry: Carry) -> None:
     last = MemoryStore()
     carry(dev, prod, FIRST)

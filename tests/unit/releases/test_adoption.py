@@ -130,10 +130,25 @@ def test_every_route_that_leads_to_it_leads_here_and_back() -> None:
     assert give_back(found, "api", function=HERE) == []
 
 
+def test_who_names_an_alias_leads_that_alias_s_callers_only() -> None:
+    found = fronts()
+    led = take_over(found, "api", running(written="scores:prod"), function=HERE, alias="live")
+    assert [item.id for item in led] == ["a", "b"]
+    other = fronts()
+    with pytest.raises(NotDeployedError, match="leads to `scores:beta`"):
+        take_over(other, "api", running(written="scores:beta"), function=HERE, alias="live")
+    assert other.integrations("api") == fronts().integrations("api")
+
+
 @pytest.mark.parametrize(
     ("routes", "form", "plain"),
-    [(("POST /predict",), "2.0", None), ((), "1.0", None), ((), "2.0", Plain("rows", "scores"))],
-    ids=["another path", "older events", "another language"],
+    [
+        (("POST /predict",), "2.0", None),
+        (("POST /v2/models/words/infer",), "2.0", None),
+        ((), "1.0", None),
+        ((), "2.0", Plain("rows", "scores")),
+    ],
+    ids=["another path", "another model", "older events", "another language"],
 )
 def test_callers_who_would_not_be_answered_are_left_where_they_are(
     routes: tuple[str, ...], form: str, plain: Plain | None

@@ -86,6 +86,7 @@ def test_a_model_that_refuses_company_here_is_left_as_it_was_asked_for() -> None
         return {"y": inputs["x"]}
 
     assert rows_that_pay(refusing, WORK, 32) == 32
+    assert not is_quick(refusing, WORK, 32)
 
 
 def test_a_sample_of_many_rows_is_cut_to_size() -> None:

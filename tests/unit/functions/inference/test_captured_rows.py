@@ -252,6 +252,15 @@ def test_bodies_of_a_team_s_own_container_are_kept_whole_dropped_or_hashed(
     assert values["output.answer"] == [hashed("digits", said) if hash_ else said]
 
 
+@pytest.mark.parametrize("kept", ["drop", "hash"])
+def test_a_tensor_that_must_not_be_kept_is_not_kept_as_text_either(linear_layer: Layer, kept: str) -> None:
+    """An answer that is none of the protocol's makes nobody read the tensors: then nothing is kept at all."""
+    settings = CaptureSettings(1.0, 10, **{kept: ("x",)})
+    asked = json.dumps({"inputs": [json_tensor("x", "FP32", [1, 2, 3, 4], [1, 4])]})
+    with pytest.raises(KeyError):
+        Rows(linear_layer.manifest, settings, whole=True).of(Half(asked), Half("{}"), About("r1", 17))
+
+
 def test_a_container_that_speaks_the_protocol_has_tensors_and_beside_them_whole_bodies(
     linear_layer: Layer,
 ) -> None:

@@ -220,6 +220,24 @@ def test_a_progressive_jpeg_is_read() -> None:
     assert read(encoded(drawn(300, 200), "JPEG", progressive=True)).shape == (1, 6, 4, 3)
 
 
+@pytest.mark.parametrize(("width", "height", "size"), [(225, 300, 224), (900, 1350, 299), (3456, 4608, 336)])
+@pytest.mark.parametrize("turned", [False, True], ids=["portrait", "landscape"])
+def test_every_frame_is_cut_to_its_middle(width: int, height: int, size: int, turned: bool) -> None:
+    """A side times a ratio may be rounded to a hair more than there is."""
+    shape = (height, width) if turned else (width, height)
+    pixels = read(encoded(Image.new("RGB", shape), "JPEG"), fit="crop", size=[size, size])
+    assert pixels.shape == (1, size, size, 3)
+
+
+def test_what_stands_in_a_jpeg_s_segments_or_behind_it_is_no_scan() -> None:
+    """Telephones put a thumbnail before a photo, and a film behind it."""
+    film = np.random.default_rng(1).bytes(3_000_000)
+    thumbnail = encoded(drawn(9, 9), "JPEG")
+    file = encoded(drawn(600, 400), "JPEG", comment=thumbnail)
+    assert (file + film).count(b"\xff\xda") > 20
+    assert np.array_equal(read(file + film), read(file))
+
+
 def test_reading_ends_where_a_run_is_told_to() -> None:
     with pytest.raises(PictureError, match="not read in time"):
         read(encoded(drawn(9, 9)), terminate=True)
